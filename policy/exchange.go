@@ -1,0 +1,149 @@
+package policy
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// An Exchange is one outbound call on its way through a plan. Stages reach it
+// with [From]. One goroutine at a time may use it; it becomes one line of the
+// journal when the last byte is out.
+type Exchange struct {
+	ID       string // correlation id, UUIDv7
+	Start    time.Time
+	Client   string // name of the client block, "" when none is declared
+	Account  string // "" is the provider's only one
+	Tags     string // Postern-Tags as sent, already checked
+	Plan     *Plan
+	Endpoint string // label: a pattern of the configuration, or "other"
+
+	Request *http.Request // as the application sent it, hop-by-hop headers removed; not to be changed by stages below idempotency
+	Body    *Body         // its body; never nil
+	Key     Key           // the idempotency key, set by the stage of that name
+
+	Attempts int           // how often it was sent
+	Waited   time.Duration // time spent waiting for limits and between attempts
+	Upstream time.Duration // time spent in the transport until response headers
+	Now      Attempt       // the attempt under way, or the last one
+
+	// What the verdict on the last attempt was, set by the outcome stage.
+	Outcome  Outcome
+	Hint     string // of the outcome rule that matched
+	Response *http.Response
+	peek     peeked
+
+	Fresh bool // a credential stage knows that another attempt would carry a fresh credential
+
+	// What the provider said about a failure, set by the error stage.
+	ProviderCode, ProviderMessage, ProviderRequestID string
+
+	Total, Deadline time.Time     // of the whole call and of this attempt, until response headers; zero is none
+	Connect         time.Duration // limit of one connection attempt; zero is the transport's own
+	Idle            time.Duration // limit without progress in a body; zero is none
+
+	Notes []Note
+}
+
+// Key is an idempotency key.
+type Key struct {
+	Value  string
+	Origin KeyOrigin
+}
+
+// KeyOrigin says where a key came from.
+type KeyOrigin string
+
+// Origins of a key. A random one protects our own attempts only: nobody can
+// repeat it.
+const (
+	KeyNone   KeyOrigin = ""
+	KeyApp    KeyOrigin = "app"
+	KeyPolicy KeyOrigin = "policy"
+	KeyRandom KeyOrigin = "random"
+)
+
+// An Attempt is what is known about one sending: the evidence by which it is
+// decided whether another may follow. The transport fills it in.
+type Attempt struct {
+	Start     time.Time
+	Connected bool  // a connection, TLS included, was there
+	Reused    bool  // it had served before
+	Written   int64 // bytes of this request that were handed to the network
+	Complete  bool  // the whole request was
+	Refused   bool  // the provider says it did not process it (REFUSED_STREAM, GOAWAY)
+	Answered  bool  // response headers arrived
+	Err       error
+}
+
+// Executed says whether the provider may have acted on the attempt.
+func (a *Attempt) Executed() Executed {
+	switch {
+	case a.Answered:
+		return Yes
+	case !a.Connected, a.Written == 0, a.Refused:
+		return No
+	}
+	return Maybe
+}
+
+// A Note is something a stage did that a person reading the journal should know.
+type Note struct{ Stage, Key, Value string }
+
+// Note records a fact. Never note a secret.
+func (x *Exchange) Note(stage, key, value string) {
+	x.Notes = append(x.Notes, Note{stage, key, value})
+}
+
+// Until returns the earlier of the two deadlines; zero if there is none.
+func (x *Exchange) Until() time.Time {
+	if x.Total.IsZero() || !x.Deadline.IsZero() && x.Deadline.Before(x.Total) {
+		return x.Deadline
+	}
+	return x.Total
+}
+
+// Sleep waits for d, and counts it as waited. It returns the context's cause
+// if that ends first.
+func (x *Exchange) Sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	start := time.Now()
+	defer func() { x.Waited += time.Since(start) }()
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// carrier is a context that carries an Exchange without a chain of values.
+type carrier struct {
+	context.Context
+	x *Exchange
+}
+
+type exchangeKey struct{}
+
+func (c *carrier) Value(key any) any {
+	if _, ok := key.(exchangeKey); ok {
+		return c.x
+	}
+	return c.Context.Value(key)
+}
+
+// With returns a context that carries x.
+func With(ctx context.Context, x *Exchange) context.Context { return &carrier{ctx, x} }
+
+// From returns the exchange that ctx carries. It panics if there is none: a
+// stage outside a plan is a bug in this program.
+func From(ctx context.Context) *Exchange {
+	if c, ok := ctx.(*carrier); ok {
+		return c.x
+	}
+	return ctx.Value(exchangeKey{}).(*Exchange)
+}

@@ -1,0 +1,88 @@
+package policy
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+)
+
+// PeekLimit is how many bytes of an answer expressions may read.
+const PeekLimit = 1 << 20
+
+// peeked is the copy of the answer's body that expressions read.
+type peeked struct {
+	of   *http.Response
+	body []byte
+}
+
+// Answer returns the beginning of the body of the current answer, decoded, up
+// to [PeekLimit] bytes, for expressions to read. The body itself stays whole
+// for the application. It is empty where reading would hold up a stream: event
+// streams, upgrades, encodings other than gzip.
+func (x *Exchange) Answer() []byte {
+	resp := x.Response
+	if resp == nil || x.peek.of == resp {
+		return x.peek.body
+	}
+	x.peek = peeked{of: resp}
+	if !peekable(resp) {
+		return nil
+	}
+	var head bytes.Buffer
+	_, err := io.CopyN(&head, resp.Body, PeekLimit)
+	resp.Body = &prefixed{head.Bytes(), resp.Body, err}
+	x.peek.body = head.Bytes()
+	if strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
+		x.peek.body = gunzip(head.Bytes())
+	}
+	return x.peek.body
+}
+
+func peekable(resp *http.Response) bool {
+	if resp.Body == nil || resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols || resp.ContentLength > PeekLimit {
+		return false
+	}
+	switch strings.ToLower(resp.Header.Get("Content-Encoding")) {
+	case "", "identity", "gzip":
+	default:
+		return false
+	}
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return kind == "application/x-www-form-urlencoded" || kind == "application/json" ||
+		strings.HasSuffix(kind, "+json") || kind == "text/json"
+}
+
+// gunzip decodes up to PeekLimit bytes; what is broken or longer is not read.
+func gunzip(p []byte) []byte {
+	z, err := gzip.NewReader(bytes.NewReader(p))
+	if err != nil {
+		return nil
+	}
+	out, _ := io.ReadAll(io.LimitReader(z, PeekLimit))
+	return out
+}
+
+// prefixed gives back what was read ahead, then the rest, then the error that
+// reading ahead met.
+type prefixed struct {
+	head []byte
+	rest io.ReadCloser
+	err  error
+}
+
+func (p *prefixed) Read(b []byte) (int, error) {
+	switch {
+	case len(p.head) > 0:
+		n := copy(b, p.head)
+		p.head = p.head[n:]
+		return n, nil
+	case p.err != nil:
+		return 0, p.err
+	}
+	return p.rest.Read(b)
+}
+
+func (p *prefixed) Close() error { return p.rest.Close() }

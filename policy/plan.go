@@ -1,0 +1,115 @@
+package policy
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// A Feature is one thing a policy can ask for, such as retries. The order of
+// the list of features given to [Compile] is the order in which they see a
+// request, outermost first.
+type Feature struct {
+	Name   string // block type, such as "retry"
+	Kind   string // block label, such as "bearer", where a block type has kinds
+	Named  bool   // the label is a name and there may be several, such as limit "published"
+	Always bool   // compiled with its defaults where no block is written
+
+	// New returns a zero block. What the feature depends on is inside it.
+	New func() Block
+
+	// Group compiles an ordered list of blocks of this type to one stage. It
+	// is for block types whose order in the file matters; nil for all others.
+	Group func(Scope, []Block) (Stage, error)
+}
+
+// A Block is the configuration of one feature, decoded by package block.
+type Block interface {
+	// Stage compiles the block for one scope, while loading and never while
+	// serving. An error made by block.At is shown under its attribute.
+	Stage(Scope) (Stage, error)
+}
+
+// A Scope says where a block applies. It is stable across reloads, so that a
+// feature can keep live state under it.
+type Scope struct {
+	Provider string
+	Route    string // pattern of the route whose own blocks changed this one; "" is the provider's
+	Label    string // of the block
+}
+
+// A Stage is a compiled block. It is immutable and safe for concurrent use;
+// what concerns one call is in its [Exchange].
+type Stage struct {
+	Summary string // one line, shown by "postern explain"
+	Wrap    func(next http.RoundTripper) http.RoundTripper
+
+	ReadsAnswer bool   // an expression reads the answer's body
+	Buffer      int64  // bytes of the request body to keep for another attempt
+	Slots       []Slot // where a credential is put
+}
+
+// A Slot is a place in a request that a credential takes. What the application
+// sent there is removed; a declared client may put its own token there.
+type Slot struct {
+	In   SlotKind
+	Name string // canonical header name, or query parameter; "" for path and body
+}
+
+// SlotKind is a part of a request.
+type SlotKind string
+
+// The parts of a request that credentials go to.
+const (
+	InHeader SlotKind = "header"
+	InQuery  SlotKind = "query"
+	InPath   SlotKind = "path"
+	InBody   SlotKind = "body"
+)
+
+// RoundTripper adapts a function to [http.RoundTripper].
+type RoundTripper func(*http.Request) (*http.Response, error)
+
+// RoundTrip calls f.
+func (f RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A Plan is everything that happens to a request of one route. Plans are made
+// while loading; a request costs one look-up.
+type Plan struct {
+	Provider string
+	Route    string // pattern as written, "" for the provider's own plan
+	Stages   []PlannedStage
+	Range    hcl.Range
+
+	ReadsAnswer bool     // Accept-Encoding is limited to what we decode a copy of
+	Buffer      int64    // see Body
+	Slots       []Slot   // where credentials are put; if any, clear text must be named by the policy
+	Upstream    *url.URL // dialled instead of the host that was asked for; nil is that host
+
+	next http.RoundTripper
+}
+
+// RoundTrip sends r through the stages. The context of r carries the Exchange.
+func (p *Plan) RoundTrip(r *http.Request) (*http.Response, error) { return p.next.RoundTrip(r) }
+
+// A PlannedStage is a stage with the blocks it came from.
+type PlannedStage struct {
+	Stage
+	Name    string      // "retry", `credential "bearer"`
+	Ranges  []hcl.Range // of the blocks it was laid over, the last one wins; none for a default
+	Origins []Origin    // of every value that was written
+}
+
+// An Origin says where a value comes from.
+type Origin struct {
+	Name  string // attribute, nested blocks with dots
+	Text  string // as written
+	Range hcl.Range
+}
+
+// Match is the answer of [Set.Match].
+type Match struct {
+	Plan     *Plan
+	Endpoint string // label: pattern of the configuration, or "other"
+}

@@ -1,0 +1,244 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A Dispatcher claims due items from Source and attempts each in a goroutine of
+// its own, as many at once as each target takes. Fill in the fields and call
+// Run once.
+type Dispatcher[T any] struct {
+	Source Source[T]
+
+	// Targets returns how many attempts each target takes at once. It is asked
+	// before every claim, so a change takes effect at once; a target that is
+	// gone is not claimed for any more.
+	Targets func() map[string]int
+
+	// Attempt does the work of one item and makes the move that follows. Its
+	// context ends with cause ErrStale when the lease is lost and with ErrDrain
+	// when a shutdown has waited long enough; it should then return at once.
+	Attempt func(context.Context, Item[T]) Health
+
+	// Trouble is told what went wrong in the loop itself: a claim or a renewal
+	// that failed, an attempt that panicked. The loop goes on.
+	Trouble func(doing string, err error)
+
+	Lease time.Duration // how long a claim holds without renewal
+	Poll  time.Duration // the longest wait between two claims
+	Grace time.Duration // how long a shutdown waits for attempts in flight
+
+	once    sync.Once
+	wake    chan struct{}
+	mu      sync.Mutex
+	windows map[string]*window
+	held    map[Lease]context.CancelCauseFunc // by key and token, Until left zero
+	wg      sync.WaitGroup
+}
+
+func (d *Dispatcher[T]) prepare() {
+	d.once.Do(func() {
+		d.wake = make(chan struct{}, 1)
+		d.windows = map[string]*window{}
+		d.held = map[Lease]context.CancelCauseFunc{}
+	})
+}
+
+// Wake says that something may be due. It never blocks and may be called at any
+// time by anybody.
+func (d *Dispatcher[T]) Wake() {
+	d.prepare()
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// InFlight returns how many attempts are running.
+func (d *Dispatcher[T]) InFlight() int {
+	d.prepare()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.held)
+}
+
+// Run claims and attempts until ctx ends. It then claims nothing more, lets the
+// attempts in flight finish for Grace, interrupts the rest, and returns when
+// every attempt has returned.
+func (d *Dispatcher[T]) Run(ctx context.Context) {
+	d.prepare()
+	lasting := context.WithoutCancel(ctx) // the store is spoken to until the end
+	work, interrupt := context.WithCancelCause(lasting)
+	defer interrupt(nil)
+	stopped := make(chan struct{})
+	renewed := make(chan struct{})
+	go func() { defer close(renewed); d.renew(lasting, stopped) }()
+
+	for ctx.Err() == nil {
+		d.wait(ctx, d.turn(ctx, work))
+	}
+
+	finished := make(chan struct{})
+	go func() { d.wg.Wait(); close(finished) }()
+	grace := time.NewTimer(d.Grace)
+	defer grace.Stop()
+	select {
+	case <-finished:
+	case <-grace.C:
+		interrupt(ErrDrain)
+		<-finished
+	}
+	close(stopped)
+	<-renewed
+}
+
+// wait returns when something may be due.
+func (d *Dispatcher[T]) wait(ctx context.Context, pause time.Duration) {
+	if pause <= 0 {
+		return
+	}
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-d.wake:
+	case <-t.C:
+	}
+}
+
+// turn claims once, starts what it got, and returns how long to wait.
+func (d *Dispatcher[T]) turn(ctx, work context.Context) time.Duration {
+	targets := d.Targets()
+	want := d.demand(targets)
+	if len(want) == 0 {
+		return d.Poll // a freed slot wakes us
+	}
+	// Not ctx: a claim that is cut off may have been made all the same.
+	items, next, err := d.claim(work, want)
+	if err != nil {
+		d.Trouble("claiming due deliveries", err)
+		return d.Poll
+	}
+	if ctx.Err() != nil {
+		d.giveBack(work, items)
+		return 0
+	}
+	for _, it := range items {
+		d.start(work, it, targets[it.Target])
+	}
+	if len(items) > 0 {
+		return 0 // there may be more
+	}
+	if next.IsZero() {
+		return d.Poll
+	}
+	return min(max(time.Until(next), time.Millisecond), d.Poll)
+}
+
+func (d *Dispatcher[T]) claim(ctx context.Context, want map[string]int) (items []Item[T], next time.Time, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return d.Source.Claim(ctx, want, d.Lease)
+}
+
+// demand returns how many items each target takes now, leaving out those that
+// take none.
+func (d *Dispatcher[T]) demand(targets map[string]int) map[string]int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.windows, func(t string, w *window) bool {
+		_, known := targets[t]
+		return !known && w.inflight == 0
+	})
+	want := make(map[string]int, len(targets))
+	for t, concurrency := range targets {
+		w := d.windows[t]
+		if w == nil {
+			w = newWindow()
+			d.windows[t] = w
+		}
+		if n := w.free(concurrency); n > 0 {
+			want[t] = n
+		}
+	}
+	return want
+}
+
+func (d *Dispatcher[T]) giveBack(ctx context.Context, items []Item[T]) {
+	if len(items) == 0 {
+		return
+	}
+	leases := make([]Lease, len(items))
+	for i, it := range items {
+		leases[i] = it.Lease
+	}
+	if err := d.Source.Release(ctx, leases); err != nil {
+		d.Trouble("giving back claimed deliveries", err)
+	}
+}
+
+func (l Lease) id() Lease { return Lease{Key: l.Key, Token: l.Token} }
+
+func (d *Dispatcher[T]) start(work context.Context, it Item[T], concurrency int) {
+	ctx, cancel := context.WithCancelCause(work)
+	d.mu.Lock()
+	d.held[it.Lease.id()] = cancel
+	w := d.windows[it.Target]
+	w.inflight++
+	d.mu.Unlock()
+	d.wg.Go(func() {
+		health := Trouble
+		defer func() {
+			if p := recover(); p != nil {
+				d.Trouble("attempting a delivery", fmt.Errorf("panic: %v", p))
+			}
+			cancel(nil)
+			d.mu.Lock()
+			delete(d.held, it.Lease.id())
+			w.end(health, concurrency)
+			d.mu.Unlock()
+			d.Wake()
+		}()
+		health = d.Attempt(ctx, it)
+	})
+}
+
+// renew keeps the leases of what is in flight alive, a third of a lease at a
+// time, until stopped. An attempt whose lease is lost is interrupted.
+func (d *Dispatcher[T]) renew(ctx context.Context, stopped <-chan struct{}) {
+	tick := time.NewTicker(max(d.Lease/3, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-stopped:
+			return
+		case <-tick.C:
+		}
+		d.mu.Lock()
+		leases := slices.Collect(maps.Keys(d.held))
+		d.mu.Unlock()
+		if len(leases) == 0 {
+			continue
+		}
+		lost, err := d.Source.Renew(ctx, leases, d.Lease)
+		if err != nil {
+			d.Trouble("renewing leases", err)
+			continue
+		}
+		d.mu.Lock()
+		for _, l := range lost {
+			if cancel := d.held[l.id()]; cancel != nil {
+				cancel(ErrStale)
+			}
+		}
+		d.mu.Unlock()
+	}
+}

@@ -1,0 +1,199 @@
+package inbound
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/postern-proxy/postern/queue"
+)
+
+// Set is the inbound part of one policy: immutable, and swapped as a whole.
+type Set struct {
+	config  Config
+	hooks   []*Webhook // by name
+	byPath  map[string]*Webhook
+	targets map[string]target
+}
+
+type target struct {
+	hook    *Webhook
+	deliver *Deliver
+}
+
+// NewSet puts decoded webhooks together. Names and paths must be unique.
+func NewSet(c Config, hooks []*Webhook) (*Set, hcl.Diagnostics) {
+	s := &Set{config: c, hooks: slices.Clone(hooks), byPath: map[string]*Webhook{}, targets: map[string]target{}}
+	slices.SortStableFunc(s.hooks, func(a, b *Webhook) int { return cmp.Compare(a.Name, b.Name) })
+	var diags hcl.Diagnostics
+	refuse := func(w *Webhook, format string, args ...any) {
+		diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Invalid webhook", Detail: fmt.Sprintf(format, args...), Subject: &w.Range})
+	}
+	names := map[string]*Webhook{}
+	for _, w := range hooks {
+		if first := names[w.Name]; first != nil {
+			refuse(w, "There is another webhook %q at %s.", w.Name, first.Range)
+			continue
+		}
+		names[w.Name] = w
+		if first := s.byPath[w.Path]; first != nil {
+			refuse(w, "The path %s belongs to webhook %q at %s.", w.Path, first.Name, first.Range)
+			continue
+		}
+		s.byPath[w.Path] = w
+		if w.check != nil && w.check.NeedsURL && c.PublicURL == "" {
+			refuse(w, "Its signature covers the public URL: set public_url in the inbound block.")
+		}
+		for _, d := range w.Deliver {
+			s.targets[w.target(d)] = target{w, d}
+		}
+	}
+	return s, diags
+}
+
+// Ready reports which secrets of verifications and signatures cannot be used
+// now. Such a webhook answers 503 and loses nothing.
+func (s *Set) Ready() error {
+	var errs []error
+	for _, w := range s.hooks {
+		if w.check != nil && w.check.Ready != nil {
+			if err := w.check.Ready(); err != nil {
+				errs = append(errs, fmt.Errorf("webhook %q: %w", w.Name, err))
+			}
+		}
+		for _, d := range w.Deliver {
+			if d.Sign.IsZero() {
+				continue
+			}
+			if _, err := signingKey(d.Sign); err != nil {
+				errs = append(errs, fmt.Errorf("webhook %q: sign: %w", w.Name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Options are what an inbox lives on. Store is required.
+type Options struct {
+	Store    Store
+	Observer Observer
+	// Dial connects to the application and is where addresses are guarded.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// NewID makes correlation ids, unique and growing; UUIDv7 if nil.
+	NewID func() string
+	// Random yields uniform numbers in [0, 1) for jitter.
+	Random func() float64
+	// Retain is how long an event is kept after its last move; 0 is for ever.
+	Retain time.Duration
+	// Grace is how long Run waits for deliveries in flight when it ends; 20 s if 0.
+	Grace time.Duration
+	// MaxInFlight is how many requests are received at once; 512 if 0. More are
+	// answered 503.
+	MaxInFlight int
+	// MaxBuffered is how many bytes of bodies are held at once; 256 MiB if 0. More
+	// are answered 503.
+	MaxBuffered int64
+}
+
+// Inbox receives and delivers. Its policy is swapped by [Inbox.Swap]; events,
+// deliveries in flight and what is known of each target live on.
+type Inbox struct {
+	opt      Options
+	set      atomic.Pointer[Set]
+	inflight atomic.Int64 // requests
+	buffered atomic.Int64 // bytes of their bodies
+	dispatch *queue.Dispatcher[Delivery]
+	client   *http.Transport
+}
+
+// New returns an inbox without webhooks.
+func New(o Options) *Inbox {
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{Timeout: 5 * time.Second}).DialContext
+	}
+	if o.NewID == nil {
+		o.NewID = func() string { return uuid.Must(uuid.NewV7()).String() }
+	}
+	if o.Random == nil {
+		o.Random = rand.Float64
+	}
+	if o.Grace == 0 {
+		o.Grace = 20 * time.Second
+	}
+	if o.MaxInFlight == 0 {
+		o.MaxInFlight = 512
+	}
+	if o.MaxBuffered == 0 {
+		o.MaxBuffered = 256 << 20
+	}
+	in := &Inbox{opt: o, client: transport(o.Dial)}
+	in.set.Store(&Set{})
+	in.dispatch = &queue.Dispatcher[Delivery]{
+		Source: o.Store, Targets: in.concurrency, Attempt: in.attempt, Trouble: o.Observer.trouble,
+		Lease: 30 * time.Second, Poll: 5 * time.Second, Grace: o.Grace,
+	}
+	return in
+}
+
+// Swap puts a policy in force for the requests and attempts that begin from now
+// on. Events of a webhook that is gone stay as they are until it is back.
+func (in *Inbox) Swap(s *Set) {
+	in.set.Store(s)
+	in.dispatch.Wake()
+}
+
+// Set is the policy in force.
+func (in *Inbox) Set() *Set { return in.set.Load() }
+
+func (in *Inbox) concurrency() map[string]int {
+	s := in.set.Load()
+	out := make(map[string]int, len(s.targets))
+	for name, t := range s.targets {
+		out[name] = t.deliver.Concurrency
+	}
+	return out
+}
+
+// Run delivers, and deletes what is older than Retain, until ctx ends; then it
+// drains. It returns when nothing is in flight any more.
+func (in *Inbox) Run(ctx context.Context) {
+	pruned := make(chan struct{})
+	go func() { defer close(pruned); in.prune(ctx) }()
+	in.dispatch.Run(ctx)
+	<-pruned
+	in.client.CloseIdleConnections()
+}
+
+// pruneBatch is small, so that ingest never waits long behind a deletion.
+const pruneBatch = 200
+
+func (in *Inbox) prune(ctx context.Context) {
+	if in.opt.Retain <= 0 {
+		return
+	}
+	pause := time.Minute
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		n, err := in.opt.Store.Prune(ctx, time.Now().Add(-in.opt.Retain), pruneBatch)
+		if err != nil && ctx.Err() == nil {
+			in.opt.Observer.trouble("deleting old events", err)
+		}
+		if pause = time.Minute; n == pruneBatch {
+			pause = 50 * time.Millisecond
+		}
+	}
+}

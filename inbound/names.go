@@ -1,0 +1,151 @@
+package inbound
+
+import (
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/postern-proxy/postern/config/block"
+)
+
+// Names answers the names that expressions and signature templates use about
+// one request. A header or query parameter that is sent more than once has no
+// value: which one counts would be anybody's guess.
+type Names struct {
+	*Request
+	Timestamp string
+	Event     *Event // nil where event.* is not in scope
+
+	opaque, checked bool
+	form            bool
+}
+
+// maxNesting is how deeply a JSON body may be nested for expressions to read it.
+const maxNesting = 1000
+
+// Lookup implements [block.Source].
+func (n *Names) Lookup(ref *block.Ref) block.Value {
+	switch ref.Name {
+	case "body":
+		return n.body(ref.Path)
+	case "header":
+		if ref.Key == "" {
+			return block.ObjectValue(n.Header)
+		}
+	case "query":
+		if ref.Key == "" {
+			return block.ObjectValue(parseQuery(n.Query))
+		}
+	}
+	if b, ok := n.Bytes(ref); ok {
+		return block.Value{Kind: block.String, Str: string(b)}
+	}
+	return block.Value{}
+}
+
+// Bytes implements [block.BytesSource].
+func (n *Names) Bytes(ref *block.Ref) ([]byte, bool) {
+	switch ref.Name {
+	case "raw_body":
+		return n.Body, true
+	case "timestamp":
+		return []byte(n.Timestamp), n.Timestamp != ""
+	case "url":
+		return []byte(n.URL), n.URL != ""
+	case "header":
+		v, ok := only(n.Header.Values(ref.Key))
+		return []byte(v), ok
+	case "query":
+		v, ok := only(parseQuery(n.Query)[ref.Key])
+		return []byte(v), ok
+	}
+	if v, ok := n.event(ref.Name); ok {
+		return []byte(v), v != ""
+	}
+	return nil, false
+}
+
+func (n *Names) event(name string) (string, bool) {
+	if n.Event == nil {
+		return "", false
+	}
+	switch name {
+	case "event.id":
+		return n.Event.EventID, true
+	case "event.type":
+		return n.Event.Type, true
+	case "event.account":
+		return n.Event.Account, true
+	case "event.key":
+		return n.Event.Key, true
+	case "event.time":
+		if n.Event.Occurred.IsZero() {
+			return "", true
+		}
+		return n.Event.Occurred.UTC().Format(time.RFC3339Nano), true
+	}
+	return "", false
+}
+
+// body reads a form if the sender says that it is one, and JSON otherwise.
+func (n *Names) body(path string) block.Value {
+	if !n.checked {
+		n.checked = true
+		n.form = isForm(n.Header)
+		n.opaque = n.Header.Get("Content-Encoding") != "" || !n.form && tooDeep(n.Body)
+	}
+	switch {
+	case n.opaque:
+		return block.Value{}
+	case n.form:
+		return block.FormValue(n.Body, path)
+	}
+	return block.JSONValue(n.Body, path)
+}
+
+func isForm(h http.Header) bool {
+	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	return err == nil && kind == "application/x-www-form-urlencoded"
+}
+
+// tooDeep reports whether brackets outside strings nest deeper than maxNesting:
+// parsers of JSON recurse, and a stack overflow cannot be caught.
+func tooDeep(json []byte) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(json); i++ {
+		switch c := json[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			if depth++; depth > maxNesting {
+				return true
+			}
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return false
+}
+
+func only(values []string) (string, bool) {
+	if len(values) != 1 {
+		return "", false
+	}
+	return values[0], true
+}
+
+func parseQuery(raw string) url.Values {
+	if raw == "" || strings.ContainsRune(raw, ';') {
+		return nil
+	}
+	v, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil
+	}
+	return v
+}

@@ -1,0 +1,68 @@
+package inbound
+
+import "time"
+
+// Reception is what became of one request.
+type Reception struct {
+	ID       string // correlation id
+	Webhook  string // "" if the path names none
+	Result   string // accepted duplicate conflict unsigned bad_signature stale too_large unavailable handshake; "" if none of them
+	Status   int    // the answer
+	Event    string // the stored event, or the one that this is a duplicate of
+	EventID  string
+	Type     string
+	Account  string
+	Bytes    int
+	Received time.Time
+	Took     time.Duration
+	Err      error // why it is unavailable, or what is wrong with the request
+}
+
+// Attempt is what became of one delivery attempt.
+type Attempt struct {
+	Event   string
+	Webhook string
+	Target  string
+	EventID string
+	Type    string
+	Account string
+	Attempt int
+	Result  State // applied, retrying or failed
+	Status  int   // 0 for no answer
+	Took    time.Duration
+	Reason  string
+}
+
+// Observer is told what happens. Every func may be nil, must not block, and is
+// called by several goroutines at once.
+type Observer struct {
+	Received func(*Reception)
+	Attempt  func(*Attempt)
+	Moved    func(*Transition)
+	// Trouble is told what failed in the background, or a conflict.
+	Trouble func(doing string, err error)
+}
+
+func (o *Observer) received(r *Reception) {
+	if o.Received != nil {
+		o.Received(r)
+	}
+}
+
+func (o *Observer) attempt(a *Attempt) {
+	if o.Attempt != nil {
+		o.Attempt(a)
+	}
+}
+
+func (o *Observer) moved(t Transition) {
+	if o.Moved != nil {
+		o.Moved(&t)
+	}
+}
+
+func (o *Observer) trouble(doing string, err error) {
+	if o.Trouble != nil {
+		o.Trouble(doing, err)
+	}
+}

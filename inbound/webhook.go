@@ -1,0 +1,370 @@
+package inbound
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/postern-proxy/postern/backoff"
+	"github.com/postern-proxy/postern/config/block"
+)
+
+// Webhook is a webhook block: one path, who may post to it, and where it goes.
+type Webhook struct {
+	Name     string
+	Range    hcl.Range   // of the block's head
+	Catalog  string      `hcl:"catalog,optional"`
+	Path     string      `hcl:"path"`
+	Provider string      `hcl:"provider,optional"`
+	MaxBody  block.Size  `hcl:"max_body,optional"` // larger ones are refused with 413
+	Keep     []string    `hcl:"headers,optional"`  // kept and delivered beside the content headers
+	Verify   []*Verify   `hcl:"verify,block"`
+	Event    *EventNames `hcl:"event,block"`
+	Deliver  []*Deliver  `hcl:"deliver,block"`
+	Retry    *Retry      `hcl:"retry,block"`
+
+	Accept    *block.Expr `hcl:"accept,optional" scope:"webhook"`
+	Schema    []*unbuilt1 `hcl:"schema,block"`
+	Order     *unbuilt    `hcl:"order,block"`
+	Latest    *unbuilt    `hcl:"latest,block"`
+	Expect    *unbuilt    `hcl:"expect,block"`
+	Reconcile *unbuilt    `hcl:"reconcile,block"`
+
+	check *Verification
+}
+
+// Verify is a verify block; its label is the scheme, which decodes the rest.
+type Verify struct {
+	Kind  string    `hcl:"kind,label"`
+	Range hcl.Range `hcl:",def_range"`
+	Body  hcl.Body  `hcl:",remain"`
+}
+
+// EventNames is an event block: where the event says what it is.
+type EventNames struct {
+	ID      *block.Expr `hcl:"id,optional" scope:"webhook"`
+	Type    *block.Expr `hcl:"type,optional" scope:"webhook"`
+	Account *block.Expr `hcl:"account,optional" scope:"webhook"`
+	Time    *block.Expr `hcl:"time,optional" scope:"webhook"`
+	Key     *block.Expr `hcl:"key,optional" scope:"webhook"`
+	Unit    Unit        `hcl:"unit,optional"`
+	Split   *block.Expr `hcl:"split,optional" scope:"webhook"`
+}
+
+// Unit is how a provider writes a time.
+type Unit string
+
+// The units.
+const (
+	Seconds Unit = "s"
+	Millis  Unit = "ms"
+	RFC3339 Unit = "rfc3339"
+)
+
+// UnmarshalText accepts s, ms and rfc3339.
+func (u *Unit) UnmarshalText(text []byte) error {
+	switch v := Unit(text); v {
+	case Seconds, Millis, RFC3339:
+		*u = v
+		return nil
+	}
+	return fmt.Errorf("unknown unit %q: use s, ms or rfc3339", text)
+}
+
+// Deliver is a deliver block: one target in the application.
+type Deliver struct {
+	Name        string         `hcl:"name,label"` // "" if the block has no label
+	Range       hcl.Range      `hcl:",def_range"`
+	To          string         `hcl:"to"`
+	Timeout     block.Duration `hcl:"timeout,optional"` // for the whole answer
+	Concurrency int            `hcl:"concurrency,optional"`
+	Sign        block.Secret   `hcl:"sign,optional"`
+	Applied     []int          `hcl:"applied,optional"` // statuses that mean applied, besides 2xx
+	Failed      []int          `hcl:"failed,optional"`  // statuses that end the attempts, instead of 400, 410, 413, 415, 422
+}
+
+// Retry is a retry block of a webhook.
+type Retry struct {
+	Attempts int      `hcl:"attempts,optional"`
+	Backoff  *Backoff `hcl:"backoff,block"`
+}
+
+// Backoff is a backoff block of a webhook.
+type Backoff struct {
+	First  block.Duration `hcl:"first,optional"`
+	Factor float64        `hcl:"factor,optional"`
+	Max    block.Duration `hcl:"max,optional"`
+	Jitter backoff.Jitter `hcl:"jitter,optional"`
+}
+
+type unbuilt struct {
+	Rest hcl.Body `hcl:",remain"`
+}
+
+type unbuilt1 struct {
+	Label string   `hcl:"label,label"`
+	Rest  hcl.Body `hcl:",remain"`
+}
+
+// Default sets what a webhook has unless the block says otherwise.
+func (w *Webhook) Default() { w.MaxBody = 5 << 20 }
+
+// Default sets the unit.
+func (e *EventNames) Default() { e.Unit = Seconds }
+
+// Default sets timeout, concurrency and the statuses that end the attempts.
+func (d *Deliver) Default() {
+	d.Timeout.Duration, d.Concurrency = 10*time.Second, 16
+}
+
+// Default sets the number of attempts.
+func (r *Retry) Default() { r.Attempts = 8 }
+
+// Default sets the delays.
+func (b *Backoff) Default() {
+	b.First.Duration, b.Factor, b.Max.Duration = time.Second, 2, time.Hour
+}
+
+func (b *Backoff) delays() backoff.Backoff {
+	return backoff.Backoff{First: b.First.Duration, Factor: b.Factor, Max: b.Max.Duration, Jitter: b.Jitter}
+}
+
+// Decode reads the body of the webhook block named name, whose head is at at.
+// The result is ready for [NewSet] if there are no errors.
+func Decode(name string, at hcl.Range, body *hclsyntax.Body, ctx *block.Context, schemes Schemes) (*Webhook, hcl.Diagnostics) {
+	w := &Webhook{Name: name, Range: at}
+	diags := block.Decode(labelTargets(body), ctx, w)
+	if w.Event == nil {
+		w.Event = &EventNames{}
+		w.Event.Default()
+	}
+	if w.Retry == nil {
+		w.Retry = &Retry{}
+		w.Retry.Default()
+	}
+	if w.Retry.Backoff == nil {
+		w.Retry.Backoff = &Backoff{}
+		w.Retry.Backoff.Default()
+	}
+	if len(w.Verify) == 1 {
+		diags = append(diags, w.verification(ctx, schemes)...)
+	}
+	return w, diags
+}
+
+// labelTargets gives deliver blocks without a label an empty one, because a
+// schema knows no optional labels.
+func labelTargets(body *hclsyntax.Body) *hclsyntax.Body {
+	out := *body
+	out.Blocks = slices.Clone(body.Blocks)
+	for i, b := range out.Blocks {
+		if b.Type == "deliver" && len(b.Labels) == 0 {
+			named := *b
+			named.Labels, named.LabelRanges = []string{""}, []hcl.Range{b.TypeRange}
+			out.Blocks[i] = &named
+		}
+	}
+	return &out
+}
+
+func (w *Webhook) verification(ctx *block.Context, schemes Schemes) hcl.Diagnostics {
+	v := w.Verify[0]
+	refuse := func(summary, detail string, where hcl.Range) hcl.Diagnostics {
+		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: &where}}
+	}
+	scheme := schemes[v.Kind]
+	switch {
+	case slices.Contains(unbuiltSchemes, v.Kind):
+		return refuse("Not built yet", fmt.Sprintf("verify %q is part of the policy language but not built yet.", v.Kind), v.Range)
+	case scheme == nil:
+		known := slices.Sorted(maps.Keys(schemes))
+		hint := "Known are: " + strings.Join(known, ", ") + "."
+		if s := block.Suggest(v.Kind, known); s != "" {
+			hint = fmt.Sprintf("Did you mean %q?", s)
+		}
+		return refuse("Unknown verification", fmt.Sprintf("There is no verification %q. %s", v.Kind, hint), v.Range)
+	}
+	check, diags := scheme(v.Body, ctx)
+	if diags.HasErrors() {
+		return diags
+	}
+	w.check = check
+	if a := w.Event.Account; check.BodyOnly && a != nil && (a.Reads("header") || a.Reads("query")) {
+		return append(diags, refuse("Invalid account", "The signature covers the body only: whoever replays a request could choose another account. Take it from the body.", a.Range())...)
+	}
+	for _, h := range w.Keep {
+		if slices.ContainsFunc(check.Headers, func(s string) bool { return strings.EqualFold(s, h) }) {
+			return append(diags, refuse("Invalid headers", fmt.Sprintf("%s carries the signature and is never kept.", h), v.Range)...)
+		}
+	}
+	return diags
+}
+
+// Check implements [block.Checker].
+func (w *Webhook) Check() error {
+	var errs []error
+	if !strings.HasPrefix(w.Path, "/") || strings.ContainsAny(w.Path, "?#% ") || strings.Contains(w.Path, "//") {
+		errs = append(errs, block.At("path", "path must begin with a slash and be plain, such as %q", "/"+w.Name))
+	}
+	if w.MaxBody <= 0 {
+		errs = append(errs, block.At("max_body", "max_body must be more than nothing"))
+	}
+	switch len(w.Verify) {
+	case 0:
+		errs = append(errs, errors.New(`a verify block is required; write verify "none" {} to accept unsigned events`))
+	case 1:
+	default:
+		errs = append(errs, block.At("verify", "only one verify block is allowed; several secrets go into its list"))
+	}
+	for _, h := range w.Keep {
+		if !keepable(h) {
+			errs = append(errs, block.At("headers", "%s cannot be kept: it is a credential, about the connection, or set by Postern", h))
+		}
+	}
+	names := map[string]bool{}
+	for _, d := range w.Deliver {
+		if names[d.Name] {
+			errs = append(errs, block.At("deliver", "two deliver blocks have the label %q", d.Name))
+		}
+		names[d.Name] = true
+	}
+	if len(w.Deliver) == 0 {
+		errs = append(errs, errors.New("a deliver block is required: it says where the events go"))
+	}
+	if len(w.Deliver) > MaxTargets {
+		errs = append(errs, block.At("deliver", "at most %d deliver blocks are allowed", MaxTargets))
+	}
+	return errors.Join(append(errs, w.unbuilt()...)...)
+}
+
+// MaxTargets is how many deliver blocks a webhook may have.
+const MaxTargets = 64
+
+// unbuilt refuses what the language has and Postern not yet.
+func (w *Webhook) unbuilt() (errs []error) {
+	for _, part := range []struct {
+		name    string
+		written bool
+	}{
+		{"accept", w.Accept != nil}, {"schema", len(w.Schema) > 0}, {"order", w.Order != nil},
+		{"latest", w.Latest != nil}, {"expect", w.Expect != nil}, {"reconcile", w.Reconcile != nil},
+	} {
+		if part.written {
+			errs = append(errs, block.At(part.name, "%s is part of the policy language but not built yet", part.name))
+		}
+	}
+	return errs
+}
+
+// Check implements [block.Checker].
+func (e *EventNames) Check() error {
+	if e.Split != nil {
+		return block.At("split", "split is part of the policy language but not built yet")
+	}
+	return nil
+}
+
+// Check implements [block.Checker].
+func (d *Deliver) Check() error {
+	var errs []error
+	u, err := url.Parse(d.To)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Fragment != "" {
+		errs = append(errs, block.At("to", "to must be an http or https URL such as %q", "http://127.0.0.1:3000/webhooks"))
+	} else if u.User != nil {
+		errs = append(errs, block.At("to", "to must not hold a user or password"))
+	}
+	if d.Timeout.Duration <= 0 {
+		errs = append(errs, block.At("timeout", "timeout must be more than nothing"))
+	}
+	if d.Concurrency < 1 || d.Concurrency > 1000 {
+		errs = append(errs, block.At("concurrency", "concurrency must be between 1 and 1000"))
+	}
+	for attr, list := range map[string][]int{"applied": d.Applied, "failed": d.Failed} {
+		for _, status := range list {
+			if status < 200 || status > 599 {
+				errs = append(errs, block.At(attr, "%d is no status that ends a request", status))
+			} else if attr == "applied" && slices.Contains(d.Failed, status) {
+				errs = append(errs, block.At(attr, "%d cannot mean both applied and failed", status))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Check implements [block.Checker].
+func (r *Retry) Check() error {
+	if r.Attempts < 1 || r.Attempts > 1000 {
+		return block.At("attempts", "attempts must be between 1 and 1000")
+	}
+	return nil
+}
+
+// Check implements [block.Checker].
+func (b *Backoff) Check() error {
+	if b.Factor < 1 {
+		return block.At("factor", "factor must be at least 1")
+	}
+	if b.First.Duration > b.Max.Duration {
+		return block.At("first", "first must not be longer than max, which is %s", b.Max)
+	}
+	return nil
+}
+
+// target is the name of d in the store. It is made of names only, so that
+// deliveries survive a change of the URL.
+func (w *Webhook) target(d *Deliver) string {
+	if d.Name == "" {
+		return w.Name
+	}
+	return w.Name + "/" + d.Name
+}
+
+// Targets lists the names of the deliver blocks as the store knows them.
+func (w *Webhook) Targets() []string {
+	names := make([]string, len(w.Deliver))
+	for i, d := range w.Deliver {
+		names[i] = w.target(d)
+	}
+	return names
+}
+
+// contentHeaders describe the body and are always kept.
+var contentHeaders = []string{"Content-Type", "Content-Encoding", "Content-Language"}
+
+// refusedHeaders are never kept, whatever a policy says.
+var refusedHeaders = []string{
+	"Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie", "Connection", "Keep-Alive", "Te", "Trailer",
+	"Transfer-Encoding", "Upgrade", "Host", "Content-Length", "Expect", "Date",
+	"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature",
+}
+
+func keepable(name string) bool {
+	canonical := textproto.CanonicalMIMEHeaderKey(name)
+	for _, c := range []byte(name) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-') {
+			return false
+		}
+	}
+	return name != "" && !slices.Contains(refusedHeaders, canonical) && !strings.HasPrefix(canonical, "Postern-") && !strings.HasPrefix(canonical, "Proxy-")
+}
+
+// kept returns the headers of h that are stored and delivered.
+func (w *Webhook) kept(h http.Header) http.Header {
+	out := http.Header{}
+	for _, list := range [][]string{contentHeaders, w.Keep} {
+		for _, name := range list {
+			if v := h.Values(name); len(v) > 0 {
+				out[textproto.CanonicalMIMEHeaderKey(name)] = slices.Clone(v)
+			}
+		}
+	}
+	return out
+}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,9 @@ var ErrNotReplayable = errors.New("the request body is longer than the replay bu
 
 // ErrTooLarge says that a body does not fit the buffer, where all of it is needed.
 var ErrTooLarge = errors.New("the request body is longer than the buffer")
+
+// ErrRequestBody says that the application broke off its request body.
+var ErrRequestBody = errors.New("the application broke off its request body")
 
 // Body is a request body. It is spooled while it is sent, so that it can be
 // sent again, hashed or rewritten, up to a limit of bytes; past the limit it
@@ -98,7 +102,7 @@ func (b *Body) Replace(p []byte) {
 func (b *Body) fill(n int) {
 	at := len(b.buf)
 	b.buf = append(b.buf, make([]byte, n)...)
-	got, err := b.src.Read(b.buf[at:])
+	got, err := b.read(b.buf[at:])
 	b.buf = b.buf[:at+got]
 	b.ended = err
 	if int64(len(b.buf)) > b.limit {
@@ -135,7 +139,7 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	case b.ended != nil:
 		return 0, b.ended
 	}
-	n, err := b.src.Read(p)
+	n, err := b.read(p)
 	b.ended = err
 	if b.over || b.length > b.limit || int64(len(b.buf)+n) > b.limit {
 		b.drop(r)
@@ -143,6 +147,15 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	}
 	b.buf = append(b.buf, p[:n]...)
 	r.at += n
+	return n, err
+}
+
+// read reads the source. What it fails with is the application's doing.
+func (b *Body) read(p []byte) (int, error) {
+	n, err := b.src.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%w: %w", ErrRequestBody, err)
+	}
 	return n, err
 }
 

@@ -22,7 +22,9 @@ type Exchange struct {
 	Body    *Body         // its body; never nil
 	Key     Key           // the idempotency key, set by the stage of that name
 
+	Send     *Body         // what the attempt under way sends instead of Body; nil is Body itself
 	Attempts int           // how often it was sent
+	Trail    []Try         // what became of each attempt, the last ones of many
 	Waited   time.Duration // time spent waiting for limits and between attempts
 	Upstream time.Duration // time spent in the transport until response headers
 	Now      Attempt       // the attempt under way, or the last one
@@ -39,16 +41,51 @@ type Exchange struct {
 	ProviderCode, ProviderMessage, ProviderRequestID string
 
 	Total, Deadline time.Time     // of the whole call and of this attempt, until response headers; zero is none
+	PerAttempt      time.Duration // limit of one attempt until response headers; zero is none
 	Connect         time.Duration // limit of one connection attempt; zero is the transport's own
 	Idle            time.Duration // limit without progress in a body; zero is none
 
 	Notes []Note
+
+	tries [4]Try // the memory of Trail, as long as that suffices
+}
+
+// Outgoing is the body that the attempt under way sends.
+func (x *Exchange) Outgoing() *Body {
+	if x.Send != nil {
+		return x.Send
+	}
+	return x.Body
+}
+
+// Try is what became of one attempt.
+type Try struct {
+	Status  int // 0 if there was no answer
+	Outcome Outcome
+	Wait    time.Duration // before the next one; 0 if there was none
+	Reason  string        // why there was a next one
+}
+
+// Began records that an attempt goes to the transport.
+func (x *Exchange) Began() {
+	if x.Trail == nil {
+		x.Trail = x.tries[:0]
+	}
+	x.Attempts++
+	x.Trail = append(x.Trail, Try{})
+}
+
+// Ended records what became of it.
+func (x *Exchange) Ended(status int, o Outcome) {
+	x.Outcome = o
+	x.Trail[len(x.Trail)-1] = Try{Status: status, Outcome: o}
 }
 
 // Key is an idempotency key.
 type Key struct {
 	Value  string
 	Origin KeyOrigin
+	Final  []int // statuses that the provider saves for the key and only repeats
 }
 
 // KeyOrigin says where a key came from.
@@ -146,4 +183,15 @@ func From(ctx context.Context) *Exchange {
 		return c.x
 	}
 	return ctx.Value(exchangeKey{}).(*Exchange)
+}
+
+// Attempted returns the request of one attempt: stages below retry change its
+// headers and URL as they like.
+func Attempted(r *http.Request) *http.Request {
+	try := new(http.Request)
+	*try = *r
+	u := *r.URL
+	try.URL = &u
+	try.Header = r.Header.Clone()
+	return try
 }

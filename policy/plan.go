@@ -15,6 +15,7 @@ type Feature struct {
 	Kind   string // block label, such as "bearer", where a block type has kinds
 	Named  bool   // the label is a name and there may be several, such as limit "published"
 	Always bool   // compiled with its defaults where no block is written
+	Hidden bool   // has no block of its own
 
 	// New returns a zero block. What the feature depends on is inside it.
 	New func() Block
@@ -106,10 +107,4 @@ type Origin struct {
 	Name  string // attribute, nested blocks with dots
 	Text  string // as written
 	Range hcl.Range
-}
-
-// Match is the answer of [Set.Match].
-type Match struct {
-	Plan     *Plan
-	Endpoint string // label: pattern of the configuration, or "other"
 }

@@ -1,13 +1,24 @@
 package policy
 
-import "net/url"
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+)
 
 // A Set is a compiled policy. It is immutable; a reload makes a new one.
 type Set struct {
-	exact    map[string]*Provider
-	suffixes []suffix // longest first
+	exact    map[string]*Provider // by host, or host:port
+	suffixes []suffix             // longest first
 	byName   map[string]*Provider
 	names    []string // in the order of the files
+}
+
+type suffix struct {
+	dot  string // ".example.com"
+	port string // "" for the default ones
+	p    *Provider
 }
 
 // A Provider is a compiled provider block.
@@ -17,14 +28,44 @@ type Provider struct {
 	Upstream *url.URL // dialled instead of the host that was asked for; nil is that host
 	Listen   string   // own port, "" if none
 
-	whole     *Plan
-	routes    []routed // most specific first
-	endpoints []labelled
+	whole  *Plan
+	routes []routed   // most specific first
+	labels []*Pattern // of endpoints and routes, most specific first
 }
 
+type routed struct {
+	pattern *Pattern
+	plan    *Plan
+}
+
+// Match is the answer of [Provider.Match].
+type Match struct {
+	Plan     *Plan
+	Endpoint string // label: a pattern of the configuration, or "other"
+}
+
+// Other is the endpoint label of what no pattern names.
+const Other = "other"
+
 // Find returns the provider that owns a normalised host ("api.stripe.com",
-// lower case, no trailing dot, no port) and port, or nil.
-func (s *Set) Find(host, port string) *Provider { return nil }
+// lower case, no trailing dot) and port, or nil. A host that is written without
+// a port is owned on 443 and 80.
+func (s *Set) Find(host, port string) *Provider {
+	if port == "443" || port == "80" || port == "" {
+		if p := s.exact[host]; p != nil {
+			return p
+		}
+	}
+	if p := s.exact[host+":"+port]; p != nil {
+		return p
+	}
+	for _, x := range s.suffixes {
+		if strings.HasSuffix(host, x.dot) && len(host) > len(x.dot) && (x.port == port || x.port == "" && (port == "443" || port == "80" || port == "")) {
+			return x.p
+		}
+	}
+	return nil
+}
 
 // Provider returns the provider of that name, or nil.
 func (s *Set) Provider(name string) *Provider { return s.byName[name] }
@@ -33,6 +74,73 @@ func (s *Set) Provider(name string) *Provider { return s.byName[name] }
 func (s *Set) Providers() []string { return s.names }
 
 // Match returns the plan and the endpoint label of a request. escapedPath is
-// the path as it goes over the wire. A path that could be read in two ways
-// (claim C6) is a [Denial] if a path rule decides about it.
-func (p *Provider) Match(method, escapedPath string) (Match, error) { return Match{}, nil }
+// the path as it goes over the wire. A path that could be read in two ways is a
+// [Denial] if the ways lead to different plans.
+func (p *Provider) Match(method, escapedPath string) (Match, error) {
+	plan := p.plan(method, escapedPath)
+	if Ambiguous(escapedPath) {
+		if p.plan(method, canonical(escapedPath)) != plan {
+			return Match{plan, Other}, &Denial{
+				Code: BadRequest, Stage: "route", Detail: "the path can be read in two ways, and they fall under different rules",
+				Hint: "Send the path without encoded separators, dot segments, empty segments or parameters.",
+			}
+		}
+		return Match{plan, Other}, nil
+	}
+	for _, l := range p.labels {
+		if l.Match(method, escapedPath) {
+			return Match{plan, l.Text}, nil
+		}
+	}
+	return Match{plan, Other}, nil
+}
+
+func (p *Provider) plan(method, escapedPath string) *Plan {
+	for _, r := range p.routes {
+		if r.pattern.Match(method, escapedPath) {
+			return r.plan
+		}
+	}
+	return p.whole
+}
+
+// Plans lists the provider's own plan and those of its routes.
+func (p *Provider) Plans() []*Plan {
+	plans := []*Plan{p.whole}
+	for _, r := range p.routes {
+		plans = append(plans, r.plan)
+	}
+	return plans
+}
+
+// Labels lists every endpoint label, [Other] last.
+func (p *Provider) Labels() (labels []string) {
+	for _, l := range p.labels {
+		labels = append(labels, l.Text)
+	}
+	return append(labels, Other)
+}
+
+// add gives h to p. It fails if another provider has it.
+func (s *Set) add(h Host, p *Provider) error {
+	rest, wild := strings.CutPrefix(string(h), "*")
+	taken := func(other *Provider) error {
+		return fmt.Errorf("%s belongs to provider %q already", h, other.Name)
+	}
+	if !wild {
+		if other := s.exact[rest]; other != nil {
+			return taken(other)
+		}
+		s.exact[rest] = p
+		return nil
+	}
+	dot, port, _ := strings.Cut(rest, ":")
+	for _, x := range s.suffixes {
+		if x.dot == dot && x.port == port {
+			return taken(x.p)
+		}
+	}
+	s.suffixes = append(s.suffixes, suffix{dot, port, p})
+	slices.SortStableFunc(s.suffixes, func(a, b suffix) int { return len(b.dot) - len(a.dot) })
+	return nil
+}

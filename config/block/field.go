@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -33,7 +34,7 @@ func attribute(a *hcl.Attribute, ctx *Context, field reflect.StructField, dst re
 	case t.Kind() == reflect.Map && t.Elem() == exprType:
 		return exprMap(a, ctx, field, dst)
 	case t == secretType:
-		s, diags := ctx.secret(a.Expr)
+		s, diags := ctx.secret(a.Expr, field.Tag.Get("literal") == "allowed")
 		dst.Set(reflect.ValueOf(s))
 		return diags
 	case t.Kind() == reflect.Slice && t.Elem() == secretType:
@@ -123,8 +124,9 @@ func (c *Context) value(e hcl.Expression) (cty.Value, hcl.Diagnostics) {
 	return val, nil
 }
 
-// secret reads an expression that must come from references.
-func (c *Context) secret(e hcl.Expression) (Secret, hcl.Diagnostics) {
+// secret reads an expression that must come from references; where literals
+// are allowed (a user name), one is taken as it is.
+func (c *Context) secret(e hcl.Expression, literal bool) (Secret, hcl.Diagnostics) {
 	val, diags := e.Value(c.eval(e.Range().Filename, false))
 	if diags.HasErrors() {
 		return Secret{}, diags
@@ -132,6 +134,8 @@ func (c *Context) secret(e hcl.Expression) (Secret, hcl.Diagnostics) {
 	refs := references(val)
 	unmarked, _ := val.Unmark()
 	switch {
+	case len(refs) == 0 && literal && unmarked.IsKnown() && unmarked.Type() == cty.String && !unmarked.IsNull():
+		return Secret{&secret{refs: strconv.Quote(unmarked.AsString()), literal: unmarked.AsString()}}, nil
 	case len(refs) == 0:
 		return Secret{}, hcl.Diagnostics{problem("Secret written out",
 			`A secret does not belong into a policy. Write env("NAME") or file("path"), and put the value there.`, e.Range())}
@@ -150,7 +154,7 @@ func secretList(a *hcl.Attribute, ctx *Context, dst reflect.Value) (diags hcl.Di
 		return hcl.Diagnostics{problem("Invalid "+a.Name, "At least one secret is needed.", a.Expr.Range())}
 	}
 	for _, item := range items {
-		s, d := ctx.secret(item)
+		s, d := ctx.secret(item, false)
 		diags = append(diags, d...)
 		dst.Set(reflect.Append(dst, reflect.ValueOf(s)))
 	}
@@ -163,7 +167,7 @@ func secretMap(a *hcl.Attribute, ctx *Context, dst reflect.Value) hcl.Diagnostic
 	for _, p := range pairs {
 		key, d := ctx.value(p.Key)
 		diags = append(diags, d...)
-		s, d := ctx.secret(p.Value)
+		s, d := ctx.secret(p.Value, false)
 		diags = append(diags, d...)
 		if !diags.HasErrors() {
 			dst.SetMapIndex(reflect.ValueOf(key.AsString()), reflect.ValueOf(s))

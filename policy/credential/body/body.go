@@ -1,0 +1,117 @@
+// Package body is credential "body": values in fields of a JSON or form body,
+// as the request is.
+package body
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/tidwall/gjson"
+	"github.com/tidwall/sjson"
+
+	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/policy"
+	"github.com/postern-proxy/postern/policy/credential"
+)
+
+// Feature returns the feature.
+func Feature(live *credential.Live) policy.Feature {
+	return policy.Feature{Name: "credential", Kind: "body", New: func() policy.Block { return &Block{live: live} }}
+}
+
+// Block is a credential "body" block.
+type Block struct {
+	Fields map[string]block.Secret `hcl:"fields"`
+
+	live *credential.Live
+}
+
+// Check wants at least one field.
+func (b *Block) Check() error {
+	if len(b.Fields) == 0 {
+		return block.At("fields", "at least one field is needed")
+	}
+	return nil
+}
+
+// Stage compiles the block. The body with the secrets in it is that of one
+// attempt: what is kept of the call never has them.
+func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
+	names := slices.Sorted(maps.Keys(b.Fields))
+	k := credential.Kind{
+		Name: "body", Summary: "values in body fields " + strings.Join(names, ", "),
+		Slot: policy.Slot{In: policy.InBody, Name: names[0]}, Values: []block.Secret{b.Fields[names[0]]},
+		Put: func(r *http.Request, x *policy.Exchange, value string, also []string) error {
+			return put(r, x, names, append([]string{value}, also...))
+		},
+	}
+	for _, n := range names[1:] {
+		k.Also = append(k.Also, b.Fields[n])
+	}
+	return b.live.Stage(s, k), nil
+}
+
+func put(r *http.Request, x *policy.Exchange, names, values []string) error {
+	body, err := x.Outgoing().Bytes()
+	if errors.Is(err, policy.ErrTooLarge) {
+		return &policy.Denial{
+			Code: policy.BodyTooLarge, Stage: "credential", Detail: "the credential of this provider goes into the body, and the body is longer than retry.buffer",
+			Hint: "Send a shorter body, or raise retry.buffer of this provider.", Err: err,
+		}
+	}
+	if err != nil {
+		return err
+	}
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	var out []byte
+	switch {
+	case kind == "application/x-www-form-urlencoded":
+		out = form(string(body), names, values)
+	case (kind == "application/json" || strings.HasSuffix(kind, "+json")) && gjson.ValidBytes(body) && gjson.ParseBytes(body).IsObject():
+		if out, err = object(body, names, values); err != nil {
+			return err
+		}
+	default:
+		return &policy.Denial{
+			Code: policy.BadRequest, Stage: "credential", Detail: "the credential of this provider goes into the body, and the body is neither a JSON object nor a form",
+			Hint: "Send a JSON object or a form with its Content-Type.",
+		}
+	}
+	x.Send = policy.NewBody(nil, 0, int64(len(out)))
+	x.Send.Replace(out)
+	return nil
+}
+
+func form(body string, names, values []string) []byte {
+	for i, n := range names {
+		body = policy.DropQuery(body, n)
+		if body != "" {
+			body += "&"
+		}
+		body += url.QueryEscape(n) + "=" + url.QueryEscape(values[i])
+	}
+	return []byte(body)
+}
+
+// object sets the fields, whatever stood there, also twice.
+func object(body []byte, names, values []string) (out []byte, err error) {
+	out = body
+	for i, n := range names {
+		key := gjson.Escape(n)
+		for gjson.GetBytes(out, key).Exists() {
+			if out, err = sjson.DeleteBytes(out, key); err != nil {
+				return nil, fmt.Errorf("remove field %q of the body: %w", n, err)
+			}
+		}
+		if out, err = sjson.SetBytes(out, key, values[i]); err != nil {
+			return nil, fmt.Errorf("set field %q of the body: %w", n, err)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,133 @@
+// Package credential is what all kinds of credentials have in common: they are
+// the last to see a request, afresh for each attempt, remove what the
+// application sent in their place, fail closed, rotate on a 401, and mask what
+// the provider echoes. Each kind is a folder of its own.
+//
+//	credential.go  the stage that a kind describes
+//	rotation.go    which of several values is in use
+//	mask.go        taking injected values out of answers
+package credential
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/policy"
+)
+
+// Live is the state of rotation of all credentials. It outlives reloads.
+type Live struct {
+	mu    sync.Mutex
+	state map[policy.Scope]*rotation
+}
+
+// NewLive returns an empty state.
+func NewLive() *Live { return &Live{state: map[policy.Scope]*rotation{}} }
+
+// A Kind describes one credential.
+type Kind struct {
+	Name    string // of the kind
+	Summary string
+	Slot    policy.Slot
+	Values  []block.Secret // alternatives, newest first: the next is tried on a 401
+	Also    []block.Secret // further secrets that are put with each alternative
+
+	// Put puts one alternative into the request, and removes what the
+	// application sent in its place. also has the values of Also. Values hold
+	// no CR, LF or NUL.
+	Put func(r *http.Request, x *policy.Exchange, value string, also []string) error
+}
+
+// Stage compiles a kind for one scope.
+func (l *Live) Stage(s policy.Scope, k Kind) policy.Stage {
+	s.Label = k.Name + "\x00" + k.Slot.Name
+	state := l.rotation(s)
+	summary := k.Summary
+	if len(k.Values) > 1 {
+		summary += fmt.Sprintf(", %d values: the next on a 401", len(k.Values))
+	}
+	return policy.Stage{
+		Summary: summary,
+		Slots:   []policy.Slot{k.Slot},
+		Wrap: func(next http.RoundTripper) http.RoundTripper {
+			return &injector{Kind: k, state: state, next: next}
+		},
+	}
+}
+
+func (l *Live) rotation(s policy.Scope) *rotation {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state[s] == nil {
+		l.state[s] = new(rotation)
+	}
+	return l.state[s]
+}
+
+type injector struct {
+	Kind
+	state *rotation
+	next  http.RoundTripper
+}
+
+// RoundTrip injects, sends, and reads whether the credential was refused.
+func (t *injector) RoundTrip(r *http.Request) (*http.Response, error) {
+	x := policy.From(r.Context())
+	if r.URL.Scheme != "https" && x.Plan.Upstream == nil {
+		return nil, &policy.Denial{
+			Code: policy.NotAllowed, Stage: "credential", Detail: "the call would carry a credential in clear text",
+			Hint: "Call https, or name the plain host as this provider's upstream.",
+		}
+	}
+	first, err := t.reveal(t.Values[0])
+	if err != nil {
+		return nil, err
+	}
+	at := t.state.current(first, len(t.Values))
+	value := first
+	if at > 0 {
+		if value, err = t.reveal(t.Values[at]); err != nil {
+			return nil, err
+		}
+	}
+	var also []string
+	for _, s := range t.Also {
+		v, err := t.reveal(s)
+		if err != nil {
+			return nil, err
+		}
+		also = append(also, v)
+	}
+	if err := t.Put(r, x, value, also); err != nil {
+		return nil, err
+	}
+	resp, err := t.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode == http.StatusUnauthorized && t.state.refused(at, len(t.Values)) {
+		x.Fresh = true
+		x.Note("credential", "rotated", t.Values[at].String()+" was refused; the next value is in use")
+	}
+	mask(resp, x, append(also, value))
+	return resp, nil
+}
+
+// reveal fails closed: without its credential nothing leaves.
+func (t *injector) reveal(s block.Secret) (string, error) {
+	v, err := s.Reveal()
+	if err == nil && strings.ContainsAny(v, "\r\n\x00") {
+		err = errors.New(s.String() + ": it holds a line break or a NUL byte")
+	}
+	if err != nil {
+		return "", &policy.Denial{
+			Code: policy.CredentialUnavailable, Stage: "credential", Detail: "the credential of this call is not available: " + err.Error(),
+			Hint: "Put the value where the policy says, then call again; a file is read anew when it changes.", Err: err,
+		}
+	}
+	return v, nil
+}

@@ -1,0 +1,69 @@
+// Package path is credential "path": a token in front of the path, as Telegram
+// has it (/bot<token>/sendMessage).
+package path
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/policy"
+	"github.com/postern-proxy/postern/policy/credential"
+)
+
+// Feature returns the feature.
+func Feature(live *credential.Live) policy.Feature {
+	return policy.Feature{Name: "credential", Kind: "path", New: func() policy.Block { return &Block{live: live} }}
+}
+
+// Block is a credential "path" block.
+type Block struct {
+	Token  []block.Secret `hcl:"token"`                                  // newest first
+	Prefix *block.Expr    `hcl:"prefix" scope:"credential" encode:"url"` // one segment: "/bot${token}"
+
+	live *credential.Live
+}
+
+// token answers the one name that the prefix may use.
+type token string
+
+// Lookup returns the token.
+func (t token) Lookup(ref *block.Ref) block.Value {
+	if ref.Name != "token" {
+		return block.Value{}
+	}
+	return block.Value{Kind: block.String, Str: string(t)}
+}
+
+// Check wants one segment that holds the token.
+func (b *Block) Check() error {
+	sample, ok := b.Prefix.String(token("T0KEN"))
+	if !ok || !strings.HasPrefix(sample, "/") || strings.Count(sample, "/") != 1 || strings.Count(sample, "T0KEN") != 1 || strings.ContainsAny(sample, "?#") {
+		return block.At("prefix", "the prefix is one segment with the token in it, such as \"/bot${token}\"")
+	}
+	return nil
+}
+
+// Stage compiles the block.
+func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
+	sample, _ := b.Prefix.String(token("T0KEN"))
+	before, after, _ := strings.Cut(sample, "T0KEN")
+	return b.live.Stage(s, credential.Kind{
+		Name: "path", Summary: "token in the path, " + before + "…" + after,
+		Slot: policy.Slot{In: policy.InPath}, Values: b.Token,
+		Put: func(r *http.Request, _ *policy.Exchange, value string, _ []string) error {
+			prefix, _ := b.Prefix.String(token(value))
+			policy.SetPath(r.URL, prefix+without(r.URL.EscapedPath(), before, after))
+			return nil
+		},
+	}), nil
+}
+
+// without removes the application's own segment of this form.
+func without(path, before, after string) string {
+	segment, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if own := "/" + segment; len(own) > len(before)+len(after) && len(before) > 1 && strings.HasPrefix(own, before) && strings.HasSuffix(own, after) {
+		return "/" + rest
+	}
+	return path
+}

@@ -1,0 +1,177 @@
+// Package retry is the only place that sends a request again.
+//
+//	retry.go     the block and the loop
+//	decide.go    one pure function: may there be another attempt?
+//	budget.go    how much more than the application's own calls a provider gets
+package retry
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/postern-proxy/postern/backoff"
+	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/policy"
+)
+
+// Feature returns the feature. Budgets belong to it and outlive reloads. rnd
+// yields numbers in [0,1) for jitter.
+func Feature(rnd func() float64) policy.Feature {
+	budgets := new(sync.Map) // provider -> *budget
+	return policy.Feature{Name: "retry", Always: true, New: func() policy.Block { return &Block{rnd: rnd, budgets: budgets} }}
+}
+
+// Block is a retry block.
+type Block struct {
+	Attempts int              `hcl:"attempts,optional"` // sendings in all
+	On       []policy.Outcome `hcl:"on,optional"`       // classes that may be retried; evidence still decides
+	Backoff  *Backoff         `hcl:"backoff,block"`
+	Budget   float64          `hcl:"budget,optional"` // extra requests as a share of the calls of the last 10 s
+	Buffer   block.Size       `hcl:"buffer,optional"` // longer bodies are streamed, and not sent again
+	Verdict  *block.Expr      `hcl:"verdict,optional" scope:"response"`
+
+	rnd     func() float64
+	budgets *sync.Map
+}
+
+// Backoff is a backoff block.
+type Backoff struct {
+	First  block.Duration `hcl:"first,optional"`
+	Factor float64        `hcl:"factor,optional"`
+	Max    block.Duration `hcl:"max,optional"`
+	Jitter backoff.Jitter `hcl:"jitter,optional"`
+}
+
+// Default waits 500 ms, doubling to 30 s, with full jitter.
+func (b *Backoff) Default() {
+	*b = Backoff{First: block.Duration{Duration: 500 * time.Millisecond}, Factor: 2, Max: block.Duration{Duration: 30 * time.Second}, Jitter: backoff.Full}
+}
+
+// Check refuses what would not grow.
+func (b *Backoff) Check() error {
+	switch {
+	case b.Factor < 1:
+		return block.At("factor", "%v is less than 1", b.Factor)
+	case b.Max.Duration < b.First.Duration:
+		return block.At("max", "%v is less than first, %v", b.Max, b.First)
+	}
+	return nil
+}
+
+// Default makes 3 attempts, within a budget of 20 %, of bodies up to 1 MiB.
+func (b *Block) Default() {
+	b.Attempts, b.Budget, b.Buffer = 3, 0.2, 1<<20
+	b.On = []policy.Outcome{policy.RateLimited, policy.ServerError, policy.Timeout, policy.Unreachable}
+	b.Backoff = new(Backoff)
+	b.Backoff.Default()
+}
+
+// Check refuses numbers that mean nothing and classes that cannot be retried.
+func (b *Block) Check() error {
+	switch {
+	case b.Attempts < 1 || b.Attempts > 20:
+		return block.At("attempts", "%d is not between 1 and 20", b.Attempts)
+	case b.Budget < 0 || b.Budget > 1:
+		return block.At("budget", "%v is not between 0 and 1", b.Budget)
+	case b.Buffer > 64<<20:
+		return block.At("buffer", "%v is more than 64MiB", b.Buffer)
+	}
+	for _, o := range b.On {
+		switch {
+		case !o.Valid():
+			return block.At("on", "%q is not an outcome; those are %v", o, policy.Outcomes())
+		case o == policy.OK || o == policy.Redirect || o == policy.Cancelled || o == policy.Denied || o == policy.QuotaExhausted:
+			return block.At("on", "%q is never retried", o)
+		}
+	}
+	return nil
+}
+
+// Stage compiles the block.
+func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
+	share, _ := b.budgets.LoadOrStore(s.Provider, new(budget))
+	on := make([]string, len(b.On))
+	for i, o := range b.On {
+		on[i] = string(o)
+	}
+	return policy.Stage{
+		Summary: fmt.Sprintf("up to %d attempts on %s; %v doubling by %v to %v, %v jitter; budget %v; buffer %v", b.Attempts, strings.Join(on, ", "),
+			b.Backoff.First, b.Backoff.Factor, b.Backoff.Max, b.Backoff.Jitter, b.Budget, b.Buffer),
+		Buffer:      int64(b.Buffer),
+		ReadsAnswer: b.Verdict != nil && b.Verdict.Reads("response.body"),
+		Wrap:        func(next http.RoundTripper) http.RoundTripper { return &loop{b, share.(*budget), next} },
+	}, nil
+}
+
+type loop struct {
+	*Block
+	share *budget
+	next  http.RoundTripper
+}
+
+// RoundTrip sends r until an attempt succeeds or there may be no other.
+func (t *loop) RoundTrip(r *http.Request) (*http.Response, error) {
+	x := policy.From(r.Context())
+	t.share.call(time.Now())
+	var wait time.Duration
+	var last result
+	for n := 1; ; n++ {
+		x.Now, x.Deadline, x.Fresh, x.Send = policy.Attempt{Start: time.Now()}, time.Time{}, false, nil
+		x.Outcome, x.Hint, x.Response = "", "", nil
+		sent := x.Attempts
+		resp, err := t.next.RoundTrip(policy.Attempted(r))
+		if x.Attempts == sent { // a stage below refused before anything was sent
+			if n > 1 && r.Context().Err() == nil {
+				x.Note("retry", "not_again", "a stage refused the next attempt")
+				return last.restore(x)
+			}
+			return resp, err
+		}
+		last = last.then(x, resp, err)
+		v := t.decide(x, resp, err, n)
+		if v.again {
+			wait = t.delay(resp, n, wait, v.fresh)
+			v = t.affordable(x, v, wait)
+		}
+		if !v.again {
+			if v.reason != "" {
+				x.Note("retry", "not_again", v.reason)
+			}
+			return last.resp, last.err
+		}
+		try := &x.Trail[len(x.Trail)-1]
+		try.Wait, try.Reason = wait, v.reason
+		last.keep()
+		if err := x.Sleep(r.Context(), wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// affordable checks what another attempt costs: time, and the budget.
+func (t *loop) affordable(x *policy.Exchange, v verdict, wait time.Duration) verdict {
+	if !x.Total.IsZero() && time.Until(x.Total) <= wait {
+		return verdict{reason: "the wait of " + wait.Round(time.Millisecond).String() + " is longer than the call may still take"}
+	}
+	if !v.fresh && !t.share.take(time.Now(), t.Budget) {
+		return verdict{reason: "the provider's retry budget is spent"}
+	}
+	return v
+}
+
+// delay is how long to wait: the provider's word comes first.
+func (t *loop) delay(resp *http.Response, n int, before time.Duration, fresh bool) time.Duration {
+	if fresh {
+		return 0
+	}
+	if resp != nil {
+		if d, ok := backoff.RetryAfter(resp.Header, time.Now(), 24*time.Hour); ok {
+			return d
+		}
+	}
+	b := backoff.Backoff{First: t.Backoff.First.Duration, Factor: t.Backoff.Factor, Max: t.Backoff.Max.Duration, Jitter: t.Backoff.Jitter}
+	return b.Delay(n, before, t.rnd)
+}

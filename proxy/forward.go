@@ -1,0 +1,264 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/postern-proxy/postern/policy"
+)
+
+// maxHints is how many informational responses of one call are passed on.
+const maxHints = 16
+
+// forward sends the call through its plan and the answer back.
+func (c *call) forward() error {
+	plan := c.x.Plan
+	var buffer int64
+	if plan != nil {
+		buffer = plan.Buffer
+	}
+	c.openBody(buffer)
+	out, err := c.outgoing()
+	if err != nil {
+		return err
+	}
+	var resp *http.Response
+	if plan != nil {
+		resp, err = plan.RoundTrip(out)
+	} else {
+		resp, err = c.passThrough(out)
+	}
+	if err != nil {
+		if fault := c.bodyFault(); fault != nil {
+			return fault
+		}
+		return err
+	}
+	defer resp.Body.Close()
+	c.body.limit.Store(int64(c.x.Idle)) // from here on both sides may take turns
+	switch {
+	case resp.StatusCode == http.StatusSwitchingProtocols:
+		return c.switchProtocols(resp)
+	case resp.StatusCode < 200 || resp.StatusCode > 999:
+		return &policy.Denial{Code: policy.CodeUnreachable, Stage: stage, Detail: "the provider answered with an impossible status", Executed: policy.Yes}
+	}
+	c.answer(resp)
+	return nil
+}
+
+// outgoing is the request that the stages see.
+func (c *call) outgoing() (*http.Request, error) {
+	u, err := c.outgoingURL()
+	if err != nil {
+		return nil, err
+	}
+	ctx := c.r.Context()
+	if c.r.ProtoAtLeast(1, 1) {
+		c.trace.Got1xxResponse = c.inform
+		ctx = httptrace.WithClientTrace(ctx, &c.trace)
+	}
+	out := c.r.WithContext(policy.With(ctx, &c.x))
+	out.URL, out.Host, out.RequestURI = u, u.Host, ""
+	out.Header = maps.Clone(c.r.Header)
+	out.Body, out.ContentLength, out.TransferEncoding = nil, c.r.ContentLength, nil
+	out.Close, out.TLS, out.RemoteAddr = false, nil, ""
+	if c.head.trailers {
+		out.Header["Te"] = []string{"trailers"}
+	}
+	if c.head.upgrade != "" {
+		out.Header["Connection"], out.Header["Upgrade"] = []string{"Upgrade"}, []string{c.head.upgrade}
+	}
+	if _, ok := out.Header["User-Agent"]; !ok {
+		out.Header["User-Agent"] = nil // net/http would name itself
+	}
+	if plan := c.x.Plan; plan != nil {
+		if plan.ReadsAnswer {
+			limitEncodings(out.Header)
+		}
+		c.takeTrailers(out, plan.Slots)
+	}
+	return out, nil
+}
+
+// limitEncodings keeps the provider from answering in an encoding that we
+// cannot read a copy of.
+func limitEncodings(h http.Header) {
+	lines, ok := h["Accept-Encoding"]
+	if !ok {
+		return
+	}
+	if hasToken(lines, "gzip") || hasToken(lines, "*") {
+		h["Accept-Encoding"] = []string{"gzip"}
+	} else {
+		h["Accept-Encoding"] = []string{"identity"}
+	}
+}
+
+// takeTrailers announces the trailers that the application announced, and
+// fills them in when its body has ended.
+func (c *call) takeTrailers(out *http.Request, slots []policy.Slot) {
+	out.Trailer = nil
+	for name := range c.r.Trailer {
+		if forwardable(name, slots) {
+			if out.Trailer == nil {
+				out.Trailer = http.Header{}
+			}
+			out.Trailer[name] = nil
+		}
+	}
+	if trailer := out.Trailer; trailer != nil {
+		c.body.ended = func() {
+			for name := range trailer {
+				trailer[name] = c.r.Trailer[name]
+			}
+		}
+	}
+}
+
+// passThrough sends a call for a host that no provider names. Nothing is
+// added, nothing decided.
+func (c *call) passThrough(out *http.Request) (*http.Response, error) {
+	body, err := c.x.Body.Reader()
+	if err != nil {
+		return nil, err
+	}
+	if c.x.Body.Len() != 0 {
+		out.Body = body
+	}
+	c.x.Attempts = 1
+	c.x.Now.Start = c.x.Start
+	return c.h.direct.RoundTrip(out)
+}
+
+// answer passes the provider's answer on, byte for byte.
+func (c *call) answer(resp *http.Response) {
+	announced := c.answerHead(resp)
+	err := c.copyBody(resp)
+	c.result.Err = err
+	if err != nil {
+		c.broken(err)
+		panic(http.ErrAbortHandler)
+	}
+	c.answerTrailers(resp, announced)
+}
+
+// answerHead sends status and headers. It returns how many trailers it
+// announced.
+func (c *call) answerHead(resp *http.Response) int {
+	c.settle()
+	h, res := c.w.Header(), &c.result
+	dropHop(resp.Header)
+	maps.Copy(h, resp.Header)
+	for _, name := range []string{"Date", "Content-Type"} { // net/http would make them up
+		if _, ok := h[name]; !ok {
+			h[name] = nil
+		}
+	}
+	for name := range resp.Trailer {
+		if forwardable(name, nil) {
+			h["Trailer"] = append(h["Trailer"], name)
+		}
+	}
+	res.Status, res.Source, res.Outcome = resp.StatusCode, policy.FromProvider, outcomeOf(&c.x, resp)
+	if c.x.Plan != nil {
+		c.mark(h)
+	}
+	if eventStream(resp.Header) {
+		c.w.WriteHeader(resp.StatusCode)
+		http.NewResponseController(c.w).Flush()
+		return len(resp.Trailer)
+	}
+	c.w.WriteHeader(resp.StatusCode)
+	return len(resp.Trailer)
+}
+
+// outcomeOf is the verdict on an answer; where no stage judged it, its status
+// does.
+func outcomeOf(x *policy.Exchange, resp *http.Response) policy.Outcome {
+	if x.Outcome != "" {
+		return x.Outcome
+	}
+	return policy.OfStatus(resp.StatusCode)
+}
+
+// mark adds the headers that every answer of a provider bears.
+func (c *call) mark(h http.Header) {
+	v := [...]string{c.x.ID, string(c.result.Source), string(c.result.Outcome), strconv.Itoa(c.x.Attempts)}
+	h["Postern-Id"], h["Postern-Source"], h["Postern-Outcome"], h["Postern-Attempts"] = v[0:1:1], v[1:2:2], v[2:3:3], v[3:4:4]
+}
+
+// answerTrailers sends the trailers, those too that were not announced.
+func (c *call) answerTrailers(resp *http.Response, announced int) {
+	if len(resp.Trailer) == 0 {
+		return
+	}
+	http.NewResponseController(c.w).Flush() // makes the response chunked: only then there can be trailers
+	h := c.w.Header()
+	for name, values := range resp.Trailer {
+		switch {
+		case !forwardable(name, nil):
+		case announced == len(resp.Trailer):
+			h[name] = values
+		default:
+			h[http.TrailerPrefix+name] = values
+		}
+	}
+}
+
+// settle ends the time of informational responses, and of our own work.
+func (c *call) settle() {
+	c.mu.Lock()
+	c.settled = true
+	c.mu.Unlock()
+	c.started = time.Now()
+}
+
+// broken records why an answer that had begun could not be finished.
+func (c *call) broken(err error) {
+	var gone *clientGone
+	switch {
+	case errors.As(err, &gone), errors.Is(err, context.Canceled) && c.r.Context().Err() != nil:
+		c.result.Outcome = policy.Cancelled
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		c.result.Outcome = policy.Timeout
+	default:
+		c.result.Outcome = policy.Unreachable
+	}
+}
+
+// inform passes an informational response on, such as 103 (Early Hints). It
+// is called by the transport, maybe after the final response.
+func (c *call) inform(code int, header textproto.MIMEHeader) error {
+	if code == http.StatusContinue || code == http.StatusSwitchingProtocols {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.settled || c.hints >= maxHints {
+		return nil
+	}
+	c.hints++
+	h := c.w.Header()
+	kept := maps.Clone(h)
+	early := http.Header(header)
+	dropHop(early)
+	maps.Copy(h, early)
+	c.w.WriteHeader(code)
+	clear(h)
+	maps.Copy(h, kept)
+	return nil
+}
+
+// eventStream reports a body whose parts have to arrive at once.
+func eventStream(h http.Header) bool {
+	v := h["Content-Type"]
+	return len(v) > 0 && len(v[0]) >= 17 && strings.EqualFold(v[0][:17], "text/event-stream")
+}

@@ -1,0 +1,109 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+
+	"github.com/postern-proxy/postern/policy"
+)
+
+// docs is where each code is explained.
+const docs = "https://github.com/postern-proxy/postern/blob/main/docs/errors.md#"
+
+// problem is the body of a refusal or failure (RFC 9457).
+type problem struct {
+	Type              string          `json:"type"`
+	Title             string          `json:"title"`
+	Status            int             `json:"status"`
+	Detail            string          `json:"detail"`
+	Code              policy.Code     `json:"code"`
+	Outcome           policy.Outcome  `json:"outcome"`
+	Provider          string          `json:"provider,omitempty"`
+	Endpoint          string          `json:"endpoint,omitempty"`
+	Account           string          `json:"account,omitempty"`
+	ID                string          `json:"id"`
+	Attempts          int             `json:"attempts"`
+	Executed          policy.Executed `json:"executed"`
+	Retryable         bool            `json:"retryable"`
+	RetryAfter        int64           `json:"retry_after,omitempty"` // seconds
+	ProviderRequestID string          `json:"provider_request_id,omitempty"`
+	ProviderCode      string          `json:"provider_code,omitempty"`
+	Hint              string          `json:"hint,omitempty"`
+	Docs              string          `json:"docs"`
+}
+
+// refuse is the only place where an error becomes a response.
+func (c *call) refuse(err error) {
+	c.settle()
+	res := &c.result
+	res.Err, res.Source = err, policy.FromPostern
+	if c.r.Context().Err() != nil && errors.Is(err, context.Canceled) {
+		res.Status, res.Outcome, res.Executed = StatusCancelled, policy.Cancelled, c.x.Now.Executed()
+		panic(http.ErrAbortHandler) // nobody is listening
+	}
+	d := denial(&c.x, err)
+	res.Status, res.Code, res.Outcome, res.Executed = d.Code.Status(), d.Code, d.Code.Outcome(), d.Executed
+	p := c.problem(d)
+	body, err := json.Marshal(p)
+	if err != nil {
+		res.Err = errors.Join(res.Err, err)
+	}
+	h := c.w.Header()
+	h["Content-Type"] = []string{"application/problem+json"}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	h["Cache-Control"] = []string{"no-store"}
+	h["Postern-Executed"] = []string{string(d.Executed)}
+	if p.RetryAfter > 0 {
+		h["Retry-After"] = []string{strconv.FormatInt(p.RetryAfter, 10)}
+	}
+	if p.Status == http.StatusProxyAuthRequired {
+		h["Proxy-Authenticate"] = []string{`Basic realm="postern", charset="UTF-8"`}
+	}
+	c.mark(h)
+	c.w.WriteHeader(p.Status)
+	if c.r.Method != http.MethodHead {
+		n, _ := c.w.Write(body)
+		res.Out = int64(n)
+	}
+}
+
+// denial returns err as a Denial whose Executed is filled in. What is none
+// went wrong on the way to the provider, and may say nothing of its own.
+func denial(x *policy.Exchange, err error) *policy.Denial {
+	var d policy.Denial
+	if p := (*policy.Denial)(nil); errors.As(err, &p) {
+		d = *p
+	} else {
+		d = policy.Denial{Code: policy.CodeUnreachable, Stage: stage, Detail: "the provider could not be reached, or the connection broke"}
+		if x.Attempts > 0 {
+			d.Executed = x.Now.Executed()
+		}
+	}
+	if d.Executed == "" {
+		d.Executed = policy.No
+	}
+	return &d
+}
+
+func (c *call) problem(d *policy.Denial) *problem {
+	p := &problem{
+		Type: "urn:postern:problem:" + string(d.Code), Title: d.Code.Title(), Status: d.Code.Status(), Detail: d.Detail,
+		Code: d.Code, Outcome: d.Code.Outcome(), Endpoint: c.x.Endpoint, Account: c.x.Account, ID: c.x.ID,
+		Attempts: c.x.Attempts, Executed: d.Executed, Retryable: d.Code.Retryable(),
+		ProviderRequestID: c.x.ProviderRequestID, ProviderCode: c.x.ProviderCode, Hint: d.Hint, Docs: docs + string(d.Code),
+	}
+	if c.x.Plan != nil {
+		p.Provider = c.x.Plan.Provider
+	}
+	if p.Hint == "" {
+		p.Hint = c.x.Hint
+	}
+	if d.RetryAfter > 0 {
+		p.RetryAfter = int64(math.Ceil(d.RetryAfter.Seconds()))
+	}
+	return p
+}

@@ -1,7 +1,10 @@
 package inbound
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -77,3 +80,27 @@ type Schemes map[string]Scheme
 
 // unbuiltSchemes are the kinds that the policy language has and Postern not yet.
 var unbuiltSchemes = []string{"ed25519", "ecdsa", "rsa", "jwt", "mtls"}
+
+// Reveal returns the values of those secrets that can be used now, and what is
+// wrong with the others: one that cannot be read, is shorter than least bytes or
+// has white space at an end is never used.
+func Reveal(secrets []block.Secret, least int) (values []string, err error) {
+	var errs []error
+	for _, s := range secrets {
+		v, err := s.Reveal()
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case len(v) < least:
+			errs = append(errs, fmt.Errorf("%v has %d bytes, and at least %d are needed", s, len(v), least))
+		case strings.TrimSpace(v) != v:
+			errs = append(errs, fmt.Errorf("%v begins or ends with white space", s))
+		default:
+			values = append(values, v)
+		}
+	}
+	if len(secrets) == 0 {
+		errs = append(errs, errors.New("no secret is configured"))
+	}
+	return values, errors.Join(errs...)
+}

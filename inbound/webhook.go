@@ -211,6 +211,9 @@ func (w *Webhook) verification(ctx *block.Context, schemes Schemes) hcl.Diagnost
 // Check implements [block.Checker].
 func (w *Webhook) Check() error {
 	var errs []error
+	if strings.Contains(w.Name, "/") {
+		errs = append(errs, errors.New("the name of a webhook must not hold a slash"))
+	}
 	if !strings.HasPrefix(w.Path, "/") || strings.ContainsAny(w.Path, "?#% ") || strings.Contains(w.Path, "//") {
 		errs = append(errs, block.At("path", "path must begin with a slash and be plain, such as %q", "/"+w.Name))
 	}

@@ -71,7 +71,10 @@ func (m memoryInbox) Insert(ctx context.Context, e *inbound.Event, targets []str
 	me := &memoryEvent{seq: m.next, event: *e}
 	m.next++
 	me.event.Body, me.event.Header, me.event.SHA256 = slices.Clone(e.Body), e.Header.Clone(), sha256.Sum256(e.Body)
-	me.event.Variant = len(m.keys[key]) + 1
+	me.event.Variant = 1
+	if known := m.keys[key]; len(known) > 0 {
+		me.event.Variant = m.events[known[len(known)-1]].event.Variant + 1
+	}
 	state, what := inbound.Received, inbound.Stored
 	if me.event.Variant > 1 {
 		state, what = inbound.Conflict, inbound.Conflicted

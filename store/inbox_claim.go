@@ -1,0 +1,161 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/queue"
+)
+
+// open are the states in which a delivery falls due.
+var open = [...]inbound.State{inbound.Received, inbound.Retrying, inbound.Processing}
+
+// candidate is a delivery that is due.
+type candidate struct {
+	row
+	target string
+	due    int64
+	origin inbound.Origin
+	wait   int64
+}
+
+func (s inbox) Claim(ctx context.Context, want map[string]int, lease time.Duration) (items []queue.Item[inbound.Delivery], next time.Time, err error) {
+	if items, next, err = s.peek(ctx, want); err != nil || items == nil {
+		return nil, next, err // most turns of a quiet inbox end here, without a commit
+	}
+	err = s.do(ctx, 0, func(t *tx) error {
+		items = nil
+		now := time.Now()
+		for target, n := range want {
+			due, err := t.due(target, n, now)
+			if err != nil {
+				return err
+			}
+			for _, c := range due {
+				it, err := t.claim(c, now, lease)
+				if err != nil {
+					return err
+				}
+				items = append(items, it)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, next, err
+	}
+	if err := s.load(ctx, items); err != nil {
+		return nil, next, err
+	}
+	return items, next, nil
+}
+
+// due returns up to n due deliveries of a target, the longest due first.
+func (t *tx) due(target string, n int, now time.Time) (all []candidate, err error) {
+	for _, state := range open {
+		err := t.each(func(r *sql.Rows) error {
+			c := candidate{target: target}
+			if err := r.Scan(&c.id, &c.fence, &c.state, &c.attempt, &c.due, &c.origin, &c.wait); err != nil {
+				return err
+			}
+			all = append(all, c)
+			return nil
+		}, "SELECT id, fence, state, attempt, due, origin, wait FROM deliveries WHERE target = ? AND state = ? AND due <= ? ORDER BY due, id LIMIT ?",
+			target, string(state), now.UnixMicro(), n)
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(all, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.due, b.due), cmp.Compare(a.id, b.id)) })
+	return all[:min(len(all), n)], nil
+}
+
+func (t *tx) claim(c candidate, now time.Time, lease time.Duration) (it queue.Item[inbound.Delivery], err error) {
+	until, wait := now.Add(lease), time.Duration(c.wait)*time.Microsecond
+	err = t.move(c.row, inbound.Transition{At: now, To: inbound.Processing, Attempt: c.attempt + 1, Reason: claimReason(c.state)}, until, wait, "")
+	return queue.Item[inbound.Delivery]{
+		Lease: queue.Lease{Key: c.id, Token: c.fence + 1, Until: until}, Target: c.target,
+		Work: inbound.Delivery{Target: c.target, From: c.state, Origin: c.origin, Attempt: c.attempt + 1, Wait: wait},
+	}, err
+}
+
+// peek looks without writing: items is not nil if something is due, next is when
+// something will be.
+func (s inbox) peek(ctx context.Context, want map[string]int) (items []queue.Item[inbound.Delivery], next time.Time, err error) {
+	now := time.Now().UnixMicro()
+	for target := range want {
+		for _, state := range open {
+			var due sql.NullInt64
+			err := s.read.QueryRowContext(ctx, "SELECT min(due) FROM deliveries WHERE target = ? AND state = ?", target, string(state)).Scan(&due)
+			switch {
+			case err != nil:
+				return nil, next, fmt.Errorf("look for due deliveries: %w", err)
+			case !due.Valid:
+			case due.Int64 <= now:
+				items = []queue.Item[inbound.Delivery]{}
+			case next.IsZero() || due.Int64 < next.UnixMicro():
+				next = fromMicro(due.Int64)
+			}
+		}
+	}
+	return items, next, nil
+}
+
+// load fills in the events of claimed deliveries.
+func (s inbox) load(ctx context.Context, items []queue.Item[inbound.Delivery]) error {
+	for i := range items {
+		e := &items[i].Work.Event
+		var header string
+		row := s.read.QueryRowContext(ctx, "SELECT "+eventColumns+", b.header, b.body FROM events e JOIN bodies b ON b.seq = e.seq WHERE e.seq = ?", items[i].Lease.Key/perEvent)
+		if err := scanEvent(row.Scan, e, nil, &header, &e.Body); err != nil {
+			return fmt.Errorf("read a claimed event: %w", err)
+		}
+		if err := json.Unmarshal([]byte(header), &e.Header); err != nil {
+			return fmt.Errorf("read the headers of event %s: %w", e.ID, err)
+		}
+	}
+	return nil
+}
+
+func (s inbox) Renew(ctx context.Context, leases []queue.Lease, lease time.Duration) (lost []queue.Lease, err error) {
+	err = s.do(ctx, 0, func(t *tx) error {
+		lost = nil
+		until := time.Now().Add(lease).UnixMicro()
+		for _, l := range leases {
+			n, err := t.change("UPDATE deliveries SET due = ? WHERE id = ? AND fence = ? AND state = 'processing'", until, l.Key, l.Token)
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				lost = append(lost, l)
+			}
+		}
+		return nil
+	})
+	return lost, err
+}
+
+func (s inbox) Release(ctx context.Context, leases []queue.Lease) error {
+	return s.do(ctx, 0, func(t *tx) error {
+		for _, l := range leases {
+			r, held, err := t.leased(l)
+			if err != nil {
+				return err
+			}
+			if !held {
+				continue
+			}
+			now := time.Now()
+			if err := t.move(r, inbound.Transition{At: now, To: releasedTo(r.attempt - 1), Attempt: r.attempt - 1, Reason: releaseReason}, now, 0, ""); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

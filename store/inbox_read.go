@@ -1,0 +1,265 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/postern-proxy/postern/inbound"
+)
+
+const eventColumns = "e.id, e.webhook, e.account, e.event_id, e.variant, e.weak, e.verified, e.type, e.key, e.occurred, e.received, e.sha256, e.size, e.seq"
+
+// scanEvent reads eventColumns and what follows them.
+func scanEvent(scan func(...any) error, e *inbound.Event, seq *int64, more ...any) error {
+	var occurred, received, ignored int64
+	var sum []byte
+	if seq == nil {
+		seq = &ignored
+	}
+	err := scan(append([]any{
+		&e.ID, &e.Webhook, &e.Account, &e.EventID, &e.Variant, &e.Weak, &e.Verified, &e.Type, &e.Key, &occurred, &received, &sum, &e.Size, seq,
+	}, more...)...)
+	e.Occurred, e.Received = fromMicro(occurred), fromMicro(received)
+	copy(e.SHA256[:], sum)
+	return err
+}
+
+// where is the condition of a filter, without its cursor. Every value is a
+// parameter.
+func where(f *inbound.Filter) (conditions string, args []any) {
+	var all []string
+	add := func(condition string, values ...any) {
+		all, args = append(all, condition), append(args, values...)
+	}
+	list := func(column string, values []string) {
+		if len(values) == 0 {
+			return
+		}
+		var in []any
+		for _, v := range values {
+			in = append(in, v)
+		}
+		add(column+" IN (?"+strings.Repeat(", ?", len(values)-1)+")", in...)
+	}
+	delivery := func(condition string, value any) {
+		add("EXISTS (SELECT 1 FROM deliveries d WHERE d.id BETWEEN e.seq * 256 AND e.seq * 256 + 255 AND "+condition+")", value)
+	}
+	list("e.id", f.IDs)
+	list("e.webhook", f.Webhooks)
+	for _, c := range []struct{ column, value string }{{"e.account", f.Account}, {"e.type", f.Type}, {"e.event_id", f.EventID}} {
+		if c.value != "" {
+			add(c.column+" = ?", c.value)
+		}
+	}
+	if !f.Since.IsZero() {
+		add("e.received >= ?", micro(f.Since))
+	}
+	if !f.Until.IsZero() {
+		add("e.received < ?", micro(f.Until))
+	}
+	if f.State != "" {
+		delivery("d.state = ?", string(f.State))
+	}
+	if f.Error != "" {
+		delivery("instr(lower(d.reason), lower(?)) > 0", f.Error)
+	}
+	if len(all) == 0 {
+		return "1", nil
+	}
+	return strings.Join(all, " AND "), args
+}
+
+func (s inbox) List(ctx context.Context, f inbound.Filter) (p inbound.Page, err error) {
+	conditions, args := where(&f)
+	if f.Cursor != "" {
+		before, err := strconv.ParseInt(f.Cursor, 10, 64)
+		if err != nil {
+			return p, errCursor
+		}
+		conditions, args = conditions+" AND e.seq < ?", append(args, before)
+	}
+	rows, err := s.read.QueryContext(ctx, "SELECT "+eventColumns+" FROM events e WHERE "+conditions+" ORDER BY e.seq DESC LIMIT ?", append(args, f.PageSize()+1)...)
+	if err != nil {
+		return p, fmt.Errorf("list events: %w", err)
+	}
+	defer rows.Close()
+	var seqs []int64
+	for rows.Next() {
+		var r inbound.Record
+		var seq int64
+		if err := scanEvent(rows.Scan, &r.Event, &seq); err != nil {
+			return p, fmt.Errorf("list events: %w", err)
+		}
+		p.Events, seqs = append(p.Events, r), append(seqs, seq)
+	}
+	if err := rows.Err(); err != nil {
+		return p, fmt.Errorf("list events: %w", err)
+	}
+	rows.Close()
+	if n := f.PageSize(); len(seqs) > n {
+		p.Events, seqs = p.Events[:n], seqs[:n]
+		p.Next = strconv.FormatInt(seqs[n-1], 10)
+	}
+	for i := range p.Events {
+		if err := s.deliveries(ctx, &p.Events[i], seqs[i]); err != nil {
+			return p, err
+		}
+	}
+	return p, nil
+}
+
+// deliveries fills in where the deliveries of an event stand.
+func (s inbox) deliveries(ctx context.Context, r *inbound.Record, seq int64) error {
+	rows, err := s.read.QueryContext(ctx, "SELECT target, state, origin, attempt, due, reason FROM deliveries WHERE id BETWEEN ? * 256 AND ? * 256 + 255 ORDER BY id", seq, seq)
+	if err != nil {
+		return fmt.Errorf("read the deliveries of event %s: %w", r.ID, err)
+	}
+	defer rows.Close()
+	var states []inbound.State
+	for rows.Next() {
+		var d inbound.DeliveryStatus
+		var due int64
+		if err := rows.Scan(&d.Target, &d.State, &d.Origin, &d.Attempt, &due, &d.Reason); err != nil {
+			return fmt.Errorf("read the deliveries of event %s: %w", r.ID, err)
+		}
+		d.Due = fromMicro(due)
+		r.Deliveries, states = append(r.Deliveries, d), append(states, d.State)
+	}
+	r.Status = inbound.Status(states)
+	return rows.Err()
+}
+
+func (s inbox) Count(ctx context.Context, f inbound.Filter) (n int, err error) {
+	conditions, args := where(&f)
+	if err = s.read.QueryRowContext(ctx, "SELECT count(*) FROM events e WHERE "+conditions, args...).Scan(&n); err != nil {
+		err = fmt.Errorf("count events: %w", err)
+	}
+	return n, err
+}
+
+// find reads one event, with header and body if they are asked for.
+func (s inbox) find(ctx context.Context, id string, more ...any) (e inbound.Event, seq int64, err error) {
+	query := "SELECT " + eventColumns + " FROM events e WHERE e.id = ?"
+	if len(more) > 0 {
+		query = "SELECT " + eventColumns + ", b.header, b.body FROM events e JOIN bodies b ON b.seq = e.seq WHERE e.id = ?"
+	}
+	err = scanEvent(s.read.QueryRowContext(ctx, query, id).Scan, &e, &seq, more...)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return e, 0, inbound.ErrNotFound
+	case err != nil:
+		return e, 0, fmt.Errorf("read event %s: %w", id, err)
+	}
+	return e, seq, nil
+}
+
+func (s inbox) Body(ctx context.Context, id string) (*inbound.Event, error) {
+	var header string
+	var body []byte
+	e, _, err := s.find(ctx, id, &header, &body)
+	if err != nil {
+		return nil, err
+	}
+	e.Body = body
+	if err := json.Unmarshal([]byte(header), &e.Header); err != nil {
+		return nil, fmt.Errorf("read the headers of event %s: %w", id, err)
+	}
+	return &e, nil
+}
+
+func (s inbox) Show(ctx context.Context, id string) (*inbound.Record, error) {
+	e, seq, err := s.find(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	r := &inbound.Record{Event: e}
+	var header string
+	if err := s.read.QueryRowContext(ctx, "SELECT header FROM bodies WHERE seq = ?", seq).Scan(&header); err != nil {
+		return nil, fmt.Errorf("read event %s: %w", id, err)
+	}
+	if err := json.Unmarshal([]byte(header), &r.Header); err != nil {
+		return nil, fmt.Errorf("read the headers of event %s: %w", id, err)
+	}
+	if err := s.deliveries(ctx, r, seq); err != nil {
+		return nil, err
+	}
+	return r, s.trail(ctx, r, seq)
+}
+
+// trail fills in the audit trail of an event, by delivery in the order of the
+// fence: that order is right whatever the clock did.
+func (s inbox) trail(ctx context.Context, r *inbound.Record, seq int64) error {
+	rows, err := s.read.QueryContext(ctx, `SELECT t.delivery, t.at, t.from_state, t.to_state, t.attempt, t.status, t.took, t.reason, t.detail, t.actor
+FROM transitions t WHERE t.delivery BETWEEN ? * 256 AND ? * 256 + 255 ORDER BY t.delivery, t.fence`, seq, seq)
+	if err != nil {
+		return fmt.Errorf("read the trail of event %s: %w", r.ID, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		t := inbound.Transition{Event: r.ID, Webhook: r.Webhook, Received: r.Received}
+		var delivery, at, took int64
+		if err := rows.Scan(&delivery, &at, &t.From, &t.To, &t.Attempt, &t.Status, &took, &t.Reason, &t.Detail, &t.By); err != nil {
+			return fmt.Errorf("read the trail of event %s: %w", r.ID, err)
+		}
+		t.At, t.Took = fromMicro(at), time.Duration(took)*time.Microsecond
+		if n := delivery % perEvent; n < int64(len(r.Deliveries)) {
+			t.Target = r.Deliveries[n].Target
+		}
+		r.Trail = append(r.Trail, t)
+	}
+	return rows.Err()
+}
+
+func (s inbox) Stats(ctx context.Context) ([]inbound.Stat, error) {
+	rows, err := s.read.QueryContext(ctx, "SELECT target, state, count(*), min(id) / 256 FROM deliveries GROUP BY target, state")
+	if err != nil {
+		return nil, fmt.Errorf("count deliveries: %w", err)
+	}
+	defer rows.Close()
+	type group struct {
+		inbound.Stat
+		first int64 // seq of the event that came first
+	}
+	type key struct {
+		webhook string
+		state   inbound.State
+	}
+	groups := map[key]*group{} // of all targets of a webhook
+	for rows.Next() {
+		var g group
+		var target string
+		if err := rows.Scan(&target, &g.State, &g.Count, &g.first); err != nil {
+			return nil, fmt.Errorf("count deliveries: %w", err)
+		}
+		g.Webhook, _, _ = strings.Cut(target, "/")
+		k := key{g.Webhook, g.State}
+		if known := groups[k]; known != nil {
+			known.Count, known.first = known.Count+g.Count, min(known.first, g.first)
+			continue
+		}
+		groups[k] = &g
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("count deliveries: %w", err)
+	}
+	rows.Close()
+	var out []inbound.Stat
+	for _, g := range groups {
+		if g.State.Open() {
+			var received int64
+			err := s.read.QueryRowContext(ctx, "SELECT received FROM events WHERE seq = ?", g.first).Scan(&received)
+			if err != nil && !errors.Is(err, sql.ErrNoRows) {
+				return nil, fmt.Errorf("count deliveries: %w", err)
+			}
+			g.Oldest = fromMicro(received)
+		}
+		out = append(out, g.Stat)
+	}
+	return out, nil
+}

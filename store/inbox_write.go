@@ -1,0 +1,270 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/queue"
+)
+
+// Inbox returns s as the store of an inbox.
+func (s *SQLite) Inbox() inbound.Store { return inbox{s} }
+
+type inbox struct{ *SQLite }
+
+// The id of a delivery is the seq of its event and its number among the targets.
+const perEvent = 256
+
+func micro(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func fromMicro(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(n)
+}
+
+const insertEvent = `INSERT INTO events (id, webhook, account, event_id, variant, weak, verified, type, key, occurred, received, sha256, size)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (webhook, account, event_id, variant) DO NOTHING RETURNING seq`
+
+func (s inbox) Insert(ctx context.Context, e *inbound.Event, targets []string) (id string, what inbound.Insertion, err error) {
+	if len(targets) > perEvent {
+		return "", 0, fmt.Errorf("%d targets are more than %d", len(targets), perEvent)
+	}
+	header, err := json.Marshal(e.Header)
+	if err != nil {
+		return "", 0, fmt.Errorf("encode the headers: %w", err)
+	}
+	err = s.do(ctx, len(e.Body)+len(header), func(t *tx) error {
+		id, what = e.ID, inbound.Stored
+		seq, err := t.insertVariant(e, 1)
+		if err != nil {
+			return err
+		}
+		if seq == 0 { // the key is known
+			known, variants, err := t.known(e)
+			if err != nil {
+				return err
+			}
+			if known != "" {
+				id, what = known, inbound.Duplicate
+				return nil
+			}
+			what = inbound.Conflicted
+			if seq, err = t.insertVariant(e, variants+1); err != nil {
+				return err
+			}
+		}
+		if err := t.exec("INSERT INTO bodies (seq, header, body) VALUES (?, ?, ?)", seq, string(header), notNil(e.Body)); err != nil {
+			return err
+		}
+		state := inbound.Received
+		if what == inbound.Conflicted {
+			state = inbound.Conflict
+		}
+		for n, target := range targets {
+			if err := t.exec(`INSERT INTO deliveries (id, target, state, due, fence, attempt, wait, origin, reason) VALUES (?, ?, ?, ?, 0, 0, 0, ?, '')`,
+				seq*perEvent+int64(n), target, string(state), time.Now().UnixMicro(), string(inbound.Push)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return id, what, err
+}
+
+// notNil makes an empty body an empty BLOB rather than NULL.
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// insertVariant returns the seq of the new event, 0 if that variant is there.
+func (t *tx) insertVariant(e *inbound.Event, variant int) (seq int64, err error) {
+	err = t.each(func(r *sql.Rows) error { return r.Scan(&seq) }, insertEvent,
+		e.ID, e.Webhook, e.Account, e.EventID, variant, e.Weak, e.Verified, e.Type, e.Key, micro(e.Occurred), micro(e.Received), e.SHA256[:], e.Size)
+	return seq, err
+}
+
+// known returns the id of the event with the key and body of e, "" if there is
+// none, and the highest variant of the key.
+func (t *tx) known(e *inbound.Event) (id string, variants int, err error) {
+	err = t.each(func(r *sql.Rows) error {
+		var found string
+		var sum []byte
+		if err := r.Scan(&found, &variants, &sum); err != nil {
+			return err
+		}
+		if bytes.Equal(sum, e.SHA256[:]) {
+			id = found
+		}
+		return nil
+	}, "SELECT id, variant, sha256 FROM events WHERE webhook = ? AND account = ? AND event_id = ? ORDER BY variant", e.Webhook, e.Account, e.EventID)
+	return id, variants, err
+}
+
+// row is a delivery as a move finds it.
+type row struct {
+	id, fence int64
+	state     inbound.State
+	attempt   int
+}
+
+// delivery reads one delivery; false if it is gone.
+func (t *tx) delivery(id int64) (r row, found bool, err error) {
+	err = t.each(func(rows *sql.Rows) error {
+		found = true
+		return rows.Scan(&r.id, &r.fence, &r.state, &r.attempt)
+	}, "SELECT id, fence, state, attempt FROM deliveries WHERE id = ?", id)
+	return r, found, err
+}
+
+// move makes a move of r and writes it into the audit trail. The update repeats
+// the guard, so that it can never be made from another state than r's.
+func (t *tx) move(r row, to inbound.Transition, due time.Time, wait time.Duration, origin inbound.Origin) error {
+	if !inbound.Legal(r.state, to.To) {
+		return errIllegal(r.state, to.To)
+	}
+	n, err := t.change(`UPDATE deliveries SET state = ?, due = ?, fence = fence + 1, attempt = ?, wait = ?, reason = ?, origin = CASE ? WHEN '' THEN origin ELSE ? END
+WHERE id = ? AND fence = ? AND state = ?`,
+		string(to.To), due.UnixMicro(), to.Attempt, wait.Microseconds(), to.Reason, string(origin), string(origin), r.id, r.fence, string(r.state))
+	if err != nil {
+		return err
+	}
+	if n != 1 {
+		return queue.ErrStale
+	}
+	return t.exec(`INSERT INTO transitions (delivery, fence, at, from_state, to_state, attempt, status, took, reason, detail, actor) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.id, r.fence+1, to.At.UnixMicro(), string(r.state), string(to.To), to.Attempt, to.Status, to.Took.Microseconds(), to.Reason, to.Detail, to.By)
+}
+
+// leased reads the delivery of a lease; false if the lease is lost.
+func (t *tx) leased(l queue.Lease) (row, bool, error) {
+	r, found, err := t.delivery(l.Key)
+	return r, found && r.fence == l.Token && r.state == inbound.Processing, err
+}
+
+func (s inbox) Finish(ctx context.Context, l queue.Lease, m inbound.Move) error {
+	if !inbound.Legal(inbound.Processing, m.To) {
+		return errIllegal(inbound.Processing, m.To)
+	}
+	stale := false
+	err := s.do(ctx, 0, func(t *tx) error {
+		r, held, err := t.leased(l)
+		if stale = !held; err != nil || stale {
+			return err
+		}
+		now, due := time.Now(), m.Due
+		if !m.To.Open() {
+			due = now
+		}
+		return t.move(r, inbound.Transition{
+			At: now, To: m.To, Attempt: m.Attempt, Status: m.Status, Took: m.Took, Reason: m.Reason, Detail: m.Detail,
+		}, due, m.Wait, "")
+	})
+	if err == nil && stale {
+		return queue.ErrStale
+	}
+	return err
+}
+
+func (s inbox) Act(ctx context.Context, a inbound.Action, f inbound.Filter, by string) (done inbound.Acted, err error) {
+	page, err := s.List(ctx, f)
+	if err != nil {
+		return done, err
+	}
+	err = s.do(ctx, 0, func(t *tx) error {
+		done = inbound.Acted{Next: page.Next}
+		for i := range page.Events {
+			if err := t.act(&page.Events[i], a, by, &done); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return inbound.Acted{}, err
+	}
+	return done, nil
+}
+
+// act does a to every delivery of one event. What the list said may be old: the
+// states are read anew.
+func (t *tx) act(e *inbound.Record, a inbound.Action, by string, done *inbound.Acted) error {
+	var rows []row
+	var targets []string
+	var origins []inbound.Origin
+	err := t.each(func(r *sql.Rows) error {
+		var d row
+		var target string
+		var origin inbound.Origin
+		if err := r.Scan(&d.id, &d.fence, &d.state, &d.attempt, &target, &origin); err != nil {
+			return err
+		}
+		rows, targets, origins = append(rows, d), append(targets, target), append(origins, origin)
+		return nil
+	}, `SELECT d.id, d.fence, d.state, d.attempt, d.target, d.origin FROM events e JOIN deliveries d ON d.id BETWEEN e.seq * 256 AND e.seq * 256 + 255 WHERE e.id = ?`, e.ID)
+	if err != nil {
+		return err
+	}
+	for i, r := range rows {
+		to, ok := a.Move(r.state)
+		if !ok {
+			done.Skipped++
+			continue
+		}
+		now := time.Now()
+		made := inbound.Transition{
+			Event: e.ID, Webhook: e.Webhook, Target: targets[i], Received: e.Received, At: now, From: r.state, To: to, Reason: string(a), By: by,
+		}
+		if err := t.move(r, made, now, 0, a.Origin(origins[i])); err != nil {
+			return err
+		}
+		done.Moved = append(done.Moved, made)
+	}
+	return nil
+}
+
+func (s inbox) Prune(ctx context.Context, before time.Time, n int) (deleted int, err error) {
+	err = s.do(ctx, 0, func(t *tx) error {
+		var seqs []int64
+		err := t.each(func(r *sql.Rows) error {
+			var seq int64
+			err := r.Scan(&seq)
+			seqs = append(seqs, seq)
+			return err
+		}, `SELECT seq FROM events e WHERE received < ? AND NOT EXISTS (
+  SELECT 1 FROM deliveries d WHERE d.id BETWEEN e.seq * 256 AND e.seq * 256 + 255 AND (d.state IN ('received', 'processing', 'retrying') OR d.due >= ?))
+ORDER BY seq LIMIT ?`, micro(before), micro(before), n)
+		if err != nil {
+			return err
+		}
+		for _, seq := range seqs {
+			for _, q := range [...]string{
+				"DELETE FROM transitions WHERE delivery BETWEEN ? * 256 AND ? * 256 + 255",
+				"DELETE FROM deliveries WHERE id BETWEEN ? * 256 AND ? * 256 + 255",
+				"DELETE FROM bodies WHERE seq IN (?, ?)",
+				"DELETE FROM events WHERE seq IN (?, ?)",
+			} {
+				if err := t.exec(q, seq, seq); err != nil {
+					return err
+				}
+			}
+		}
+		deleted = len(seqs)
+		return nil
+	})
+	return deleted, err
+}

@@ -1,0 +1,219 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+	sqlite "modernc.org/sqlite"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// minSQLite is the first version without the WAL-reset bug, which loses
+// committed writes (sqlite.org/wal.html#the_wal_reset_bug).
+const minSQLite = "3.51.3"
+
+// SQLite is a database in one file of this machine, used by this process alone.
+type SQLite struct {
+	path  string
+	lock  *os.File
+	write *sql.DB // one connection, owned by the writer
+	read  *sql.DB // query only
+	ops   chan *op
+	done  chan struct{} // closed when the writer has ended
+	stop  chan struct{}
+}
+
+// Open opens or creates the database at path, brings its schema up to date and
+// checks it. It refuses a file that another process has open, one of a newer
+// Postern, and one that is damaged.
+func Open(ctx context.Context, path string) (*SQLite, error) {
+	s := &SQLite{path: path, ops: make(chan *op, maxWaiting), done: make(chan struct{}), stop: make(chan struct{})}
+	if err := s.open(ctx); err != nil {
+		s.closeFiles()
+		return nil, fmt.Errorf("open the store %s: %w", path, err)
+	}
+	go s.writer()
+	return s, nil
+}
+
+func (s *SQLite) open(ctx context.Context) (err error) {
+	if s.lock, err = lockFile(s.path + ".lock"); err != nil {
+		return err
+	}
+	// Bodies are personal data: nobody else may read them. SQLite gives its own
+	// files beside it the same mode.
+	f, err := os.OpenFile(s.path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	f.Close()
+	if s.write, err = connect(s.path, "busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(67108864)"); err != nil {
+		return err
+	}
+	s.write.SetMaxOpenConns(1)
+	if err := checkVersion(ctx, s.write); err != nil {
+		return err
+	}
+	if err := checkDurable(ctx, s.write); err != nil {
+		return err
+	}
+	if err := quickCheck(ctx, s.write); err != nil {
+		return err
+	}
+	if err := migrate(ctx, s.write); err != nil {
+		return err
+	}
+	if s.read, err = connect(s.path, "busy_timeout(5000)", "query_only(1)"); err != nil {
+		return err
+	}
+	s.read.SetMaxOpenConns(4)
+	return nil
+}
+
+func connect(path string, pragmas ...string) (*sql.DB, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	u := url.URL{Scheme: "file", Path: abs, RawQuery: url.Values{"_pragma": pragmas}.Encode()}
+	return sql.Open("sqlite", u.String())
+}
+
+func checkVersion(ctx context.Context, db *sql.DB) error {
+	var v string
+	if err := db.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&v); err != nil {
+		return err
+	}
+	if olderThan(v, minSQLite) {
+		return fmt.Errorf("SQLite %s may lose committed writes: at least %s is needed", v, minSQLite)
+	}
+	return nil
+}
+
+// olderThan compares versions such as 3.51.3 number by number.
+func olderThan(a, b string) bool {
+	x, y := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range y {
+		var m, n int
+		if i < len(x) {
+			m, _ = strconv.Atoi(x[i])
+		}
+		if n, _ = strconv.Atoi(y[i]); m != n {
+			return m < n
+		}
+	}
+	return false
+}
+
+// checkDurable reads back what was set: an acknowledged event must survive a
+// power cut.
+func checkDurable(ctx context.Context, db interface {
+	QueryRowContext(context.Context, string, ...any) *sql.Row
+},
+) error {
+	var mode string
+	var synchronous int
+	if err := db.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
+		return err
+	}
+	if err := db.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&synchronous); err != nil {
+		return err
+	}
+	if mode != "wal" || synchronous != 2 {
+		return fmt.Errorf("the database came up with journal_mode %s and synchronous %d instead of wal and 2 (FULL)", mode, synchronous)
+	}
+	return nil
+}
+
+func quickCheck(ctx context.Context, db *sql.DB) error {
+	var verdict string
+	err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict)
+	if err == nil && verdict != "ok" {
+		err = errors.New(verdict)
+	}
+	if err != nil {
+		return fmt.Errorf("the database is damaged; restore a backup, or move the file away to start anew: %w", err)
+	}
+	return nil
+}
+
+// migrate brings the schema up to date. There is no way back: a database that a
+// newer Postern has changed is refused.
+func migrate(ctx context.Context, db *sql.DB) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(database.DialectSQLite3, db, files)
+	if err != nil {
+		return fmt.Errorf("read the migrations: %w", err)
+	}
+	have, err := p.GetDBVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("read the schema version: %w", err)
+	}
+	sources := p.ListSources()
+	newest := sources[len(sources)-1].Version
+	if have > newest {
+		return fmt.Errorf("it has schema version %d and this Postern knows %d: it was used by a newer Postern, run that one", have, newest)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrate the schema from version %d to %d: %w", have, newest, err)
+	}
+	return nil
+}
+
+// Path is the file of the database.
+func (s *SQLite) Path() string { return s.path }
+
+// Ready reports whether the store can be written now.
+func (s *SQLite) Ready(ctx context.Context) error {
+	return s.do(ctx, 0, func(t *tx) error {
+		return t.exec("INSERT INTO probe (id, at) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET at = excluded.at", time.Now().UnixMicro())
+	})
+}
+
+// Close ends the writer after what it was given, and closes the database. The
+// store must not be used any more.
+func (s *SQLite) Close() error {
+	close(s.stop)
+	<-s.done
+	return s.closeFiles()
+}
+
+func (s *SQLite) closeFiles() error {
+	var errs []error
+	for _, db := range []*sql.DB{s.read, s.write} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// primary is SQLite's result code of err without its extension, 0 if err is not
+// SQLite's.
+func primary(err error) int {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		return e.Code() & 0xff
+	}
+	return 0
+}

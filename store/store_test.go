@@ -1,0 +1,37 @@
+package store_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/store"
+	"github.com/postern-proxy/postern/store/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestMemory(t *testing.T) {
+	storetest.Inbox(t, func(*testing.T) inbound.Store { return store.NewMemory().Inbox() })
+}
+
+func TestSQLite(t *testing.T) {
+	storetest.Inbox(t, func(t *testing.T) inbound.Store { return open(t, filepath.Join(t.TempDir(), "postern.db")).Inbox() })
+}
+
+// open opens a database that is closed with the test.
+func open(t testing.TB, path string) *store.SQLite {
+	t.Helper()
+	s, err := store.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}

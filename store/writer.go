@@ -1,0 +1,256 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	maxBatch     = 256     // operations in one transaction
+	maxBatchSize = 4 << 20 // and bytes they bring
+	maxWaiting   = 4096    // operations that wait; more wait for room
+	workWithin   = 30 * time.Second
+)
+
+var errClosed = errors.New("the store is closed")
+
+// op is one change. Several are committed together; each is made again alone if
+// one of them fails, so run must start from nothing every time it is called.
+type op struct {
+	ctx  context.Context
+	size int
+	run  func(*tx) error
+	done chan error // gets exactly one value, after the commit
+}
+
+// do has run make a change, and returns when it is on disk. If ctx ends first
+// the change may be made all the same.
+func (s *SQLite) do(ctx context.Context, size int, run func(*tx) error) error {
+	o := &op{ctx: ctx, size: size, run: run, done: make(chan error, 1)}
+	select {
+	case s.ops <- o:
+	case <-ctx.Done():
+		return fmt.Errorf("the store is busy: %w", ctx.Err())
+	case <-s.done:
+		return errClosed
+	}
+	select {
+	case err := <-o.done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("the store is slow: %w", ctx.Err())
+	case <-s.done:
+		select {
+		case err := <-o.done:
+			return err
+		default:
+			return errClosed
+		}
+	}
+}
+
+// writer is the only goroutine that writes. It takes one change, drains what
+// waits, and commits all of it together; it never waits for more.
+func (s *SQLite) writer() {
+	defer close(s.done)
+	w := &session{db: s.write}
+	defer w.close()
+	for {
+		select {
+		case first := <-s.ops:
+			s.commit(w, s.drain(first))
+		case <-s.stop:
+			for len(s.ops) > 0 {
+				s.commit(w, s.drain(<-s.ops))
+			}
+			return
+		}
+	}
+}
+
+func (s *SQLite) drain(first *op) []*op {
+	batch, size := []*op{first}, first.size
+	for len(batch) < maxBatch && size < maxBatchSize {
+		select {
+		case o := <-s.ops:
+			batch, size = append(batch, o), size+o.size
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// commit makes the changes of a batch in one transaction. If that fails, each
+// is tried in one of its own, so that nobody pays for another's mistake.
+func (s *SQLite) commit(w *session, batch []*op) {
+	live := batch[:0]
+	for _, o := range batch {
+		if err := o.ctx.Err(); err != nil { // nobody waits for it any more
+			o.done <- err
+			continue
+		}
+		live = append(live, o)
+	}
+	if len(live) == 0 {
+		return
+	}
+	err := w.transact(live)
+	if err == nil || len(live) == 1 {
+		for _, o := range live {
+			o.done <- err
+		}
+		return
+	}
+	for _, o := range live {
+		o.done <- w.transact([]*op{o})
+	}
+}
+
+// session is the writer's connection and its prepared statements.
+type session struct {
+	db    *sql.DB
+	conn  *sql.Conn
+	stmts map[string]*sql.Stmt
+}
+
+// tx is what a change is made with, inside a transaction.
+type tx struct {
+	ctx context.Context
+	w   *session
+}
+
+func (w *session) transact(ops []*op) error {
+	// Not the context of an operation: giving up one must not undo the others.
+	ctx, cancel := context.WithTimeout(context.Background(), workWithin)
+	defer cancel()
+	err := w.attempt(ctx, ops)
+	if err != nil {
+		w.recover(err)
+	}
+	return err
+}
+
+func (w *session) attempt(ctx context.Context, ops []*op) error {
+	if err := w.ready(ctx); err != nil {
+		return err
+	}
+	t := &tx{ctx, w}
+	if err := t.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	for _, o := range ops {
+		if err := run(o, t); err != nil {
+			return err
+		}
+	}
+	return t.exec("COMMIT")
+}
+
+// run makes one change; a panic in it is an error.
+func run(o *op, t *tx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return o.run(t)
+}
+
+// ready opens the connection if there is none, and makes sure that it is one
+// whose commits are durable.
+func (w *session) ready(ctx context.Context) error {
+	if w.conn != nil {
+		return nil
+	}
+	conn, err := w.db.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	if err := checkDurable(ctx, conn); err != nil {
+		conn.Close()
+		return err
+	}
+	w.conn, w.stmts = conn, map[string]*sql.Stmt{}
+	return nil
+}
+
+// SQLite's result codes after which a connection is not trusted any more:
+// READONLY, IOERR, CORRUPT, CANTOPEN, NOTADB.
+var untrusted = map[int]bool{8: true, 10: true, 11: true, 14: true, 26: true}
+
+// recover brings the session to a state in which the next transaction can begin.
+func (w *session) recover(cause error) {
+	if w.conn == nil {
+		return
+	}
+	_, err := w.conn.ExecContext(context.Background(), "ROLLBACK")
+	// After a failed COMMIT, SQLite may have rolled back by itself.
+	if untrusted[primary(cause)] || err != nil && primary(err) != 1 {
+		_ = w.conn.Raw(func(any) error { return driver.ErrBadConn }) // do not use it again
+		w.close()
+	}
+}
+
+func (w *session) close() {
+	for _, st := range w.stmts {
+		st.Close()
+	}
+	if w.conn != nil {
+		w.conn.Close()
+	}
+	w.conn, w.stmts = nil, nil
+}
+
+func (t *tx) stmt(query string) (*sql.Stmt, error) {
+	if st := t.w.stmts[query]; st != nil {
+		return st, nil
+	}
+	st, err := t.w.conn.PrepareContext(t.ctx, query)
+	if err == nil {
+		t.w.stmts[query] = st
+	}
+	return st, err
+}
+
+// exec runs a statement whose text is constant.
+func (t *tx) exec(query string, args ...any) error {
+	_, err := t.change(query, args...)
+	return err
+}
+
+// change is exec that tells how many rows it changed.
+func (t *tx) change(query string, args ...any) (int64, error) {
+	st, err := t.stmt(query)
+	if err != nil {
+		return 0, err
+	}
+	res, err := st.ExecContext(t.ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// each calls scan for every row of a query whose text is constant.
+func (t *tx) each(scan func(*sql.Rows) error, query string, args ...any) error {
+	st, err := t.stmt(query)
+	if err != nil {
+		return err
+	}
+	rows, err := st.QueryContext(t.ctx, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}

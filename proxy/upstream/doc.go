@@ -1,0 +1,10 @@
+// Package upstream sends one attempt of a call to a provider and says exactly
+// what became of it. It never sends anything twice.
+//
+// Read special.go and guard.go first: which addresses may be dialled at all,
+// and dial.go: how. Then transport.go is the way of an attempt, from the pool
+// (pool.go, flight.go) to a connection. HTTP/1.1 is written and read on the
+// caller's goroutine: conn.go, request.go, upload.go, response.go, body.go,
+// upgrade.go. HTTP/2 is golang.org/x/net/http2 under a pool of our own: h2.go,
+// h2body.go. errors.go lists what can go wrong.
+package upstream

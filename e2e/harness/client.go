@@ -18,6 +18,12 @@ import (
 // calls rather than a real program. It speaks HTTP/2 inside the tunnel where http2 is set.
 func (p *Postern) Client(http2 bool) *http.Client {
 	p.t.Helper()
+	return p.ClientAs(nil, http2)
+}
+
+// ClientAs is Client with proxy credentials.
+func (p *Postern) ClientAs(user *url.Userinfo, http2 bool) *http.Client {
+	p.t.Helper()
 	path := filepath.Join(p.Dir, "trust", "ca.pem")
 	pem, err := os.ReadFile(path)
 	if err != nil {
@@ -28,7 +34,7 @@ func (p *Postern) Client(http2 bool) *http.Client {
 		p.t.Fatalf("no certificate in %s", path)
 	}
 	tr := &http.Transport{
-		Proxy:              http.ProxyURL(&url.URL{Scheme: "http", Host: p.Proxy}),
+		Proxy:              http.ProxyURL(&url.URL{Scheme: "http", User: user, Host: p.Proxy}),
 		TLSClientConfig:    &tls.Config{RootCAs: pool},
 		ForceAttemptHTTP2:  http2,
 		DisableCompression: true,

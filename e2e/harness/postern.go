@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// Files is a configuration folder: names to contents. PROXY, INBOUND and ADMIN in a content stand for the listeners'
-// addresses, DIR for the folder. Without a postern.hcl, Main is written.
+// Files is a configuration folder: names to contents. "PROXY", "INBOUND" and "ADMIN" in a content stand for the
+// listeners' addresses. Without a postern.hcl, Main is written.
 type Files map[string]string
 
 // Main is the process configuration of a test that has no wishes: three loopback listeners, all else by default.
@@ -93,7 +93,7 @@ func Start(t testing.TB, files Files, options ...Option) *Postern {
 // Write puts a file into the folder, with the placeholders of Files replaced.
 func (p *Postern) Write(name, content string) {
 	p.t.Helper()
-	content = strings.NewReplacer("PROXY", p.Proxy, "INBOUND", p.Inbound, "ADMIN", p.Admin, "DIR", p.Dir).Replace(content)
+	content = strings.NewReplacer(`"PROXY"`, quote(p.Proxy), `"INBOUND"`, quote(p.Inbound), `"ADMIN"`, quote(p.Admin)).Replace(content)
 	path := filepath.Join(p.Dir, name)
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		p.t.Fatal(err)
@@ -121,6 +121,8 @@ func freeAddr(t testing.TB) string {
 	t.Fatal("no free port")
 	return ""
 }
+
+func quote(s string) string { return `"` + s + `"` }
 
 func tail(s string, n int) string {
 	if len(s) > n {

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"os/exec"
@@ -25,19 +26,24 @@ type process struct {
 // Run starts the process and returns when /readyz answers 200. The test fails when it does not.
 func (p *Postern) Run() {
 	p.t.Helper()
-	if p.Alive() {
-		p.t.Fatal("postern already runs")
-	}
-	if err := p.launch(); err != nil {
-		p.t.Fatal(err)
-	}
-	if err := p.waitReady(); err != nil {
+	if err := p.TryRun(); err != nil {
 		p.t.Fatalf("%v; stderr:\n%s", err, tail(p.log.Stderr(), 6000))
 	}
 }
 
-// launch starts the process without waiting for it.
-func (p *Postern) launch() error {
+// TryRun is Run for a configuration that may be refused.
+func (p *Postern) TryRun() error {
+	if p.Alive() {
+		return errors.New("postern already runs")
+	}
+	if err := p.Launch(); err != nil {
+		return err
+	}
+	return p.waitReady()
+}
+
+// Launch starts the process without waiting for it.
+func (p *Postern) Launch() error {
 	cmd := exec.Command(p.binary, "run", "-c", p.Dir)
 	cmd.Env = p.env
 	cmd.Dir = p.home

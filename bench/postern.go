@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const noBinary = "n/a: binary not given"
+
+// startPostern gives three peers of one process: the proxy, the inbox receiving only, the inbox delivering too.
+func startPostern(ctx context.Context, set settings, f *field, upstream string) ([]*peer, error) {
+	if leftOut(set, "postern") {
+		return nil, nil
+	}
+	out := &peer{name: "postern", side: "outbound", policed: true, about: "full policy: bearer, version, idempotency, limit, retry"}
+	held := &peer{name: "postern", side: "inbound", path: "/held", about: "acknowledging; the application holds its one delivery"}
+	now := &peer{name: "postern+deliver", side: "inbound", path: "/now", about: "acknowledging while the application takes every event"}
+	all := []*peer{out, held, now}
+	if set.Postern == "" {
+		for _, p := range all {
+			p.missing = noBinary
+		}
+		return all, nil
+	}
+	binary, err := filepath.Abs(set.Postern)
+	if err != nil {
+		return nil, err
+	}
+	at, err := posternFolder(f, set, upstream)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(binary, append([]string{"run", "-c", at.dir}, words(set.PosternArgs, " ")...)...)
+	cmd.Dir = at.dir
+	c, err := startChild(cmd, f.dir, "postern", append([]string{
+		"SSL_CERT_FILE=" + f.certs.file("ca.pem"), "BENCH_TOKEN=" + bearer, "BENCH_WEBHOOK_SECRET=" + webhookSecret,
+	}, words(set.PosternEnv, ",")...))
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range all {
+		p.child, p.profile = c, profileURL(at.admin)
+		p.heap = func(ctx context.Context) (heap, error) { return metricHeap(ctx, at.admin) }
+		p.inbox = at.inbound
+	}
+	held.stored, now.stored = accepted(at.admin, "held"), accepted(at.admin, "now")
+	now.settle = func(ctx context.Context, n int) error { return delivered(ctx, f.control, n) }
+	if err := until(ctx, 30*time.Second, out, func() error {
+		_, err := fetch(ctx, "http://"+at.admin+"/readyz")
+		return err
+	}); err != nil {
+		return all, err
+	}
+	pool, err := trust(filepath.Join(at.dir, "trust", "ca.pem"))
+	out.door = door{addr: at.proxy, connect: true, tls: clientTLS(pool)}
+	return all, err
+}
+
+func metricHeap(ctx context.Context, admin string) (heap, error) {
+	text, err := fetch(ctx, "http://"+admin+"/metrics")
+	if err != nil {
+		return heap{}, err
+	}
+	mallocs, ok := metric(string(text), "go_memstats_mallocs_total")
+	if !ok {
+		return heap{}, fmt.Errorf("no go_memstats_mallocs_total in /metrics")
+	}
+	bytes, _ := metric(string(text), "go_memstats_alloc_bytes_total")
+	return heap{Mallocs: mallocs, Bytes: bytes}, nil
+}
+
+// accepted reads how many events of a webhook were stored.
+func accepted(admin, webhook string) func(context.Context) (int, error) {
+	return func(ctx context.Context) (int, error) {
+		text, err := fetch(ctx, "http://"+admin+"/metrics")
+		if err != nil {
+			return 0, err
+		}
+		n, ok := metric(string(text), "postern_inbox_requests_total", `webhook="`+webhook+`"`, `result="accepted"`)
+		if !ok {
+			return 0, fmt.Errorf("no postern_inbox_requests_total in /metrics")
+		}
+		return int(n), nil
+	}
+}
+
+// metric finds one sample of the Prometheus text format by its name and labels.
+func metric(text, name string, labels ...string) (float64, bool) {
+next:
+	for line := range strings.Lines(text) {
+		sample, value, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if at := strings.LastIndexByte(line, '}'); at >= 0 {
+			sample, value = line[:at+1], strings.TrimSpace(line[at+1:])
+		} else if !ok {
+			continue
+		}
+		if found, _, _ := strings.Cut(sample, "{"); found != name {
+			continue
+		}
+		for _, label := range labels {
+			if !strings.Contains(sample, label) {
+				continue next
+			}
+		}
+		n, err := strconv.ParseFloat(value, 64)
+		return n, err == nil
+	}
+	return 0, false
+}
+
+// delivered waits until the application has taken n events.
+func delivered(ctx context.Context, control string, n int) error {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		var s seen
+		if err := fetchJSON(ctx, "http://"+control+"/seen", &s); err != nil {
+			return err
+		}
+		if s.Delivered >= int64(n) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d events delivered: %w", s.Delivered, n, ctx.Err())
+		case <-again.C:
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package main
+
+// comparing is what a ratio is made of.
+type comparing string
+
+const (
+	byCPU   comparing = "CPU"        // less is better
+	byRate  comparing = "throughput" // more is better
+	byAdded comparing = "added p50"  // over direct; less is better
+)
+
+// comparison is one ratio and what is aimed at; 0 is no aim.
+type comparison struct {
+	Scenario  string    `json:"scenario"`
+	What      comparing `json:"what"`
+	Peer      string    `json:"peer"`
+	Versus    string    `json:"versus"`
+	Goal      float64   `json:"goal,omitempty"`
+	Excellent float64   `json:"excellent,omitempty"`
+	Stretch   float64   `json:"stretch,omitempty"`
+	Median    figure    `json:"median"`
+	Least     figure    `json:"least"`
+	Most      figure    `json:"most"`
+}
+
+// comparisons are the ratios that are reported first, in this order.
+func comparisons() []comparison {
+	return []comparison{
+		{Scenario: "get64", What: byCPU, Peer: "postern", Versus: "goproxy", Goal: 1.0, Excellent: 0.6, Stretch: 0.5},
+		{Scenario: "get64", What: byCPU, Peer: "postern", Versus: "nginx", Excellent: 1.25, Stretch: 1.0},
+		{Scenario: "post64", What: byCPU, Peer: "postern", Versus: "goproxy", Goal: 1.0, Excellent: 0.6, Stretch: 0.5},
+		{Scenario: "post64", What: byCPU, Peer: "postern", Versus: "nginx", Excellent: 1.25, Stretch: 1.0},
+		{Scenario: "fresh64", What: byCPU, Peer: "postern", Versus: "goproxy", Goal: 0.4, Excellent: 0.38, Stretch: 0.3},
+		{Scenario: "fresh64", What: byCPU, Peer: "postern", Versus: "goproxy-rsa", Goal: 0.4, Excellent: 0.38, Stretch: 0.3},
+		{Scenario: "fresh64", What: byCPU, Peer: "postern", Versus: "nginx"},
+		{Scenario: "resume64", What: byCPU, Peer: "postern", Versus: "goproxy"},
+		{Scenario: "resume64", What: byCPU, Peer: "postern", Versus: "goproxy-rsa"},
+		{Scenario: "h2x64", What: byCPU, Peer: "postern", Versus: "goproxy", Goal: 0.7, Excellent: 0.6, Stretch: 0.3},
+		{Scenario: "h2x64", What: byCPU, Peer: "postern", Versus: "nginx"},
+		{Scenario: "down10m", What: byCPU, Peer: "postern", Versus: "goproxy", Excellent: 1.0, Stretch: 0.8},
+		{Scenario: "up10m", What: byCPU, Peer: "postern", Versus: "goproxy", Excellent: 1.0, Stretch: 0.8},
+		{Scenario: "get1", What: byAdded, Peer: "postern", Versus: "goproxy", Excellent: 0.8, Stretch: 0.6},
+		{Scenario: "get1", What: byCPU, Peer: "postern", Versus: "goproxy"},
+		{Scenario: "inbound64", What: byRate, Peer: "postern", Versus: "sqlite", Goal: 5},
+		{Scenario: "inbound64", What: byRate, Peer: "postern", Versus: "append", Excellent: 0.65, Stretch: 0.85},
+		{Scenario: "inbound64", What: byCPU, Peer: "postern", Versus: "sqlite"},
+		{Scenario: "inbound64", What: byCPU, Peer: "postern", Versus: "append"},
+		{Scenario: "inbound64", What: byRate, Peer: "postern+deliver", Versus: "sqlite"},
+		{Scenario: "inbound64", What: byRate, Peer: "append", Versus: "sqlite"},
+	}
+}
+
+// find is the row of a peer in a scenario.
+func find(rows []*row, scenario, peer string) *row {
+	for _, r := range rows {
+		if r.scenario.name == scenario && r.peer.name == peer {
+			return r
+		}
+	}
+	return nil
+}
+
+// compare divides round by round, so that what slowed a round slows both sides of its ratio, and takes the median.
+func compare(rows []*row, c comparison) comparison {
+	var of []figure
+	a, b, direct := find(rows, c.Scenario, c.Peer), find(rows, c.Scenario, c.Versus), find(rows, c.Scenario, "direct")
+	if a != nil && b != nil {
+		for at := range min(len(a.samples), len(b.samples)) {
+			var ratio figure
+			switch c.What {
+			case byCPU:
+				ratio = a.samples[at].CPU / b.samples[at].CPU
+			case byRate:
+				ratio = a.samples[at].Rate / b.samples[at].Rate
+			case byAdded:
+				base := direct.samples[at].P50
+				ratio = (a.samples[at].P50 - base) / (b.samples[at].P50 - base)
+			}
+			if ratio.known() {
+				of = append(of, ratio)
+			}
+		}
+	}
+	c.Median, c.Least, c.Most = median(of), unknown, unknown
+	for _, f := range of {
+		if !c.Least.known() || f < c.Least {
+			c.Least = f
+		}
+		if !c.Most.known() || f > c.Most {
+			c.Most = f
+		}
+	}
+	return c
+}
+
+// reached says whether the median keeps an aim.
+func (c comparison) reached(aim float64) bool {
+	if c.What == byRate {
+		return float64(c.Median) >= aim
+	}
+	return float64(c.Median) <= aim
+}

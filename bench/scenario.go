@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+)
+
+// scenario is one kind of load, the same for every peer.
+type scenario struct {
+	name    string
+	title   string
+	side    string // "outbound" or "inbound"
+	unit    string // what is counted: "request", "MB" or "event"
+	each    float64
+	workers int
+	open    func(ctx context.Context, s scenario, p *peer, until time.Time) (ops []op, end func(), err error)
+}
+
+// The shapes of load.
+const (
+	many        = 64
+	connections = 4 // HTTP/2 connections, and streams under way
+)
+
+func scenarios() []scenario {
+	return []scenario{
+		{name: "get64", title: "keep-alive HTTP/1.1, 1 KB GET, 64 connections", side: "outbound", unit: "request", each: 1, workers: many, open: keepAlive(http.MethodGet)},
+		{name: "post64", title: "keep-alive HTTP/1.1, 1 KB POST, 64 connections", side: "outbound", unit: "request", each: 1, workers: many, open: keepAlive(http.MethodPost)},
+		{name: "get1", title: "keep-alive HTTP/1.1, 1 KB GET, one connection", side: "outbound", unit: "request", each: 1, workers: 1, open: keepAlive(http.MethodGet)},
+		{name: "fresh64", title: "TCP, CONNECT and full TLS handshake per GET, 64 at once", side: "outbound", unit: "request", each: 1, workers: many, open: fresh(false)},
+		{name: "resume64", title: "the same by a client that resumes TLS sessions", side: "outbound", unit: "request", each: 1, workers: many, open: fresh(true)},
+		{name: "h2x64", title: "HTTP/2 client, 1 KB GET, 64 streams on 4 connections", side: "outbound", unit: "request", each: 1, workers: many, open: multiplexed},
+		{name: "down10m", title: "10 MB answers, 4 connections", side: "outbound", unit: "MB", each: large / 1e6, workers: connections, open: streams(http.MethodGet)},
+		{name: "up10m", title: "10 MB request bodies, 4 connections", side: "outbound", unit: "MB", each: large / 1e6, workers: connections, open: streams(http.MethodPost)},
+		{name: "inbound64", title: "signed webhooks, fsync before the answer, 64 connections", side: "inbound", unit: "event", each: 1, workers: many, open: webhooks},
+	}
+}
+
+func keepAlive(method string) func(context.Context, scenario, *peer, time.Time) ([]op, func(), error) {
+	return func(_ context.Context, s scenario, p *peer, until time.Time) ([]op, func(), error) {
+		d := p.door.with("http/1.1", false)
+		return openAll(s.workers, func() (*h1, error) {
+			conn, err := d.open(until)
+			if err != nil {
+				return nil, err
+			}
+			return newH1(conn, method, p.name), nil
+		}, func(c *h1) { c.conn.Close() })
+	}
+}
+
+func fresh(resume bool) func(context.Context, scenario, *peer, time.Time) ([]op, func(), error) {
+	return func(_ context.Context, s scenario, p *peer, until time.Time) ([]op, func(), error) {
+		ops := make([]op, s.workers)
+		for at := range ops {
+			d, client := p.door.with("http/1.1", resume), newH1(nil, http.MethodGet, p.name)
+			ops[at] = func(n uint64) error {
+				conn, err := d.open(until)
+				if err != nil {
+					return err
+				}
+				defer conn.Close()
+				client.conn = conn
+				client.reader.Reset(conn)
+				return client.call(n)
+			}
+		}
+		return ops, func() {}, nil
+	}
+}
+
+func multiplexed(ctx context.Context, s scenario, p *peer, until time.Time) (ops []op, end func(), err error) {
+	d := p.door.with("h2", false)
+	var conns []*h2
+	end = func() {
+		for _, conn := range conns {
+			conn.conn.Close()
+		}
+	}
+	for range connections {
+		conn, err := newH2(ctx, d, until, p.name)
+		if err != nil {
+			end()
+			return nil, nil, err
+		}
+		conns = append(conns, conn)
+		if err := conn.call(ctx, calls.Add(1), make([]byte, small+1)); err != nil {
+			end()
+			return nil, nil, err
+		}
+	}
+	for at := range s.workers {
+		conn, got := conns[at%connections], make([]byte, small+1)
+		ops = append(ops, func(n uint64) error { return conn.call(ctx, n, got) })
+	}
+	return ops, end, nil
+}
+
+func streams(method string) func(context.Context, scenario, *peer, time.Time) ([]op, func(), error) {
+	return func(_ context.Context, s scenario, p *peer, until time.Time) ([]op, func(), error) {
+		d := p.door.with("http/1.1", false)
+		return openAll(s.workers, func() (*streamer, error) {
+			conn, err := d.open(until)
+			if err != nil {
+				return nil, err
+			}
+			return newStreamer(conn, method, p.name), nil
+		}, func(c *streamer) { c.conn.Close() })
+	}
+}
+
+func webhooks(_ context.Context, s scenario, p *peer, until time.Time) ([]op, func(), error) {
+	return openAll(s.workers, func() (*sender, error) {
+		conn, err := net.DialTimeout("tcp", p.inbox, 5*time.Second)
+		if err != nil {
+			return nil, err
+		}
+		if err := conn.SetDeadline(until); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return newSender(conn, p.path), nil
+	}, func(c *sender) { c.conn.Close() })
+}

@@ -93,6 +93,7 @@ func parse(args []string) (settings, error) {
 	}
 	if quick {
 		set.Rounds, set.Length = 3, 350*time.Millisecond
+		_ = flags.Parse(args) // what else is said holds
 	}
 	if set.Rounds < 1 || set.Length <= 0 {
 		return set, fmt.Errorf("rounds and round must be positive")

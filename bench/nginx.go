@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -79,6 +80,7 @@ func startNginx(ctx context.Context, set settings, f *field, upstream string) ([
 		return nil, err
 	}
 	cmd := exec.Command(binary, "-p", f.dir, "-c", config)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // a master that is killed leaves its workers
 	if p.child, err = startChild(cmd, f.dir, "nginx", nil); err != nil {
 		return nil, err
 	}

@@ -65,7 +65,9 @@ func startChild(cmd *exec.Cmd, dir, name string, env []string) (*child, error) {
 	defer log.Close()
 	cmd.Stderr = log
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}, env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

@@ -29,11 +29,26 @@ type outcome struct {
 	warning []string
 }
 
+// run measures, and reports once nothing it started is left: whoever reads the report may close it early.
 func run(ctx context.Context, set settings, w io.Writer) error {
+	out, err := measureAll(ctx, set)
+	if err != nil {
+		return err
+	}
+	if set.JSON != "" {
+		if err := writeJSON(set, out); err != nil {
+			return err
+		}
+	}
+	write(w, set, out)
+	return out.failed()
+}
+
+func measureAll(ctx context.Context, set settings) (*outcome, error) {
 	debug.SetGCPercent(400) // a load generator that collects often would be measured with every peer
 	dir, err := os.MkdirTemp(set.Dir, "postern-bench-")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	out := &outcome{began: time.Now(), load: loadAverage()}
@@ -42,29 +57,23 @@ func run(ctx context.Context, set settings, w io.Writer) error {
 	}
 	f, err := start(ctx, set, dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer f.stop()
 	out.rows = plan(set, f)
 	if err := rounds(ctx, set, f, out.rows); err != nil {
-		return err
+		return nil, err
 	}
 	if out.checks, err = f.checks(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	if set.Profile != "" {
 		if err := profiles(ctx, set, f, out); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	out.took = time.Since(out.began)
-	write(w, set, out)
-	if set.JSON != "" {
-		if err := writeJSON(set, out); err != nil {
-			return err
-		}
-	}
-	return out.failed()
+	return out, nil
 }
 
 // plan lists who runs what, scenario by scenario.

@@ -120,6 +120,9 @@ func (b *body) readTrailer() error {
 		}
 		return err
 	}
+	if !validFields(h) {
+		return errTrailer
+	}
 	for name, values := range h {
 		if !httpguts.ValidTrailerHeader(name) {
 			return errTrailer

@@ -43,14 +43,19 @@ func (g *Guard) dial(ctx context.Context, network, addr string, named bool) (net
 			other = append(other, ap)
 		}
 	}
-	d := &net.Dialer{Control: func(_, address string, _ syscall.RawConn) error {
+	return race(ctx, g.dialer(addr, named), network, same[:min(len(same), mostAddresses)], other[:min(len(other), mostAddresses)])
+}
+
+// dialer connects to addresses of host, each checked again in the moment that
+// the socket is about to connect.
+func (g *Guard) dialer(host string, named bool) *net.Dialer {
+	return &net.Dialer{Control: func(_, address string, _ syscall.RawConn) error {
 		to, err := netip.ParseAddrPort(address)
 		if err != nil {
 			return err
 		}
-		return g.check(addr, to, named)
+		return g.check(host, to, named)
 	}}
-	return race(ctx, d, network, same[:min(len(same), mostAddresses)], other[:min(len(other), mostAddresses)])
 }
 
 // dialled is the outcome of one list of addresses.

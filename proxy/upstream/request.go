@@ -122,11 +122,15 @@ func (o *outgoing) check() error {
 		}
 	}
 	for name := range o.req.Trailer {
-		if !httpguts.ValidTrailerHeader(name) {
+		if !validTrailer(name) {
 			return malformedRequest("The name of a trailer")
 		}
 	}
 	return nil
+}
+
+func validTrailer(name string) bool {
+	return httpguts.ValidHeaderFieldName(name) && httpguts.ValidTrailerHeader(name)
 }
 
 func unprintable(r rune) bool { return r <= ' ' || r == 0x7f }

@@ -85,18 +85,25 @@ func parseHead(tp *textproto.Reader) (*http.Response, error) {
 	if err != nil {
 		return nil, headError(err)
 	}
-	for name, values := range h {
-		if !httpguts.ValidHeaderFieldName(name) {
-			return nil, errMalformed
-		}
-		for _, v := range values {
-			if !httpguts.ValidHeaderFieldValue(v) {
-				return nil, errMalformed
-			}
-		}
+	if !validFields(h) {
+		return nil, errMalformed
 	}
 	resp.Header = http.Header(h)
 	return resp, nil
+}
+
+func validFields(h textproto.MIMEHeader) bool {
+	for name, values := range h {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return false
+		}
+		for _, v := range values {
+			if !httpguts.ValidHeaderFieldValue(v) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // headError hides the text of parse errors, which quote the input.
@@ -155,7 +162,7 @@ func announce(resp *http.Response) {
 	for _, list := range resp.Header["Trailer"] {
 		for name := range strings.SplitSeq(list, ",") {
 			name = textproto.CanonicalMIMEHeaderKey(textproto.TrimString(name))
-			if !httpguts.ValidTrailerHeader(name) {
+			if !validTrailer(name) {
 				continue
 			}
 			if resp.Trailer == nil {

@@ -71,7 +71,8 @@ var (
 	nat64own = netip.MustParsePrefix("64:ff9b:1::/48")
 	teredo   = netip.MustParsePrefix("2001::/32")
 	sixToOld = netip.MustParsePrefix("2002::/16")
-	oldForms = netip.MustParsePrefix("::/80") // compatible ::a.b.c.d, mapped, SIIT ::ffff:0:a.b.c.d
+	oldForms = netip.MustParsePrefix("::/80") // compatible ::a.b.c.d, and mapped
+	siit     = netip.MustParsePrefix("::ffff:0:0:0/96")
 	thisNet  = netip.MustParsePrefix("0.0.0.0/8")
 )
 
@@ -113,7 +114,7 @@ func embedded(a netip.Addr) (list []netip.Addr) {
 	b := a.As16()
 	at := func(i, j, k, l int) { list = append(list, netip.AddrFrom4([4]byte{b[i], b[j], b[k], b[l]})) }
 	switch {
-	case nat64.Contains(a), oldForms.Contains(a):
+	case nat64.Contains(a), oldForms.Contains(a), siit.Contains(a):
 		at(12, 13, 14, 15)
 	case nat64own.Contains(a):
 		at(12, 13, 14, 15)

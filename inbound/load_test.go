@@ -1,0 +1,92 @@
+package inbound_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestRefusedPolicies: each mistake is reported under its line, which the marker
+// names.
+func TestRefusedPolicies(t *testing.T) {
+	whole := func(lines string) string { return "webhook \"hook\" {\n" + lines + "\n}\n" }
+	ok := "path = \"/hook\"\nverify \"none\" {}\ndeliver {\nto = \"http://127.0.0.1:1/\"\n}\n"
+	for _, tt := range []struct{ name, src, at, want string }{
+		{"no path", whole("verify \"none\" {}\ndeliver {\nto = \"http://x/\"\n}"), `webhook "hook"`, `"path" is required`},
+		{"a relative path", whole(strings.Replace(ok, `"/hook"`, `"hook"`, 1)), `"hook"` + "\n", "must begin with a slash"},
+		{"no verify", whole(strings.Replace(ok, `verify "none" {}`, "", 1)), `webhook "hook"`, `write verify "none" {}`},
+		{"two verify", whole(ok + `verify "none" {}`), `verify`, "only one verify block"},
+		{"no deliver", whole("path = \"/hook\"\nverify \"none\" {}"), `webhook "hook"`, "a deliver block is required"},
+		{"an unknown scheme", whole(strings.Replace(ok, `"none"`, `"strpe"`, 1)), `verify "strpe"`, `Did you mean "stripe"?`},
+		{"accept", whole(ok + "accept = body.live"), "body.live", "accept is part of the policy language but not built yet"},
+		{"schema", whole(ok + `schema "x.*" { file = "x.json" }`), "schema", "schema is part of the policy language but not built yet"},
+		{"order", whole(ok + `order { mode = "lane" }`), "order", "order is part of the policy language but not built yet"},
+		{"latest", whole(ok + `latest { get = "/v1/x" }`), "latest", "latest is part of the policy language but not built yet"},
+		{"expect", whole(ok + `expect { every = "1h" }`), "expect", "expect is part of the policy language but not built yet"},
+		{"reconcile", whole(ok + `reconcile { every = "15m" }`), "reconcile", "reconcile is part of the policy language but not built yet"},
+		{"split", whole(ok + "event { split = body.events }"), "body.events", "split is part of the policy language but not built yet"},
+		{"ed25519", whole(strings.Replace(ok, `"none"`, `"ed25519"`, 1)), `verify "ed25519"`, `verify "ed25519" is part of the policy language but not built yet`},
+		{"mtls", whole(strings.Replace(ok, `"none"`, `"mtls"`, 1)), `verify "mtls"`, "not built yet"},
+		{"a secret written out", whole(strings.Replace(ok, `verify "none" {}`, "verify \"github\" {\nsecrets = [\"hunter2\"]\n}", 1)), `"hunter2"`, "A secret does not belong into a policy"},
+		{"no secrets", whole(strings.Replace(ok, `verify "none" {}`, "verify \"github\" {\n}", 1)), `verify "github"`, `"secrets" is required`},
+		{"tolerance where there is no timestamp", whole(strings.Replace(ok, `verify "none" {}`, "verify \"github\" {\nsecrets = [env(\"X\")]\ntolerance = \"5m\"\n}", 1)), "tolerance", "not expected here"},
+		{"a scheme's own grammar", whole(strings.Replace(ok, `verify "none" {}`, "verify \"stripe\" {\nsecrets = [env(\"X\")]\nheader = \"X\"\n}", 1)), "header", "not expected here"},
+		{"none takes nothing", whole(strings.Replace(ok, `verify "none" {}`, "verify \"none\" {\nsecrets = [env(\"X\")]\n}", 1)), "secrets", "not expected here"},
+		{"account from an unsigned header", whole(strings.Replace(ok, `verify "none" {}`, "verify \"github\" {\nsecrets = [env(\"X\")]\n}\nevent { account = header[\"X-Account\"] }", 1)), `header["X-Account"]`, "could choose another account"},
+		{"keeping the signature", whole(strings.Replace(ok, `verify "none" {}`, "verify \"github\" {\nsecrets = [env(\"X\")]\n}\nheaders = [\"x-hub-signature-256\"]", 1)), `verify "github"`, "never kept"},
+		{"keeping a credential", whole(ok + `headers = ["authorization"]`), `["authorization"]`, "cannot be kept"},
+		{"keeping an odd name", whole(ok + `headers = ["x_kind"]`), `["x_kind"]`, "cannot be kept"},
+		{"a target that is no URL", whole(strings.Replace(ok, "http://127.0.0.1:1/", "127.0.0.1:3000", 1)), `"127.0.0.1:3000"`, "must be an http or https URL"},
+		{"a password in a target", whole(strings.Replace(ok, "http://127", "http://u:p@127", 1)), `"http://u:p@127`, "must not hold a user"},
+		{"both applied and failed", whole(strings.Replace(ok, "to =", "applied = [409]\nfailed = [409]\nto =", 1)), "[409]", "cannot mean both"},
+		{"no status", whole(strings.Replace(ok, "to =", "failed = [42]\nto =", 1)), "[42]", "no status that ends a request"},
+		{"no concurrency", whole(strings.Replace(ok, "to =", "concurrency = 0\nto =", 1)), "0\nto", "between 1 and 1000"},
+		{"no timeout", whole(strings.Replace(ok, "to =", "timeout = \"0s\"\nto =", 1)), `"0s"`, "more than nothing"},
+		{"two targets of one name", whole(ok + "deliver {\nto = \"http://x/\"\n}"), "deliver", `two deliver blocks have the label ""`},
+		{"no attempts", whole(ok + "retry { attempts = 0 }"), "0 }", "between 1 and 1000"},
+		{"first beyond max", whole(ok + "retry {\nbackoff {\nfirst = \"2h\"\n}\n}"), `"2h"`, "not be longer than max"},
+		{"an unknown jitter", whole(ok + "retry {\nbackoff {\njitter = \"some\"\n}\n}"), `"some"`, "none, full, equal or decorrelated"},
+		{"an unknown unit", whole(ok + "event { unit = \"us\" }"), `"us"`, "use s, ms or rfc3339"},
+		{"an unknown name", whole(ok + "event { id = bdy.id }"), "bdy.id", "There is no bdy.id here"},
+		{"a misspelt attribute", whole(ok + "provder = \"x\""), "provder", `Did you mean "provider"?`},
+		{"one path twice", whole(ok) + strings.Replace(whole(ok), `"hook"`, `"other"`, 1), `webhook "other"`, `The path /hook belongs to webhook "hook"`},
+		{"one name twice", whole(ok) + "\n# again\n" + whole(strings.Replace(ok, `"/hook"`, `"/other"`, 1)), "", `another webhook "hook"`},
+		{"a signed URL without a public one", whole(strings.Replace(ok, `verify "none" {}`, "verify \"hmac\" {\nsecrets = [env(\"X\")]\nheader = \"X\"\nmessage = \"${url}${raw_body}\"\n}", 1)), `webhook "hook"`, "set public_url"},
+		{"a listen without a port", "inbound {\nlisten = \"127.0.0.1\"\n}\n", `"127.0.0.1"`, "an address with a port"},
+		{"a public URL with a query", "inbound {\npublic_url = \"https://x/?a\"\n}\n", `"https://x/?a"`, "without query"},
+	} {
+		_, diags := load(tt.src)
+		if !diags.HasErrors() {
+			t.Errorf("%s: accepted", tt.name)
+			continue
+		}
+		found := false
+		for _, d := range diags {
+			text := d.Summary + ": " + d.Detail
+			line := strings.Split(tt.src, "\n")[d.Subject.Start.Line-1]
+			found = found || strings.Contains(strings.ToLower(text), strings.ToLower(tt.want)) && strings.Contains(line, strings.Split(tt.at, "\n")[0])
+		}
+		if !found {
+			t.Errorf("%s: %v, want %q under %q", tt.name, diags, tt.want, tt.at)
+		}
+	}
+	if _, diags := load(whole(ok)); diags.HasErrors() {
+		t.Errorf("the policy that they spoil: %v", diags)
+	}
+}
+
+// TestValidateNeedsNoSecret: loading is pure.
+func TestValidateNeedsNoSecret(t *testing.T) {
+	for _, s := range signers {
+		if _, diags := load(s.source("")); diags.HasErrors() {
+			t.Errorf("%s: %v", s.kind, diags)
+		}
+	}
+}
+
+func TestTargets(t *testing.T) {
+	set := mustLoad(t, "webhook \"hook\" {\npath = \"/hook\"\nverify \"none\" {}\ndeliver {\nto = \"http://x/\"\n}\ndeliver \"audit\" {\nto = \"http://y/\"\n}\n}\n")
+	b := serve(t, set)
+	if got := strings.Join(b.Webhooks()[0].Targets(), " "); got != "hook hook/audit" {
+		t.Errorf("targets %q", got)
+	}
+}

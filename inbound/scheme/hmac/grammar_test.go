@@ -1,0 +1,159 @@
+package hmac
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/inbound"
+)
+
+func grammar(t testing.TB, src string) *Grammar {
+	t.Helper()
+	file, diags := hclsyntax.ParseConfig([]byte(src), "x.hcl", hcl.InitialPos)
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	g := &Grammar{}
+	if diags := block.Decode(file.Body, block.NewContext("test", block.NewSecrets(nil)), g); diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	return g
+}
+
+// TestShortVectors are published vectors whose secrets are too short to be
+// configured: the decision alone.
+func TestShortVectors(t *testing.T) {
+	const event = `{"id":"evt_1","type":"thing.updated","created":1700000000,"account":"acct_1","data":{"n":1}}`
+	for _, tt := range []struct{ name, grammar, secret, body, header string }{
+		{"calendly", "header = \"Calendly-Webhook-Signature\"\nseparator = \",\"\nfield = \"v1\"\ntimestamp_field = \"t\"\nmessage = \"${timestamp}.${raw_body}\"", "cal_key", event, "t=1700000000,v1=471fb43a84f29382e56c1393b6bff2912b174f806195de71e69c9e7420603f63"},
+		{"mollie", "header = \"X-Mollie-Signature\"\nprefix = \"sha256=\"", "mol", event, "sha256=324865d239a964d732e74294fe33dfa0770e74e6c9c5178b437dc885f7a84cc0"},
+		{"shopify", "header = \"X-Shopify-Hmac-Sha256\"\nencoding = \"base64\"", "hush", `"my secret message"`, "hMTq0K2x7oyOjoBwGYeTj5oxfnaVYXzbanUG9aajpKI="},
+		{"shopify, empty body", "header = \"X-Shopify-Hmac-Sha256\"\nencoding = \"base64\"", "hush", "", "Knm8rWjeSXNIt2H0AOMT7DQ8/YSy8sQi/pEjbuUmGMs="},
+		{"razorpay", "header = \"X-Razorpay-Signature\"", "123456", `{"a":1,"b":2,"c":{"d":3}}`, "2fe04e22977002e6c7cb553adab8b460cb9e2a4970d5953cb27a8472752e3bbc"},
+	} {
+		g := grammar(t, tt.grammar+"\nsecrets = [env(\"X\")]")
+		h := http.Header{}
+		h.Set(g.Header, tt.header)
+		r := &inbound.Request{Header: h, Body: []byte(tt.body), Received: time.Unix(1700000100, 0)}
+		if v := g.decide(r, [][]byte{[]byte("wrong"), []byte(tt.secret)}); v.Result != inbound.Accepted {
+			t.Errorf("%s: %v", tt.name, v.Result)
+		}
+		if v := g.decide(r, [][]byte{[]byte("wrong")}); v.Result != inbound.BadSignature {
+			t.Errorf("%s with another key: %v", tt.name, v.Result)
+		}
+		if v := g.decide(r, nil); v.Result != inbound.BadSignature {
+			t.Errorf("%s without a key: %v", tt.name, v.Result)
+		}
+	}
+}
+
+func TestRefusedGrammars(t *testing.T) {
+	for src, want := range map[string]string{
+		`header = ""`:                                                                     "header must name the header of the signature",
+		"header = \"X\"\nencoding = \"utf8\"":                                             "written in hex, base64 or base64url",
+		"header = \"X\"\nalgorithm = \"md5\"":                                             `unknown algorithm "md5"`,
+		"header = \"X\"\nfield = \"v1\"":                                                  "field needs a separator",
+		"header = \"X\"\ntimestamp = \"T\"":                                               "message is required with a timestamp",
+		"header = \"X\"\ntimestamp = \"T\"\nmessage = raw_body":                           "does not hold the timestamp",
+		"header = \"X\"\nmessage = \"${timestamp}${raw_body}\"":                           "say where it stands",
+		"header = \"X\"\nmessage = url":                                                   "does not hold raw_body",
+		"header = \"X\"\nmessage = raw_body\nid = \"Y\"":                                  "anybody could change it",
+		"header = \"X\"\ntolerance = \"0s\"":                                              "tolerance must be more than nothing",
+		"header = \"X\"\ntimestamp = \"T\"\nmessage = \"${lower(raw_body)}${timestamp}\"": "not byte-exact",
+	} {
+		file, diags := hclsyntax.ParseConfig([]byte(src+"\nsecrets = [env(\"X\")]"), "x.hcl", hcl.InitialPos)
+		if diags.HasErrors() {
+			t.Fatal(diags)
+		}
+		_, diags = declared(file.Body, block.NewContext("test", block.NewSecrets(nil)))
+		if text := diags.Error(); !strings.Contains(strings.ToLower(text), strings.ToLower(want)) {
+			t.Errorf("%q: %s, want %q", src, text, want)
+		}
+	}
+}
+
+// FuzzSignatureHeader runs every grammar on any header: no panic, never accepted
+// without a key, and the claims stay within their bounds.
+func FuzzSignatureHeader(f *testing.F) {
+	var grammars []*Grammar
+	for name, k := range kinds {
+		g, err := k.complete()
+		if err != nil {
+			f.Fatalf("%s: %v", name, err)
+		}
+		grammars = append(grammars, g)
+	}
+	for _, src := range []string{
+		"separator = \";\"\nfield = \"h1\"\ntimestamp_field = \"ts\"\nmessage = \"${timestamp}:${raw_body}\"",
+		"separator = \".\"\nencoding = \"base64url\"",
+		"encoding = \"base64\"\nalgorithm = \"sha512\"\ntimestamp = \"Other\"\nunit = \"rfc3339\"\nmessage = \"${timestamp}${raw_body}\"",
+	} {
+		grammars = append(grammars, grammar(f, src+"\nheader = \"X-Signature\"\nsecrets = [env(\"X\")]"))
+	}
+	for _, seed := range []string{"t=1,v1=00,v0=", "sha256=" + strings.Repeat("0", 64), "v0=aa", "v1,AAAA= v1a,BBBB=", "ts=1;h1=", ",,,=,=", "v1=\x00", "A.B.C"} {
+		f.Add(seed, "1700000000", "msg_1", "{}")
+	}
+	f.Fuzz(func(t *testing.T, signature, stamp, id, body string) {
+		for _, g := range grammars {
+			h := http.Header{}
+			h.Set(g.Header, signature)
+			for _, name := range []string{g.Timestamp, "Other"} {
+				if name != "" {
+					h.Set(name, stamp)
+				}
+			}
+			if g.ID != "" {
+				h.Set(g.ID, id)
+			}
+			r := &inbound.Request{Header: h, Body: []byte(body), Received: time.Unix(1700000000, 0)}
+			p, _ := g.read(h)
+			if len(p.signatures) > maxSignatures+1 {
+				t.Fatalf("%d signatures", len(p.signatures))
+			}
+			if v := g.decide(r, nil); v.Result == inbound.Accepted || v.Result == inbound.Stale {
+				t.Fatalf("%s: %v without a key", g.Header, v.Result)
+			}
+			if v := g.decide(r, [][]byte{[]byte("a key that nobody knows")}); v.Result == inbound.Accepted {
+				t.Fatalf("%s: %q was accepted", g.Header, signature)
+			}
+			if g.challenge != nil {
+				g.challenge.answer(r)
+			}
+		}
+	})
+}
+
+// TestC32Secrets: one that is empty, short, spaced or unreadable is never used,
+// and its absence never opens the door.
+func TestC32Secrets(t *testing.T) {
+	for name, environ := range map[string][]string{
+		"missing": nil, "empty": {"S="}, "short": {"S=1234567"}, "spaced": {"S= a secret of some length"}, "newline": {"S=a secret of some length\n"},
+	} {
+		file, _ := hclsyntax.ParseConfig([]byte(`secrets = [env("S")]`), "x.hcl", hcl.InitialPos)
+		v, diags := Schemes()["github"](file.Body, block.NewContext("test", block.NewSecrets(environ)))
+		if diags.HasErrors() {
+			t.Fatalf("%s: loading needed the secret: %v", name, diags)
+		}
+		if err := v.Ready(); err == nil || strings.Contains(err.Error(), "a secret of") {
+			t.Errorf("%s: ready: %v", name, err)
+		}
+		h := http.Header{}
+		h.Set("X-Hub-Signature-256", "sha256="+strings.Repeat("0", 64))
+		if got := v.Verify(&inbound.Request{Header: h}); got.Result != inbound.Unavailable || got.Err == nil {
+			t.Errorf("%s: %v", name, got)
+		}
+		if got := v.Verify(&inbound.Request{Header: http.Header{}}); got.Result != inbound.Unsigned {
+			t.Errorf("%s, unsigned: %v", name, got)
+		}
+	}
+	file, _ := hclsyntax.ParseConfig([]byte(`secrets = []`), "x.hcl", hcl.InitialPos)
+	if _, diags := Schemes()["github"](file.Body, block.NewContext("test", block.NewSecrets(nil))); !diags.HasErrors() {
+		t.Error("an empty list of secrets was taken")
+	}
+}

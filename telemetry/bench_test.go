@@ -1,0 +1,76 @@
+package telemetry
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/postern-proxy/postern/policy"
+)
+
+func aCall() (*policy.Exchange, Call) {
+	x := &policy.Exchange{
+		ID: "0190f3a2-7c11-7abc-8def-0123456789ab", Start: time.Now(), Client: "billing", Account: "acct_1",
+		Plan: &policy.Plan{Provider: "stripe"}, Endpoint: "POST /v1/charges/{id}",
+		Request: httptest.NewRequest(http.MethodPost, "https://api.stripe.com/v1/charges/1", nil),
+		Key:     policy.Key{Value: "order-7", Origin: policy.KeyApp},
+	}
+	x.Began()
+	x.Ended(200, policy.OK)
+	x.ProviderRequestID = "req_AbCdEfGhIjKlMn"
+	x.Note("idempotency", "key", "app")
+	return x, Call{
+		Status: 200, Source: policy.FromProvider, Outcome: policy.OK, In: 120, Out: 2048,
+		Duration: 123 * time.Millisecond, Overhead: 180 * time.Microsecond,
+	}
+}
+
+type fixed []string
+
+func (f fixed) Values() ([]string, uint64) { return f, 1 }
+func (f fixed) Version() uint64            { return 1 }
+
+var manySecrets = fixed{"sk_live_51H8xNvKabcdefghijklmnop", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "xoxb-123456789012-abcdefghijkl", "ghp_0123456789abcdefghijklmnopqrstuvwxyz", "p4ssw0rd-for-basic"}
+
+func BenchmarkOutbound(b *testing.B) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer null.Close()
+	for _, c := range []struct {
+		name string
+		w    io.Writer
+	}{{"discard", io.Discard}, {"devnull", null}} {
+		b.Run(c.name, func(b *testing.B) {
+			t := New(Options{Output: c.w, Format: JSON, Secrets: manySecrets})
+			x, call := aCall()
+			b.ReportAllocs()
+			for b.Loop() {
+				t.Outbound(x, call)
+			}
+		})
+	}
+}
+
+func BenchmarkMetrics(b *testing.B) {
+	t := New(Options{Output: io.Discard, Secrets: manySecrets})
+	x, call := aCall()
+	b.ReportAllocs()
+	for b.Loop() {
+		t.m.call(x, &call)
+	}
+}
+
+func BenchmarkRedactorClean(b *testing.B) {
+	r := NewRedactor(manySecrets)
+	s := "could not connect to api.stripe.com: dial tcp 10.0.0.1 connection refused after a while, and nothing was sent at all"
+	b.SetBytes(int64(len(s)))
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Text(s)
+	}
+}

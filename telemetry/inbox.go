@@ -1,0 +1,98 @@
+package telemetry
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/postern-proxy/postern/inbound"
+)
+
+// Inbox is the observer of an inbox.
+func (t *Telemetry) Inbox() inbound.Observer {
+	return inbound.Observer{Received: t.received, Attempt: t.delivered, Moved: t.moved, Trouble: t.Trouble}
+}
+
+// received takes note of one request.
+func (t *Telemetry) received(r *inbound.Reception) {
+	t.m.received(r)
+	level := slog.LevelInfo
+	switch r.Result {
+	case "unsigned", "bad_signature", "stale", "too_large", "unavailable", "conflict":
+		level = slog.LevelWarn
+	}
+	if !t.Log.Enabled(context.Background(), level) {
+		return
+	}
+	var l line
+	l.add(slog.String("log", kindInbound))
+	l.identify(nil, r.ID)
+	l.str("webhook", r.Webhook)
+	l.str("result", r.Result)
+	l.add(slog.Int("status", r.Status))
+	l.str("event", r.Event)
+	l.str("event_id", r.EventID)
+	l.str("type", r.Type)
+	l.str("account", r.Account)
+	l.add(slog.Int("bytes", r.Bytes))
+	l.seconds("duration", r.Took)
+	l.err(r.Err)
+	l.write(t.Log, level, "webhook")
+}
+
+func (m *metrics) received(r *inbound.Reception) {
+	if r.Webhook == "" || r.Result == "" {
+		return // no such path or method: says nothing about a webhook
+	}
+	m.inboxRequests.WithLabelValues(r.Webhook, r.Result).Inc()
+	if r.Status >= 200 && r.Status < 300 {
+		m.inboxAck.WithLabelValues(r.Webhook).Observe(r.Took.Seconds())
+	}
+}
+
+// delivered takes note of one delivery attempt; its line is that of the move
+// that follows.
+func (t *Telemetry) delivered(a *inbound.Attempt) {
+	t.m.inboxDeliveries.WithLabelValues(a.Webhook, string(a.Result)).Inc()
+	t.m.inboxDelivery.WithLabelValues(a.Webhook).Observe(a.Took.Seconds())
+	if a.Attempt > 1 {
+		t.m.inboxRetries.WithLabelValues(a.Webhook).Inc()
+	}
+}
+
+// moved takes note of one move of a delivery.
+func (t *Telemetry) moved(m *inbound.Transition) {
+	level := slog.LevelInfo
+	switch m.To {
+	case inbound.Applied:
+		t.m.inboxApply.WithLabelValues(m.Webhook).Observe(m.At.Sub(m.Received).Seconds())
+	case inbound.Failed:
+		t.m.inboxFailed.WithLabelValues(m.Webhook).Inc()
+		level = slog.LevelWarn
+	case inbound.Quarantined:
+		t.m.inboxQuarantined.WithLabelValues(m.Webhook).Inc()
+		level = slog.LevelWarn
+	case inbound.Conflict:
+		level = slog.LevelWarn
+	}
+	if !t.Log.Enabled(context.Background(), level) {
+		return
+	}
+	var l line
+	l.add(slog.String("log", kindTransition))
+	l.identify(nil, m.Event)
+	l.str("event", m.Event)
+	l.str("webhook", m.Webhook)
+	l.str("target", m.Target)
+	l.str("from", string(m.From))
+	l.str("to", string(m.To))
+	l.add(slog.Int("attempt", m.Attempt))
+	if m.Status != 0 {
+		l.add(slog.Int("status", m.Status))
+	}
+	if m.Took != 0 {
+		l.seconds("duration", m.Took)
+	}
+	l.str("reason", m.Reason)
+	l.str("by", m.By)
+	l.write(t.Log, level, "delivery "+string(m.To))
+}

@@ -1,0 +1,148 @@
+package telemetry
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/postern-proxy/postern/policy"
+)
+
+// Call is what became of a call, beside what its exchange knows.
+type Call struct {
+	Status   int // sent to the application
+	Source   policy.AnswerSource
+	Outcome  policy.Outcome
+	Code     policy.Code     // of a refusal or failure made here, else ""
+	Executed policy.Executed // on answers made here
+	In, Out  int64           // body bytes from and to the application
+	Duration time.Duration   // until the last byte was out
+	Overhead time.Duration   // spent here until response headers: neither upstream nor waiting
+	Err      error           // the cause
+}
+
+// Outbound takes note of a call that has ended.
+func (t *Telemetry) Outbound(x *policy.Exchange, c Call) {
+	t.m.call(x, &c)
+	level := levelOf(&c)
+	if !t.Log.Enabled(context.Background(), level) {
+		return
+	}
+	var l line
+	l.add(slog.String("log", kindOutbound))
+	l.identify(x.Request.Header, x.ID)
+	l.caller(x)
+	l.add(slog.Int("status", c.Status))
+	l.str("outcome", string(c.Outcome))
+	l.str("source", string(c.Source))
+	l.add(slog.Int("attempts", x.Attempts))
+	if len(x.Trail) > 1 {
+		l.str("trail", trail(x.Trail))
+	}
+	l.seconds("waited", x.Waited)
+	l.seconds("duration", c.Duration)
+	l.seconds("overhead", c.Overhead)
+	l.str("provider_request_id", x.ProviderRequestID)
+	l.str("provider_code", x.ProviderCode)
+	l.str("code", string(c.Code))
+	l.str("executed", string(c.Executed))
+	l.str("hint", x.Hint)
+	l.add(slog.Int64("bytes_in", c.In))
+	l.add(slog.Int64("bytes_out", c.Out))
+	l.str("notes", notes(x.Notes))
+	l.str("tags", x.Tags)
+	l.err(c.Err)
+	l.write(t.Log, level, "call")
+}
+
+// caller adds what the call was.
+func (l *line) caller(x *policy.Exchange) {
+	if x.Plan != nil {
+		l.str("provider", x.Plan.Provider)
+		l.str("endpoint", x.Endpoint)
+	} else {
+		l.str("host", x.Request.Host)
+	}
+	l.str("account", x.Account)
+	l.str("client", x.Client)
+	l.str("method", x.Request.Method)
+}
+
+// levelOf is warn for what somebody should look at.
+func levelOf(c *Call) slog.Level {
+	switch c.Outcome {
+	case policy.Auth, policy.RateLimited, policy.QuotaExhausted, policy.ServerError, policy.Unreachable, policy.Timeout, policy.Denied:
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+// trail is "503 server_error, 200 ok": what became of each attempt, with the
+// wait before the next.
+func trail(tries []policy.Try) string {
+	var b strings.Builder
+	for i, try := range tries {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		if try.Status != 0 {
+			b.WriteString(strconv.Itoa(try.Status))
+			b.WriteByte(' ')
+		}
+		b.WriteString(string(try.Outcome))
+		if try.Wait > 0 {
+			b.WriteString(" then ")
+			b.WriteString(try.Wait.Round(time.Millisecond).String())
+		}
+	}
+	return b.String()
+}
+
+// notes is "stage.key=value; stage.key=value".
+func notes(list []policy.Note) string {
+	if len(list) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for i, n := range list {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(n.Stage)
+		b.WriteByte('.')
+		b.WriteString(n.Key)
+		b.WriteByte('=')
+		b.WriteString(n.Value)
+	}
+	return b.String()
+}
+
+// Passage is traffic for a host that no provider names.
+type Passage struct {
+	Start    time.Time
+	Client   string
+	Host     string // host:port
+	In, Out  int64  // bytes from and to the application
+	Duration time.Duration
+	Err      error // why it could not be opened, or broke off
+}
+
+// Passed takes note of a passage that has ended.
+func (t *Telemetry) Passed(p Passage) {
+	t.m.tunnels.Inc()
+	if !t.Log.Enabled(context.Background(), slog.LevelInfo) {
+		return
+	}
+	var l line
+	l.add(slog.String("log", kindOutbound))
+	l.identify(nil, newID())
+	l.str("host", p.Host)
+	l.str("client", p.Client)
+	l.seconds("duration", p.Duration)
+	l.add(slog.Int64("bytes_in", p.In))
+	l.add(slog.Int64("bytes_out", p.Out))
+	l.err(p.Err)
+	l.write(t.Log, slog.LevelInfo, "passed through unseen")
+}

@@ -1,0 +1,71 @@
+package telemetry
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Transition logs a change of the process itself, which belongs to no call.
+func (t *Telemetry) Transition(level slog.Level, msg string, attrs ...slog.Attr) {
+	var l line
+	l.add(slog.String("log", kindTransition))
+	l.identify(nil, newID())
+	for _, a := range attrs[:min(len(attrs), len(l.attrs)-l.n)] {
+		l.add(a)
+	}
+	l.write(t.Log, level, msg)
+}
+
+// Trouble logs what failed in the background.
+func (t *Telemetry) Trouble(doing string, err error) {
+	t.Transition(slog.LevelError, doing, slog.Any("error", err))
+}
+
+// Breaker takes note that a circuit opened or closed.
+func (t *Telemetry) Breaker(provider, endpoint string, open bool) {
+	to, level := "closed", slog.LevelInfo
+	if open {
+		t.m.breakerOpen.WithLabelValues(provider, endpoint).Inc()
+		to, level = "open", slog.LevelWarn
+	} else {
+		t.m.breakerOpen.WithLabelValues(provider, endpoint).Dec()
+	}
+	t.Transition(level, "breaker "+to, slog.String("provider", provider), slog.String("endpoint", endpoint), slog.String("to", to))
+}
+
+// LimitWait takes note that a call waited for a limit.
+func (t *Telemetry) LimitWait(provider, limit string, d time.Duration) {
+	t.m.waits.get(limitLabels{provider, limit}).Observe(d.Seconds())
+}
+
+// LimitRemaining takes note of how many calls a limit would let pass at once.
+func (t *Telemetry) LimitRemaining(provider, limit string, tokens float64) {
+	t.m.remaining.get(limitLabels{provider, limit}).Set(max(0, tokens))
+}
+
+// VersionMismatch takes note that a provider answered in another version than
+// the policy pins.
+func (t *Telemetry) VersionMismatch(provider string) {
+	t.m.versionMismatch.WithLabelValues(provider).Inc()
+}
+
+// Reload takes note that a configuration came into force, the first one
+// included, or was refused with err while the one before stays.
+func (t *Telemetry) Reload(err error) {
+	if err != nil {
+		t.m.reloads.WithLabelValues("refused").Inc()
+		t.m.lastReload.Set(0)
+		t.Transition(slog.LevelError, "configuration refused, the one before stays in force", slog.Any("error", err))
+		return
+	}
+	t.m.reloads.WithLabelValues("applied").Inc()
+	t.m.lastReload.Set(1)
+	t.m.lastReloadedTime.SetToCurrentTime()
+	t.Transition(slog.LevelInfo, "configuration in force")
+}
+
+// AuthorityExpires says when the certificate of the proxy's authority does.
+func (t *Telemetry) AuthorityExpires(at time.Time) {
+	_ = t.Registry.Register(t.m.caNotAfter) // once is enough
+	t.m.caNotAfter.Set(float64(at.Unix()))
+}

@@ -1,0 +1,46 @@
+package telemetry
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Options say where telemetry goes.
+type Options struct {
+	Output            io.Writer    // of the log, such as os.Stderr; one Write a line
+	Format            Format       // of the log
+	Level             slog.Leveler // least level that is logged; info if nil
+	Secrets           Secrets      // what must never be seen; nil is nothing
+	Version, Revision string       // of this program
+}
+
+// Telemetry takes note of everything that happens. Its methods may be called by
+// several goroutines at once; they never block but for the log's output.
+type Telemetry struct {
+	Log      *slog.Logger
+	Redactor *Redactor
+	Registry *prometheus.Registry
+
+	m *metrics
+}
+
+// New makes the log and the registry.
+func New(o Options) *Telemetry {
+	r := NewRedactor(o.Secrets)
+	reg := prometheus.NewRegistry()
+	t := &Telemetry{Log: slog.New(newHandler(o, r)), Redactor: r, Registry: reg, m: newMetrics(reg)}
+	t.m.build(o.Version, o.Revision)
+	return t
+}
+
+// Handler serves the metrics.
+func (t *Telemetry) Handler() http.Handler {
+	return promhttp.HandlerFor(t.Registry, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.ContinueOnError, EnableOpenMetrics: true, MaxRequestsInFlight: 8,
+		ErrorLog: slog.NewLogLogger(t.Log.Handler(), slog.LevelError),
+	})
+}

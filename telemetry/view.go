@@ -1,0 +1,142 @@
+package telemetry
+
+import (
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// A view is a text with its escapes undone: those of URLs (%41), and those of
+// JSON and of Go and its relatives (\u0041, \x41, \n, \").
+type view struct {
+	text []byte
+	at   []int32 // at[i] is where, in the original, what text[i] stands for begins; one more for the end
+}
+
+// maxRounds is how many escapings inside each other are undone.
+const maxRounds = 4
+
+// findEscaped appends where s holds a form that is escaped.
+func (f *forms) findEscaped(s string, hits []span) []span {
+	v := view{text: []byte(s), at: make([]int32, len(s)+1)}
+	for i := range v.at {
+		v.at[i] = int32(i)
+	}
+	for range maxRounds {
+		next, changed := v.undo()
+		if !changed {
+			break
+		}
+		v = next
+		for _, h := range f.find(string(v.text), nil) {
+			for h.to < len(v.text) && v.at[h.to] == v.at[h.to-1] {
+				h.to++ // a whole escape, not a part of what it stands for
+			}
+			hits = append(hits, span{int(v.at[h.from]), int(v.at[h.to])})
+		}
+	}
+	return hits
+}
+
+// undo undoes one level of escapes.
+func (v view) undo() (out view, changed bool) {
+	out = view{make([]byte, 0, len(v.text)), make([]int32, 0, len(v.at))}
+	for i := 0; i < len(v.text); {
+		char, n := unescape(v.text[i:])
+		changed = changed || n > 1
+		before := len(out.text)
+		if n == 1 {
+			out.text = append(out.text, v.text[i])
+		} else {
+			out.text = append(out.text, char...)
+		}
+		for range len(out.text) - before {
+			out.at = append(out.at, v.at[i])
+		}
+		i += n
+	}
+	out.at = append(out.at, v.at[len(v.text)])
+	return out, changed
+}
+
+// unescape reads one escape, and how long it is; 1 if there is none.
+func unescape(s []byte) (char []byte, n int) {
+	if len(s) < 2 || s[0] != '%' && s[0] != '\\' {
+		return nil, 1
+	}
+	if s[0] == '%' {
+		return number(s, 1, 2)
+	}
+	switch s[1] {
+	case 'x':
+		return number(s, 2, 2)
+	case 'u':
+		return codeUnit(s)
+	case 'U':
+		return codePoint(s)
+	case 'n':
+		return []byte{'\n'}, 2
+	case 'r':
+		return []byte{'\r'}, 2
+	case 't':
+		return []byte{'\t'}, 2
+	case 'b':
+		return []byte{'\b'}, 2
+	case 'f':
+		return []byte{'\f'}, 2
+	case 'a':
+		return []byte{'\a'}, 2
+	case 'v':
+		return []byte{'\v'}, 2
+	case '"', '\'', '\\', '/':
+		return s[1:2], 2
+	}
+	return nil, 1
+}
+
+// number reads a byte written as two hex digits after skip bytes.
+func number(s []byte, skip, digits int) ([]byte, int) {
+	if len(s) < skip+digits {
+		return nil, 1
+	}
+	c, err := strconv.ParseUint(string(s[skip:skip+digits]), 16, 8)
+	if err != nil {
+		return nil, 1
+	}
+	return []byte{byte(c)}, skip + digits
+}
+
+// codePoint reads \UXXXXXXXX.
+func codePoint(s []byte) ([]byte, int) {
+	if len(s) < 10 {
+		return nil, 1
+	}
+	c, err := strconv.ParseUint(string(s[2:10]), 16, 32)
+	if err != nil || c > utf8.MaxRune {
+		return nil, 1
+	}
+	return utf8.AppendRune(nil, rune(c)), 10
+}
+
+// codeUnit reads \uXXXX, or two of them that are one character.
+func codeUnit(s []byte) ([]byte, int) {
+	c, ok := hex4(s)
+	if !ok {
+		return nil, 1
+	}
+	if utf16.IsSurrogate(c) {
+		low, ok := hex4(s[6:])
+		if pair := utf16.DecodeRune(c, low); ok && pair != utf8.RuneError {
+			return utf8.AppendRune(nil, pair), 12
+		}
+	}
+	return utf8.AppendRune(nil, c), 6
+}
+
+func hex4(s []byte) (rune, bool) {
+	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
+		return 0, false
+	}
+	c, err := strconv.ParseUint(string(s[2:6]), 16, 16)
+	return rune(c), err == nil
+}

@@ -23,8 +23,6 @@ type Request struct {
 	Status int // what was answered; 0 for nothing
 }
 
-// Server's records.
-
 // Sends counts the requests that arrived since the start or the last Forget, read or not.
 func (s *Server) Sends() int {
 	s.mu.Lock()

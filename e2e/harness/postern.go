@@ -34,7 +34,7 @@ type Postern struct {
 	binary string
 	env    []string
 	home   string
-	log    *Capture
+	log    capture
 	proc   *process
 }
 
@@ -54,7 +54,7 @@ func New(t testing.TB, files Files, options ...Option) *Postern {
 	t.Helper()
 	base := t.TempDir()
 	p := &Postern{
-		t: t, binary: Binary(t), Dir: filepath.Join(base, "conf"), home: filepath.Join(base, "home"), log: &Capture{},
+		t: t, binary: Binary(t), Dir: filepath.Join(base, "conf"), home: filepath.Join(base, "home"),
 		Proxy: freeAddr(t), Inbound: freeAddr(t), Admin: freeAddr(t),
 	}
 	for _, dir := range []string{p.Dir, p.home} {
@@ -76,7 +76,7 @@ func New(t testing.TB, files Files, options ...Option) *Postern {
 	t.Cleanup(func() {
 		p.Kill()
 		if t.Failed() {
-			t.Logf("postern's stderr, its end:\n%s", tail(p.log.Stderr(), 6000))
+			t.Logf("postern's stderr, its end:\n%s", tail(p.log.err.String(), 6000))
 		}
 	})
 	return p

@@ -27,7 +27,7 @@ type process struct {
 func (p *Postern) Run() {
 	p.t.Helper()
 	if err := p.TryRun(); err != nil {
-		p.t.Fatalf("%v; stderr:\n%s", err, tail(p.log.Stderr(), 6000))
+		p.t.Fatalf("%v; stderr:\n%s", err, tail(p.log.err.String(), 6000))
 	}
 }
 
@@ -47,7 +47,7 @@ func (p *Postern) Launch() error {
 	cmd := exec.Command(p.binary, "run", "-c", p.Dir)
 	cmd.Env = p.env
 	cmd.Dir = p.home
-	cmd.Stdout, cmd.Stderr = p.log.writer(&p.log.out), p.log.writer(&p.log.err)
+	cmd.Stdout, cmd.Stderr = &p.log.out, &p.log.err
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting postern: %w", err)
@@ -110,9 +110,9 @@ func (p *Postern) Stop() int {
 // Dump ends the process by SIGQUIT, which makes Go print every goroutine, and returns what was added to stderr.
 func (p *Postern) Dump() string {
 	p.t.Helper()
-	before := len(p.log.Stderr())
+	before := len(p.log.err.String())
 	p.end(syscall.SIGQUIT)
-	return p.log.Stderr()[before:]
+	return p.log.err.String()[before:]
 }
 
 func (p *Postern) end(sig syscall.Signal) int {
@@ -144,40 +144,30 @@ func (p *Postern) Restart() {
 }
 
 // Stdout is everything the process has written there, over all its runs.
-func (p *Postern) Stdout() string { return p.log.Stdout() }
+func (p *Postern) Stdout() string { return p.log.out.String() }
 
 // Stderr is everything the process has written there, over all its runs.
-func (p *Postern) Stderr() string { return p.log.Stderr() }
+func (p *Postern) Stderr() string { return p.log.err.String() }
 
-// Capture keeps the two outputs of a process while it runs.
-type Capture struct {
-	mu       sync.Mutex
-	out, err bytes.Buffer
+// capture keeps the two outputs of a process while it runs.
+type capture struct{ out, err output }
+
+// output is one of them.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
 }
 
-type captureWriter struct {
-	c   *Capture
-	buf *bytes.Buffer
+// Write implements io.Writer.
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(b)
 }
 
-func (c *Capture) writer(buf *bytes.Buffer) captureWriter { return captureWriter{c, buf} }
-
-func (w captureWriter) Write(b []byte) (int, error) {
-	w.c.mu.Lock()
-	defer w.c.mu.Unlock()
-	return w.buf.Write(b)
-}
-
-// Stdout returns what was written so far.
-func (c *Capture) Stdout() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.out.String()
-}
-
-// Stderr returns what was written so far.
-func (c *Capture) Stderr() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err.String()
+// String is what was written so far.
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/postern-proxy/postern/queue"
 )
 
-// open are the states in which a delivery falls due.
-var open = [...]inbound.State{inbound.Received, inbound.Retrying, inbound.Processing}
+// dueStates are the states in which a delivery falls due.
+var dueStates = [...]inbound.State{inbound.Received, inbound.Retrying, inbound.Processing}
 
 // candidate is a delivery that is due.
 type candidate struct {
@@ -58,7 +58,7 @@ func (s inbox) Claim(ctx context.Context, want map[string]int, lease time.Durati
 
 // due returns up to n due deliveries of a target, the longest due first.
 func (t *tx) due(target string, n int, now time.Time) (all []candidate, err error) {
-	for _, state := range open {
+	for _, state := range dueStates {
 		err := t.each(func(r *sql.Rows) error {
 			c := candidate{target: target}
 			if err := r.Scan(&c.id, &c.fence, &c.state, &c.attempt, &c.due, &c.origin, &c.wait); err != nil {
@@ -90,7 +90,7 @@ func (t *tx) claim(c candidate, now time.Time, lease time.Duration) (it queue.It
 func (s inbox) peek(ctx context.Context, want map[string]int) (items []queue.Item[inbound.Delivery], next time.Time, err error) {
 	now := time.Now().UnixMicro()
 	for target := range want {
-		for _, state := range open {
+		for _, state := range dueStates {
 			var due sql.NullInt64
 			err := s.read.QueryRowContext(ctx, "SELECT min(due) FROM deliveries WHERE target = ? AND state = ?", target, string(state)).Scan(&due)
 			switch {

@@ -29,6 +29,7 @@ const minSQLite = "3.51.3"
 // SQLite is a database in one file of this machine, used by this process alone.
 type SQLite struct {
 	path  string
+	batch int // operations in one transaction
 	lock  *os.File
 	write *sql.DB // one connection, owned by the writer
 	read  *sql.DB // query only
@@ -41,8 +42,12 @@ type SQLite struct {
 // checks it. It refuses a file that another process has open, one of a newer
 // Postern, and one that is damaged.
 func Open(ctx context.Context, path string) (*SQLite, error) {
-	s := &SQLite{path: path, ops: make(chan *op, maxWaiting), done: make(chan struct{}), stop: make(chan struct{})}
-	if err := s.open(ctx); err != nil {
+	return open(ctx, path, maxBatch)
+}
+
+func open(ctx context.Context, path string, batch int) (*SQLite, error) {
+	s := &SQLite{path: path, batch: batch, ops: make(chan *op, maxWaiting), done: make(chan struct{}), stop: make(chan struct{})}
+	if err := s.start(ctx); err != nil {
 		s.closeFiles()
 		return nil, fmt.Errorf("open the store %s: %w", path, err)
 	}
@@ -50,7 +55,7 @@ func Open(ctx context.Context, path string) (*SQLite, error) {
 	return s, nil
 }
 
-func (s *SQLite) open(ctx context.Context) (err error) {
+func (s *SQLite) start(ctx context.Context) (err error) {
 	if s.lock, err = lockFile(s.path + ".lock"); err != nil {
 		return err
 	}

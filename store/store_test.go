@@ -4,14 +4,10 @@ import (
 	"path/filepath"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/store"
 	"github.com/postern-proxy/postern/store/storetest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestMemory(t *testing.T) {
 	storetest.Inbox(t, func(*testing.T) inbound.Store { return store.NewMemory().Inbox() })

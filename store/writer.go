@@ -74,7 +74,7 @@ func (s *SQLite) writer() {
 
 func (s *SQLite) drain(first *op) []*op {
 	batch, size := []*op{first}, first.size
-	for len(batch) < maxBatch && size < maxBatchSize {
+	for len(batch) < s.batch && size < maxBatchSize {
 		select {
 		case o := <-s.ops:
 			batch, size = append(batch, o), size+o.size

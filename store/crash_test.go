@@ -1,0 +1,155 @@
+package store_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/queue"
+	"github.com/postern-proxy/postern/store"
+	"github.com/postern-proxy/postern/store/storetest"
+)
+
+// crashEnv names the database to a test binary that is started to be killed.
+const crashEnv = "POSTERN_TEST_CRASH"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(crashEnv); path != "" {
+		victim(path)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// victim stores and finishes events until it is killed, and says so, a line for
+// each, only after the store has.
+func victim(path string) {
+	s, err := store.Open(context.Background(), path)
+	if err != nil {
+		fmt.Println("error", err)
+		os.Exit(1)
+	}
+	ctx, box, run := context.Background(), s.Inbox(), os.Getpid()
+	fmt.Println("open")
+	var wg sync.WaitGroup
+	for w := range 8 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				id := fmt.Sprintf("%d-%d-%d", run, w, i)
+				body := strings.Repeat(id, 1+rand.IntN(100))
+				got, _, err := box.Insert(ctx, storetest.Event(id, id, body), []string{"hook"})
+				if err != nil {
+					fmt.Println("error", err)
+					return
+				}
+				fmt.Println("stored", got)
+			}
+		})
+	}
+	for range 2 {
+		wg.Go(func() {
+			for {
+				items, _, err := box.Claim(ctx, map[string]int{"hook": 8}, 50*time.Millisecond)
+				if err != nil {
+					fmt.Println("error", err)
+					return
+				}
+				for _, it := range items {
+					err := box.Finish(ctx, it.Lease, inbound.Move{To: inbound.Applied, Attempt: it.Work.Attempt})
+					if err == nil {
+						fmt.Println("applied", it.Work.Event.ID)
+					} else if !errors.Is(err, queue.ErrStale) {
+						fmt.Println("error", err)
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestF1Kill9 kills a process that stores and finishes, again and again, at
+// random instants: what it said is true afterwards, and every event ends.
+func TestF1Kill9(t *testing.T) {
+	rounds := 6
+	if os.Getenv("POSTERN_SOAK") != "" {
+		rounds = 60
+	}
+	path := filepath.Join(t.TempDir(), "postern.db")
+	said := map[string]map[string]bool{"stored": {}, "applied": {}}
+	for round := range rounds {
+		cmd := exec.Command(os.Args[0], "-test.run=^$")
+		cmd.Env = append(os.Environ(), crashEnv+"="+path)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		if !lines.Scan() || lines.Text() != "open" {
+			t.Fatalf("round %d began with %q", round, lines.Text())
+		}
+		kill := time.AfterFunc(time.Duration(20+rand.IntN(200))*time.Millisecond, func() { _ = cmd.Process.Kill() })
+		for lines.Scan() {
+			what, id, ok := strings.Cut(lines.Text(), " ")
+			if what == "error" {
+				t.Errorf("round %d: %s", round, lines.Text())
+			}
+			if ok && strings.Count(id, "-") == 2 { // the last line may be cut
+				said[what][id] = true
+			}
+		}
+		_ = cmd.Wait()
+		kill.Stop()
+	}
+	if len(said["stored"]) < 10*rounds || len(said["applied"]) < rounds {
+		t.Fatalf("only %d stored and %d applied", len(said["stored"]), len(said["applied"]))
+	}
+	box := open(t, path).Inbox() // checks the file
+	for id := range said["stored"] {
+		if e, err := box.Body(t.Context(), id); err != nil || len(e.Body) != e.Size {
+			t.Errorf("I1: acknowledged %s: %v", id, err)
+		}
+	}
+	for id := range said["applied"] {
+		if r, err := box.Show(t.Context(), id); err != nil || r.Status != inbound.Applied {
+			t.Errorf("applied %s: %v", id, err)
+		}
+	}
+	time.Sleep(100 * time.Millisecond) // the leases of the dead run out
+	for {
+		items, _, err := box.Claim(t.Context(), map[string]int{"hook": 256}, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(items) == 0 {
+			break
+		}
+		for _, it := range items {
+			if err := box.Finish(t.Context(), it.Lease, inbound.Move{To: inbound.Applied, Attempt: 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	total, _ := box.Count(t.Context(), inbound.Filter{})
+	applied, _ := box.Count(t.Context(), inbound.Filter{State: inbound.Applied})
+	if applied != total {
+		t.Errorf("I2: %d of %d events applied in the end", applied, total)
+	}
+	t.Logf("%d rounds: %d acknowledged, %d said to be applied, %d stored", rounds, len(said["stored"]), len(said["applied"]), total)
+}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hashicorp/hcl/v2"
+
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/policy"
 )
@@ -18,6 +20,7 @@ type Client struct {
 	Name      string       `hcl:"name,label"`
 	Token     block.Secret `hcl:"token"`
 	Providers []string     `hcl:"providers,optional"` // none written: all of them
+	Range     hcl.Range    `hcl:",def_range"`
 }
 
 // A claim is who somebody says to be.

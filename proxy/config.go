@@ -76,8 +76,8 @@ func (c *Config) Networks() []netip.Prefix {
 	return out
 }
 
-// denies says whether hosts that no provider names are refused (C27).
-func (c *Config) denies() bool {
+// Denies says whether hosts that no provider names are refused (C27).
+func (c *Config) Denies() bool {
 	if c.Unmatched == "" {
 		return !loopback(c.Listen)
 	}

@@ -217,6 +217,6 @@ func (s *Server) Swap(set *policy.Set, config *Config) error {
 	if err := s.openPorts(portsOf(set), config); err != nil {
 		return err
 	}
-	s.handler.Swap(set, config.denies(), config.Clients...)
+	s.handler.Swap(set, config.Denies(), config.Clients...)
 	return nil
 }

@@ -22,6 +22,7 @@ type Context struct {
 	Secrets     *Secrets
 	Sources     map[string][]byte // text of the files by name, for showing what was written
 
+	secrets    []*secret                   // all that were decoded
 	contexts   map[string]*hcl.EvalContext // by folder, and whether secrets are revealed
 	traversals map[*hclsyntax.ScopeTraversalExpr]hcl.Traversal
 }
@@ -89,6 +90,9 @@ func (c *Context) build(dir string, reveal bool) *hcl.EvalContext {
 			return resolve(reference{kind: "file", name: name})
 		},
 	})
+	if c.Secrets.stand {
+		fns["expect"] = text2(cty.String, func(value, _ string) cty.Value { return cty.StringVal(value) })
+	}
 	fns["command"] = function.New(&function.Spec{
 		VarParam: &function.Parameter{Name: "command", Type: cty.String},
 		Type:     function.StaticReturnType(cty.String),

@@ -61,6 +61,11 @@ func attribute(a *hcl.Attribute, ctx *Context, field reflect.StructField, dst re
 		return diags
 	case isText(dst.Addr()):
 		return text(a.Name, a.Expr, ctx, dst.Addr())
+	case t.Kind() == reflect.Pointer && isText(dst):
+		v := reflect.New(t.Elem())
+		diags := text(a.Name, a.Expr, ctx, v)
+		dst.Set(v)
+		return diags
 	}
 	return plain(a.Expr, ctx, dst)
 }
@@ -124,6 +129,20 @@ func (c *Context) value(e hcl.Expression) (cty.Value, hcl.Diagnostics) {
 	return val, nil
 }
 
+// Plain evaluates an expression to a string now. env() and file() are resolved:
+// it is for the few values that are public whatever they come from.
+func (c *Context) Plain(e hcl.Expression) (string, hcl.Diagnostics) {
+	val, diags := e.Value(c.build(filepath.Dir(e.Range().Filename), true))
+	if diags.HasErrors() {
+		return "", diags
+	}
+	val, _ = val.Unmark()
+	if val.IsNull() || !val.IsKnown() || val.Type() != cty.String {
+		return "", hcl.Diagnostics{problem("Unsuitable value type", "A string is needed here.", e.Range())}
+	}
+	return val.AsString(), nil
+}
+
 // secret reads an expression that must come from references; where literals
 // are allowed (a user name), one is taken as it is.
 func (c *Context) secret(e hcl.Expression, literal bool) (Secret, hcl.Diagnostics) {
@@ -142,7 +161,9 @@ func (c *Context) secret(e hcl.Expression, literal bool) (Secret, hcl.Diagnostic
 	case unmarked.Type() != cty.String:
 		return Secret{}, hcl.Diagnostics{problem("Unsuitable value type", "A secret must be a string.", e.Range())}
 	}
-	return Secret{&secret{refs: strings.Join(refs, " "), expr: e, ctx: c}}, nil
+	made := &secret{refs: strings.Join(refs, " "), expr: e, ctx: c}
+	c.secrets = append(c.secrets, made)
+	return Secret{made}, nil
 }
 
 // secretList reads one secret or a list of them.

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -24,7 +25,8 @@ const maxSecret = 64 << 10
 // process started, and files. It keeps what it read until [Secrets.Forget], and
 // every value it ever gave out, so that telemetry can redact them.
 type Secrets struct {
-	env map[string]string
+	env   map[string]string
+	stand bool // values stand in for the real ones
 
 	mu    sync.Mutex
 	files map[string]string
@@ -42,6 +44,14 @@ func NewSecrets(environ []string) *Secrets {
 		}
 	}
 	s.gen.Store(1)
+	return s
+}
+
+// StandIns answers every reference with a value made of its name, for tests of
+// a policy: nothing is read.
+func StandIns() *Secrets {
+	s := NewSecrets(nil)
+	s.stand = true
 	return s
 }
 
@@ -95,6 +105,9 @@ func (s *Secrets) remember(v string) {
 
 // lookup resolves one reference.
 func (s *Secrets) lookup(r reference) (string, error) {
+	if s.stand {
+		return "stand-in-for-" + r.kind + "-" + filepath.Base(r.name), nil
+	}
 	if r.kind == "env" {
 		if v, ok := s.env[r.name]; ok {
 			return v, nil
@@ -223,8 +236,11 @@ func (s Secret) Reveal() (string, error) {
 func (s *secret) reveal() (string, error) {
 	val, diags := s.expr.Value(s.ctx.eval(s.expr.Range().Filename, true))
 	if diags.HasErrors() {
-		cause := strings.TrimPrefix(firstCause(diags).Error(), s.refs+": ")
-		return "", &SecretError{s.refs, errors.New(cause)}
+		cause := firstCause(diags)
+		if inner := (*SecretError)(nil); errors.As(cause, &inner) {
+			return "", inner
+		}
+		return "", &SecretError{s.refs, cause}
 	}
 	val, _ = val.Unmark()
 	if val.IsNull() || !val.IsKnown() || val.Type() != cty.String {
@@ -243,11 +259,12 @@ func (s *secret) reveal() (string, error) {
 
 // firstCause is what a function said, without the snippet that HCL would print.
 func firstCause(diags hcl.Diagnostics) error {
-	detail := diags[0].Detail
-	if _, after, ok := strings.Cut(detail, "failed: "); ok {
-		detail = after
+	if call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](diags[0]); ok {
+		if err := call.FunctionCallError(); err != nil {
+			return err
+		}
 	}
-	return errors.New(strings.TrimSuffix(detail, "."))
+	return errors.New(strings.TrimSuffix(diags[0].Detail, "."))
 }
 
 // String returns the references.

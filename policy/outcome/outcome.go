@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/policy"
@@ -64,9 +63,7 @@ type reader struct {
 func (t *reader) RoundTrip(r *http.Request) (*http.Response, error) {
 	x := policy.From(r.Context())
 	x.Began()
-	start := time.Now()
 	resp, err := t.next.RoundTrip(r)
-	x.Upstream += time.Since(start)
 	if err != nil {
 		err = failure(r.Context(), x, err)
 		x.Now.Err = err

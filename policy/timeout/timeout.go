@@ -56,13 +56,13 @@ func (b *Block) Stage(policy.Scope) (policy.Stage, error) {
 
 // Attempt returns the feature of one attempt. It has no block of its own.
 func Attempt() policy.Feature {
-	return policy.Feature{Name: "attempt", Always: true, Hidden: true, New: func() policy.Block { return attempt{} }}
+	return policy.Feature{Name: "attempt", Always: true, Hidden: true, New: func() policy.Block { return new(attempt) }}
 }
 
 type attempt struct{}
 
 // Stage starts the attempt's clock below the waits of limit.
-func (attempt) Stage(policy.Scope) (policy.Stage, error) {
+func (*attempt) Stage(policy.Scope) (policy.Stage, error) {
 	return policy.Stage{
 		Summary: "the attempt's clock starts here",
 		Wrap: func(next http.RoundTripper) http.RoundTripper {

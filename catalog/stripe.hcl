@@ -1,0 +1,98 @@
+# Stripe. Facts were checked on 2026-11-23; the source stands beside each.
+
+provider "stripe" {
+  hosts = ["api.stripe.com"]
+
+  endpoints = [
+    "/v1/charges", "/v1/charges/{id}",
+    "/v1/checkout/sessions", "/v1/checkout/sessions/{id}",
+    "/v1/customers", "/v1/customers/{id}", "/v1/customers/search",
+    "/v1/events", "/v1/events/{id}",
+    "/v1/invoices", "/v1/invoices/{id}", "/v1/invoices/{id}/{action}",
+    "/v1/payment_intents", "/v1/payment_intents/{id}", "/v1/payment_intents/{id}/{action}",
+    "/v1/payment_methods", "/v1/payment_methods/{id}", "/v1/payment_methods/{id}/{action}",
+    "/v1/prices", "/v1/prices/{id}",
+    "/v1/products", "/v1/products/{id}",
+    "/v1/refunds", "/v1/refunds/{id}",
+    "/v1/setup_intents", "/v1/setup_intents/{id}",
+    "/v1/subscriptions", "/v1/subscriptions/{id}",
+    "/v2/**",
+  ]
+
+  # The version that stripe-node 23.1.0 pins (its package, 2026-11).
+  version {
+    header = "Stripe-Version"
+    pin    = "2026-10-28.endive"
+    echo   = response.header["Stripe-Version"]
+  }
+
+  # Keys of up to 255 characters are honoured on every POST of v1 and kept for
+  # 24 h; a saved 500 is replayed for the key (docs.stripe.com/api/idempotent_requests).
+  idempotency {
+    header  = "Idempotency-Key"
+    methods = ["POST"]
+    final   = [500]
+  }
+
+  # stripe-node 23.1.0: Stripe-Should-Retry first; else connection errors, 409
+  # and 5xx; 0.5 s doubling to 5 s.
+  retry {
+    attempts = 4
+    on       = ["rate_limited", "conflict", "server_error", "timeout", "unreachable"]
+    verdict  = response.header["Stripe-Should-Retry"]
+    backoff {
+      first = "500ms"
+      max   = "5s"
+    }
+  }
+
+  # 100 requests a second in live mode, 25 in a sandbox (docs.stripe.com/rate-limits).
+  limit "published" {
+    rate  = "100/s"
+    burst = 100
+    wait  = "5s"
+  }
+
+  # 80 s is the time limit of Stripe's own libraries.
+  timeout {
+    attempt = "80s"
+    total   = "120s"
+  }
+
+  breaker {}
+
+  error {
+    code       = response.body.error.code
+    message    = response.body.error.message
+    request_id = response.header["Request-Id"]
+  }
+
+  # An object is locked by another request: nothing was done (docs.stripe.com/rate-limits#object-lock-timeouts).
+  outcome "rate_limited" {
+    when = (response.status == 409 || response.status == 429) && response.body.error.code == "lock_timeout"
+  }
+  outcome "auth" {
+    when = response.status == 401 && response.body.error.code == "api_key_expired"
+    hint = "The Stripe key has expired: put a new one where the policy's credential reads it."
+  }
+  outcome "validation" {
+    when = response.status == 400 && response.body.error.type == "idempotency_error"
+    hint = "This Idempotency-Key was used for another request: a new operation needs a new key."
+  }
+  # A declined card is the card's doing, not the request's.
+  outcome "client_error" {
+    when = response.status == 402
+    hint = "The payment was declined: show error.decline_code to the customer."
+  }
+}
+
+webhook "stripe" {
+  provider = "stripe"
+  event {
+    id      = body.id
+    type    = body.type
+    account = body.account
+    time    = body.created
+    key     = body.data.object.id
+  }
+}

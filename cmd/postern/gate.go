@@ -1,0 +1,281 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/policy"
+	"github.com/postern-proxy/postern/proxy"
+	"github.com/postern-proxy/postern/proxy/ca"
+	"github.com/postern-proxy/postern/proxy/clientenv"
+	"github.com/postern-proxy/postern/proxy/upstream"
+	"github.com/postern-proxy/postern/store"
+	"github.com/postern-proxy/postern/telemetry"
+)
+
+// A gate is everything that runs, put together: outbound proxy, inbox, admin.
+type gate struct {
+	path     string // of the configuration
+	messages io.Writer
+	features []policy.Feature
+	secrets  *block.Secrets
+	tel      *telemetry.Telemetry
+
+	guard     *upstream.Guard
+	transport *upstream.Transport
+	authority *ca.Authority
+	handler   *proxy.Handler
+	proxy     *proxy.Server
+	db        *store.SQLite
+	inbox     *inbound.Inbox
+	receiver  *http.Server
+	webhooks  net.Listener
+	admin     *adminServer
+
+	asked struct{ proxy, inbound, admin, store string } // what was bound and opened at start
+
+	now        atomic.Pointer[loaded]
+	deliveries atomic.Pointer[dialer]
+	loading    sync.Mutex
+	ready      atomic.Bool
+	generation atomic.Int64
+}
+
+// dialer opens connections to where a policy says that webhooks go.
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
+// openGate loads the configuration and opens everything, listeners included.
+// Nothing is served yet.
+func openGate(ctx context.Context, path string, log telemetry.Options, messages io.Writer) (*gate, error) {
+	g := &gate{path: path, messages: messages, secrets: block.NewSecrets(os.Environ()), guard: new(upstream.Guard)}
+	log.Secrets = g.secrets
+	log.Version, log.Revision = buildVersion()
+	g.tel = telemetry.New(log)
+	var err error
+	if g.features, err = stages(g.tel); err != nil {
+		return nil, &exitError{exitFailure, err}
+	}
+	g.transport = upstream.New(upstream.Options{Guard: g.guard})
+	l, err := g.load()
+	if err != nil {
+		return nil, err
+	}
+	if err := g.open(ctx, l); err != nil {
+		g.close()
+		return nil, &exitError{exitFailure, err}
+	}
+	return g, nil
+}
+
+// load reads the configuration, its secrets included, and reports problems.
+func (g *gate) load() (*loaded, error) {
+	l, diags := load(g.path, g.secrets, g.features, g.transport)
+	if l.Context != nil {
+		diags = append(diags, l.Context.Resolve()...)
+	}
+	report(g.messages, diags, l.Files)
+	if diags.HasErrors() {
+		return nil, &exitError{exitUsage, fmt.Errorf("the configuration in %s is not valid", g.path)}
+	}
+	return l, nil
+}
+
+// open opens what outlives reloads, in the order in which one thing needs the
+// other.
+func (g *gate) open(ctx context.Context, l *loaded) (err error) {
+	g.asked.proxy, g.asked.inbound, g.asked.admin, g.asked.store = l.Proxy.Listen, l.Inbound.Listen, l.Admin.Listen, l.Store.Path(l.Folder)
+	if g.authority, err = ca.Open(string(l.Proxy.CA)); err != nil {
+		return err
+	}
+	if err := clientenv.WriteTrust(string(l.Proxy.Trust), g.authority.PEM()); err != nil {
+		return err
+	}
+	g.tel.AuthorityExpires(g.authority.NotAfter())
+	if g.db, err = store.Open(ctx, l.Store.Path(l.Folder)); err != nil {
+		return err
+	}
+	g.handler = proxy.NewHandler(g.guard.DialContext)
+	g.handler.Done = g.done
+	g.handler.Passed = g.passed
+	g.proxy = proxy.NewServer(l.Proxy, g.handler, g.authority, proxy.DefaultLimits(), g.guard.DialContext, slog.NewLogLogger(g.tel.Log.Handler(), slog.LevelDebug))
+	g.inbox = inbound.New(inbound.Options{
+		Store: g.db.Inbox(), Observer: g.tel.Inbox(), Retain: l.Store.Retain.Duration,
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return (*g.deliveries.Load())(ctx, network, address)
+		},
+	})
+	g.tel.InboxStats(g.inbox.Stats)
+	if err := g.use(l); err != nil {
+		return err
+	}
+	return g.listen(l)
+}
+
+// use makes l the configuration in force: whole, or not at all.
+func (g *gate) use(l *loaded) error {
+	if err := g.proxy.Swap(l.outbound, l.Proxy); err != nil {
+		return err
+	}
+	var targets []string
+	for _, w := range l.hooks {
+		for _, d := range w.Deliver {
+			targets = append(targets, hostPort(d.To))
+		}
+	}
+	d := dialer(g.guard.DialerFor(targets...))
+	g.deliveries.Store(&d)
+	g.inbox.Swap(l.inbound)
+	g.now.Store(l)
+	g.generation.Add(1)
+	g.protect(l)
+	return nil
+}
+
+// protect tells the guard which addresses are ours, and which private ones may
+// be dialled.
+func (g *gate) protect(l *loaded) {
+	rules := upstream.Rules{Private: l.Proxy.Networks()}
+	for _, a := range g.addresses(l) {
+		if at, err := netip.ParseAddrPort(a.String()); err == nil {
+			rules.Self = append(rules.Self, at)
+		}
+	}
+	g.guard.Set(rules)
+}
+
+// addresses lists what is bound.
+func (g *gate) addresses(l *loaded) (bound []net.Addr) {
+	if g.admin == nil { // the last to be bound
+		return nil
+	}
+	bound = []net.Addr{g.proxy.Addr(), g.webhooks.Addr(), g.admin.Addr()}
+	for _, name := range l.outbound.Providers() {
+		if a := g.proxy.Port(l.outbound.Provider(name).Listen); a != nil {
+			bound = append(bound, a)
+		}
+	}
+	return bound
+}
+
+// listen binds every listener.
+func (g *gate) listen(l *loaded) (err error) {
+	if err := g.proxy.Listen(); err != nil {
+		return err
+	}
+	g.receiver = g.inbox.Server()
+	if l.Inbound.TLS != nil {
+		if g.receiver.TLSConfig, err = l.Inbound.TLS.Load(); err != nil {
+			return err
+		}
+	}
+	if g.webhooks, err = net.Listen("tcp", g.receiver.Addr); err != nil {
+		return fmt.Errorf("listen for webhooks: %w", err)
+	}
+	if g.admin, err = g.newAdmin(l); err != nil {
+		return err
+	}
+	g.protect(l)
+	return nil
+}
+
+// serveWebhooks serves the inbox until it is shut down.
+func (g *gate) serveWebhooks() error {
+	serve := g.receiver.Serve
+	if g.receiver.TLSConfig != nil {
+		serve = func(l net.Listener) error { return g.receiver.ServeTLS(l, "", "") }
+	}
+	if err := serve(g.webhooks); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve webhooks: %w", err)
+	}
+	return nil
+}
+
+// close closes what open opened before it failed.
+func (g *gate) close() {
+	if g.webhooks != nil {
+		g.webhooks.Close()
+	}
+	if g.proxy != nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = g.proxy.Shutdown(ctx)
+	}
+	if g.db != nil {
+		_ = g.db.Close()
+	}
+}
+
+// done writes the journal of one call.
+func (g *gate) done(x *policy.Exchange, r proxy.Result) {
+	g.tel.Outbound(x, telemetry.Call{
+		Status: r.Status, Source: r.Source, Outcome: r.Outcome, Code: r.Code, Executed: r.Executed,
+		In: r.In, Out: r.Out, Duration: r.Duration, Overhead: r.Overhead, Err: r.Err,
+	})
+}
+
+func (g *gate) passed(p proxy.Passage) {
+	g.tel.Passed(telemetry.Passage{
+		Start: p.Start, Client: p.Client, Host: net.JoinHostPort(p.Target.Host, p.Target.Port),
+		In: p.In, Out: p.Out, Duration: p.Duration, Err: p.Err,
+	})
+}
+
+// reload puts the configuration that the files have now in force, or keeps the
+// one before.
+func (g *gate) reload() error {
+	g.loading.Lock()
+	defer g.loading.Unlock()
+	g.secrets.Forget()
+	l, err := g.load()
+	if err == nil {
+		err = g.use(l)
+	}
+	g.tel.Reload(err)
+	if err != nil {
+		return err
+	}
+	g.transport.CloseIdle()
+	for _, c := range g.restarts(l) {
+		g.tel.Transition(slog.LevelWarn, "changed, and takes effect at the next start", slog.String("setting", c))
+	}
+	return nil
+}
+
+// restarts lists what changed and is not applied by a reload.
+func (g *gate) restarts(l *loaded) (changed []string) {
+	for _, s := range []struct {
+		name, bound, now string
+	}{
+		{"proxy.listen", g.asked.proxy, l.Proxy.Listen}, {"inbound.listen", g.asked.inbound, l.Inbound.Listen},
+		{"admin.listen", g.asked.admin, l.Admin.Listen}, {"store.url", g.asked.store, l.Store.Path(l.Folder)},
+	} {
+		if s.bound != s.now {
+			changed = append(changed, s.name)
+		}
+	}
+	return changed
+}
+
+// hostPort is the address that a URL names.
+func hostPort(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	if u.Port() != "" {
+		return u.Host
+	}
+	return net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"golang.org/x/term"
+
+	"github.com/postern-proxy/postern/config"
+	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/inbound/scheme/basic"
+	"github.com/postern-proxy/postern/inbound/scheme/hmac"
+	"github.com/postern-proxy/postern/inbound/scheme/none"
+	"github.com/postern-proxy/postern/inbound/scheme/token"
+	"github.com/postern-proxy/postern/policy"
+)
+
+// A loaded configuration is compiled and can run. It is made as a whole or not
+// at all.
+type loaded struct {
+	*config.Config
+	outbound *policy.Set
+	inbound  *inbound.Set
+	hooks    []*inbound.Webhook
+}
+
+// load reads and compiles everything, and reports every problem. It needs no
+// network and no secret, and writes nothing.
+func load(path string, secrets *block.Secrets, features []policy.Feature, base http.RoundTripper) (*loaded, hcl.Diagnostics) {
+	c, diags := config.LoadWith(path, secrets)
+	if c.Context == nil { // what cannot be parsed cannot be compiled
+		return &loaded{Config: c}, diags
+	}
+	l := &loaded{Config: c}
+	var more hcl.Diagnostics
+	l.outbound, more = policy.Compile(c.Providers, features, c.Context, base)
+	diags = append(diags, more...)
+	for _, w := range c.Webhooks {
+		hook, more := inbound.Decode(w.Name, w.Range, w.Body, c.Context, schemes())
+		diags = append(diags, more...)
+		if !more.HasErrors() {
+			diags = append(diags, l.knownProvider(hook, w.Body)...)
+			l.hooks = append(l.hooks, hook)
+		}
+	}
+	l.inbound, more = inbound.NewSet(*c.Inbound, l.hooks)
+	diags = append(diags, more...)
+	return l, append(diags, l.knownClients()...)
+}
+
+// schemes lists every way of verifying webhooks that is made of code; the
+// providers' own are rows over hmac.
+func schemes() inbound.Schemes {
+	all := inbound.Schemes{"token": token.Scheme, "basic": basic.Scheme, "none": none.Scheme}
+	for name, decode := range hmac.Schemes() {
+		all[name] = decode
+	}
+	return all
+}
+
+// knownProvider checks that a webhook names a provider that there is, where it
+// names one itself: a catalogue entry's is a habit, not a reference.
+func (l *loaded) knownProvider(w *inbound.Webhook, body *hclsyntax.Body) hcl.Diagnostics {
+	a := body.Attributes["provider"]
+	if a == nil || strings.HasPrefix(a.SrcRange.Filename, "catalog/") || l.outbound.Provider(w.Provider) != nil {
+		return nil
+	}
+	at := a.Expr.Range()
+	return hcl.Diagnostics{unknownProvider(fmt.Sprintf("There is no provider %q.", w.Provider), w.Provider, l.outbound.Providers(), &at)}
+}
+
+func unknownProvider(detail, name string, known []string, at *hcl.Range) *hcl.Diagnostic {
+	if s := block.Suggest(name, known); s != "" {
+		detail += fmt.Sprintf(" Did you mean %q?", s)
+	}
+	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Unknown provider", Detail: detail, Subject: at}
+}
+
+// knownClients checks that clients name providers that there are.
+func (l *loaded) knownClients() (diags hcl.Diagnostics) {
+	for _, c := range l.Proxy.Clients {
+		for _, p := range c.Providers {
+			if l.outbound.Provider(p) != nil {
+				continue
+			}
+			diags = append(diags, unknownProvider(fmt.Sprintf("Client %q may use provider %q, which there is not.", c.Name, p), p, l.outbound.Providers(), &c.Range))
+		}
+	}
+	return diags
+}
+
+// report prints diagnostics with the lines they are about.
+func report(w io.Writer, diags hcl.Diagnostics, files map[string]*hcl.File) {
+	width, color := 100, false
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil {
+			width = columns
+		}
+	}
+	_ = hcl.NewDiagnosticTextWriter(w, files, uint(width), color).WriteDiagnostics(diags)
+}

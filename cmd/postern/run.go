@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/postern-proxy/postern/config"
+	"github.com/postern-proxy/postern/telemetry"
+)
+
+// grace is how long calls, tunnels and webhooks under way may take to end.
+const grace = 25 * time.Second
+
+func runCommand(o *options) *cobra.Command {
+	var level slog.Level
+	var format string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the gate: the proxy, the inbox and the admin listener",
+		Long:  "Run the gate: the proxy, the inbox and the admin listener.\n\nSIGHUP or a changed file reloads the configuration: whole, or not at all. SIGTERM drains; a second one ends at once.",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := harden(); err != nil {
+				return &exitError{exitFailure, err}
+			}
+			log := telemetry.Options{Output: cmd.ErrOrStderr(), Level: level}
+			if err := log.Format.UnmarshalText([]byte(format)); err != nil {
+				return &exitError{exitUsage, fmt.Errorf("--log-format: %w", err)}
+			}
+			g, err := openGate(cmd.Context(), o.config, log, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			g.announce(cmd.OutOrStdout())
+			if err := g.serve(cmd.Context()); err != nil {
+				return &exitError{exitFailure, err}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	cmd.Flags().StringVar(&format, "log-format", "auto", "json, text or auto: text on a terminal")
+	return cmd
+}
+
+// announce says where everything listens, and what to do next.
+func (g *gate) announce(w io.Writer) {
+	l := g.now.Load()
+	trust, _ := filepath.Abs(string(l.Proxy.Trust))
+	fmt.Fprintf(w, "postern is running.\n\n")
+	fmt.Fprintf(w, "  outbound  http://%s   HTTPS_PROXY of applications; trust %s\n", g.proxy.Addr(), filepath.Join(trust, "ca.pem"))
+	for _, name := range l.outbound.Providers() {
+		if a := g.proxy.Port(l.outbound.Provider(name).Listen); a != nil {
+			fmt.Fprintf(w, "            http://%s   base URL of %s\n", a, name)
+		}
+	}
+	fmt.Fprintf(w, "  inbound   http://%s   webhooks\n", g.webhooks.Addr())
+	fmt.Fprintf(w, "  admin     http://%s   health, metrics, API\n", g.admin.Addr())
+	fmt.Fprintf(w, "  store     %s\n\n", g.db.Path())
+	if names := l.outbound.Providers(); len(names) > 0 {
+		fmt.Fprintf(w, "  providers %s\n", strings.Join(names, ", "))
+	} else {
+		fmt.Fprintf(w, "  providers none: write one into %s, such as\n\n            provider \"stripe\" {\n              catalog = \"stripe\"\n              credential \"bearer\" { token = env(\"STRIPE_KEY\") }\n            }\n\n", filepath.Join(l.Folder, "stripe.hcl"))
+	}
+	for _, hook := range l.hooks {
+		fmt.Fprintf(w, "  webhook   %s at http://%s%s\n", hook.Name, g.webhooks.Addr(), hook.Path)
+	}
+	c := ""
+	if g.path != "." {
+		c = " -c " + g.path
+	}
+	fmt.Fprintf(w, "\nRun an application through it:  postern%s exec -- COMMAND\nSee what happens to a call:     postern%s explain GET https://HOST/PATH\n", c, c)
+}
+
+// serve runs everything until ctx ends, then drains.
+func (g *gate) serve(ctx context.Context) error {
+	failed := make(chan error, 3)
+	go func() { failed <- g.proxy.Serve() }()
+	go func() { failed <- g.serveWebhooks() }()
+	go func() { failed <- g.admin.serve() }()
+	deliveries, stopDeliveries := context.WithCancel(context.WithoutCancel(ctx))
+	delivered := make(chan struct{})
+	go func() { defer close(delivered); g.inbox.Run(deliveries) }()
+	watching, stopWatching := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	go func() { defer close(watched); g.watch(watching) }()
+	g.tel.Reload(nil)
+	g.ready.Store(true)
+
+	var cause error
+	select {
+	case <-ctx.Done():
+	case cause = <-failed:
+	}
+	g.ready.Store(false)
+	stopWatching()
+	<-watched
+	return errors.Join(cause, g.drain(stopDeliveries, delivered))
+}
+
+// drain ends everything in the order in which nothing is cut: what comes in
+// first, the store last.
+func (g *gate) drain(stopDeliveries context.CancelFunc, delivered <-chan struct{}) error {
+	g.tel.Transition(slog.LevelInfo, "draining")
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	out := make(chan error, 1)
+	go func() { out <- g.proxy.Shutdown(ctx) }()
+	err := g.receiver.Shutdown(ctx)
+	stopDeliveries()
+	<-delivered
+	err = errors.Join(err, <-out)
+	g.transport.Close()
+	err = errors.Join(err, g.admin.shutdown(ctx), g.db.Close())
+	g.tel.Transition(slog.LevelInfo, "stopped")
+	return err
+}
+
+// watch reloads on SIGHUP and when a file of the configuration, or one that
+// holds a secret, changes.
+func (g *gate) watch(ctx context.Context) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	changed := make(chan struct{}, 1)
+	w, err := config.NewWatcher(func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	})
+	if err != nil {
+		g.tel.Trouble("files are not watched; reload by SIGHUP", err)
+	} else {
+		defer w.Close()
+		g.follow(w)
+		go w.Run(ctx)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+		case <-changed:
+		}
+		_ = g.reload() // said where it happens
+		if w != nil {
+			g.follow(w)
+		}
+	}
+}
+
+// follow watches what the configuration in force was made of.
+func (g *gate) follow(w *config.Watcher) {
+	l := g.now.Load()
+	w.Watch(slices.Concat(l.Sources, g.secrets.Files())...)
+	w.Folder(l.Folder)
+}

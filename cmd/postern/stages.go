@@ -1,0 +1,62 @@
+package main
+
+import (
+	"math/rand/v2"
+
+	"github.com/postern-proxy/postern/policy"
+	"github.com/postern-proxy/postern/policy/allow"
+	"github.com/postern-proxy/postern/policy/breaker"
+	"github.com/postern-proxy/postern/policy/credential"
+	"github.com/postern-proxy/postern/policy/credential/basic"
+	"github.com/postern-proxy/postern/policy/credential/bearer"
+	"github.com/postern-proxy/postern/policy/credential/body"
+	"github.com/postern-proxy/postern/policy/credential/header"
+	"github.com/postern-proxy/postern/policy/credential/path"
+	"github.com/postern-proxy/postern/policy/credential/query"
+	"github.com/postern-proxy/postern/policy/idempotency"
+	"github.com/postern-proxy/postern/policy/limit"
+	"github.com/postern-proxy/postern/policy/outcome"
+	"github.com/postern-proxy/postern/policy/retry"
+	"github.com/postern-proxy/postern/policy/timeout"
+	"github.com/postern-proxy/postern/policy/version"
+)
+
+// observer is told what stages do beside what stands in the exchange.
+type observer interface {
+	limit.Observer
+	Breaker(provider, endpoint string, open bool)
+	VersionMismatch(provider string)
+}
+
+// stages lists every feature in the order in which it sees a request,
+// outermost first, whatever order the files have. A stage feels the ones below
+// it and must not care about those above.
+func stages(o observer) ([]policy.Feature, error) {
+	circuits, err := breaker.Feature(o.Breaker)
+	if err != nil {
+		return nil, err
+	}
+	limits, err := limit.Feature(o)
+	if err != nil {
+		return nil, err
+	}
+	live := credential.NewLive()
+	return []policy.Feature{
+		allow.Feature(),                    // may this leave?
+		idempotency.Feature(),              // one key for all attempts
+		timeout.Total(),                    // of the call, waits and retries included
+		retry.Feature(rand.Float64),        // the only place that sends again
+		circuits,                           // sees every attempt
+		limits,                             // counts what really goes out
+		timeout.Attempt(),                  // of one attempt, without the waits above
+		version.Feature(o.VersionMismatch), //
+		bearer.Feature(live),               // credentials last: unseen by the others, afresh for each attempt
+		basic.Feature(live),
+		header.Feature(live),
+		query.Feature(live),
+		path.Feature(live),
+		body.Feature(live),
+		outcome.Fault(),   // code, message and request id of a failure
+		outcome.Feature(), // reads the answer once; its verdict is what all above go by
+	}, nil
+}

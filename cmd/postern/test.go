@@ -1,0 +1,224 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"regexp"
+	"testing"
+	"testing/synctest"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/postern-proxy/postern/config/block"
+)
+
+func testCommand(o *options) *cobra.Command {
+	var only string
+	cmd := &cobra.Command{
+		Use:   "test [PATH]",
+		Short: "Run the policy's own tests (*_test.hcl), offline and in virtual time",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path := o.config
+			if len(args) > 0 {
+				path = args[0]
+			}
+			match, err := regexp.Compile(only)
+			if err != nil {
+				return &exitError{exitUsage, fmt.Errorf("--run: %w", err)}
+			}
+			return testPolicy(path, match, o.output, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringVar(&only, "run", "", "run only the tests whose names match this regular expression")
+	cmd.Flags().StringVar(&o.output, "output", "text", "text or json")
+	return cmd
+}
+
+// testResult is what became of one test.
+type testResult struct {
+	Name     string   `json:"name"`
+	At       string   `json:"at"`
+	Passed   bool     `json:"passed"`
+	Failures []string `json:"failures,omitempty"`
+	Virtual  string   `json:"virtual_time"` // how long it took on its own clock
+}
+
+func testPolicy(path string, match *regexp.Regexp, output string, out, messages io.Writer) error {
+	l, diags, err := check(path)
+	if err != nil {
+		return err
+	}
+	var trials []*trial
+	if !diags.HasErrors() {
+		for _, b := range l.Tests {
+			t := &trial{At: b.DefRange()}
+			if len(b.Labels) == 1 {
+				t.Name = b.Labels[0]
+			}
+			ctx := block.NewContext(l.Environment, block.StandIns())
+			ctx.Sources = l.Context.Sources
+			diags = append(diags, block.Decode(b.Body, ctx, t)...)
+			if match.MatchString(t.Name) {
+				trials = append(trials, t)
+			}
+		}
+	}
+	report(messages, diags, l.Files)
+	switch {
+	case diags.HasErrors():
+		return &exitError{exitUsage, nil}
+	case len(trials) == 0:
+		return &exitError{exitFailure, fmt.Errorf("no tests found in %s: they stand in files whose names end in _test.hcl", path)}
+	}
+	results := make([]testResult, 0, len(trials))
+	for _, t := range trials {
+		results = append(results, inBubble(path, t))
+	}
+	return reportTests(results, output, out)
+}
+
+// inBubble runs one test where time is virtual. The testing package has the
+// only door into a bubble, so it is borrowed from there.
+func inBubble(path string, t *trial) testResult {
+	if flag.Lookup("test.v") == nil {
+		testing.Init()
+	}
+	if !flag.Parsed() {
+		_ = flag.CommandLine.Parse(nil)
+	}
+	r := testResult{Name: t.Name, At: fmt.Sprintf("%s:%d", t.At.Filename, t.At.Start.Line)}
+	testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{
+		Name: t.Name,
+		F: func(tt *testing.T) {
+			synctest.Test(tt, func(*testing.T) { t.run(path, &r) })
+		},
+	}})
+	r.Passed = len(r.Failures) == 0
+	return r
+}
+
+func reportTests(results []testResult, output string, out io.Writer) error {
+	failed := 0
+	for _, r := range results {
+		if !r.Passed {
+			failed++
+		}
+	}
+	var found error
+	if failed > 0 {
+		found = &exitError{exitFound, nil}
+	}
+	if output == "json" {
+		enc := json.NewEncoder(out)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(results); err != nil {
+			return &exitError{exitFailure, fmt.Errorf("write results: %w", err)}
+		}
+		return found
+	}
+	for _, r := range results {
+		word := "pass"
+		if !r.Passed {
+			word = "FAIL"
+		}
+		fmt.Fprintf(out, "%s  %s  (%s of virtual time)\n", word, r.Name, r.Virtual)
+		for _, f := range r.Failures {
+			fmt.Fprintf(out, "      %s\n", f)
+		}
+		if !r.Passed {
+			fmt.Fprintf(out, "      at %s\n", r.At)
+		}
+	}
+	fmt.Fprintf(out, "%d passed, %d failed\n", len(results)-failed, failed)
+	return found
+}
+
+// trial is a test block.
+type trial struct {
+	Name     string
+	At       hcl.Range
+	Request  *trialRequest   `hcl:"request,block"`
+	Upstream []trialUpstream `hcl:"upstream,block"`
+	Expect   *trialExpect    `hcl:"expect,block"`
+	Assert   []trialAssert   `hcl:"assert,block"`
+	Webhook  *unbuiltBlock   `hcl:"webhook,block"`
+}
+
+// unbuiltBlock takes whatever is in a block that this version does not have.
+type unbuiltBlock struct {
+	Rest hcl.Body `hcl:",remain"`
+}
+
+// trialRequest is the call that the application makes.
+type trialRequest struct {
+	Method  string            `hcl:"method,optional"`
+	URL     string            `hcl:"url"`
+	Header  map[string]string `hcl:"header,optional"`
+	Body    string            `hcl:"body,optional"`
+	Account string            `hcl:"account,optional"`
+	Client  string            `hcl:"client,optional"`
+}
+
+// trialUpstream is one answer of the provider; they are given in turn, and the
+// last one again for every further attempt.
+type trialUpstream struct {
+	Status int               `hcl:"status,optional"`
+	Header map[string]string `hcl:"header,optional"`
+	Body   string            `hcl:"body,optional"`
+	After  block.Duration    `hcl:"after,optional"` // how long the provider takes
+	Fault  string            `hcl:"fault,optional"` // instead of an answer: "refuse" (no connection) or "reset" (after the request was read)
+}
+
+// trialExpect is what the application must see; what is not written is not looked at.
+type trialExpect struct {
+	Status   *int              `hcl:"status,optional"`
+	Attempts *int              `hcl:"attempts,optional"`
+	Outcome  *string           `hcl:"outcome,optional"`
+	Source   *string           `hcl:"source,optional"`
+	Executed *string           `hcl:"executed,optional"`
+	Code     *string           `hcl:"code,optional"` // of a problem
+	Header   map[string]string `hcl:"header,optional"`
+	Body     *string           `hcl:"body,optional"`
+}
+
+// trialAssert is a condition over sent, response, problem and waited.
+type trialAssert struct {
+	Condition *block.Expr `hcl:"condition" scope:"test" type:"bool"`
+	Error     string      `hcl:"error,optional"`
+}
+
+// Default is a GET.
+func (r *trialRequest) Default() { r.Method = "GET" }
+
+// Default is a 200.
+func (u *trialUpstream) Default() { u.Status = 200 }
+
+// Check refuses what no provider does.
+func (u *trialUpstream) Check() error {
+	switch {
+	case u.Status < 200 || u.Status > 599:
+		return block.At("status", "%d is not the status of an answer", u.Status)
+	case u.Fault != "" && u.Fault != "refuse" && u.Fault != "reset":
+		return block.At("fault", "%q is neither \"refuse\" nor \"reset\"", u.Fault)
+	}
+	return nil
+}
+
+// Check wants something to happen and something to look at.
+func (t *trial) Check() error {
+	switch {
+	case t.Webhook != nil:
+		return block.At("webhook", "tests of webhooks are part of the policy language, but this version does not have them yet")
+	case t.Name == "":
+		return fmt.Errorf("a test has one name: test \"what it shows\" { ... }")
+	case t.Request == nil:
+		return fmt.Errorf("test %q has no request", t.Name)
+	case t.Expect == nil && len(t.Assert) == 0:
+		return fmt.Errorf("test %q can not fail: it has neither expect nor assert", t.Name)
+	}
+	return nil
+}

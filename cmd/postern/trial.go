@@ -1,0 +1,394 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/policy"
+	"github.com/postern-proxy/postern/proxy"
+	"github.com/postern-proxy/postern/proxy/upstream"
+)
+
+// run makes the test's call through the same handler, stages and transport as
+// a real one. Only the network is another: connections in memory, and a
+// provider that answers by the script.
+func (t *trial) run(path string, r *testResult) {
+	fail := func(format string, args ...any) { r.Failures = append(r.Failures, fmt.Sprintf(format, args...)) }
+	stage, err := newStage(t.Upstream)
+	if err != nil {
+		fail("%v", err)
+		return
+	}
+	defer stage.close()
+	features, err := stages(silent{})
+	if err != nil {
+		fail("%v", err)
+		return
+	}
+	l, diags := load(path, block.StandIns(), features, stage.transport)
+	if diags.HasErrors() {
+		fail("%v", diags)
+		return
+	}
+	var x *policy.Exchange
+	h := proxy.NewHandler(stage.dial)
+	h.Done = func(done *policy.Exchange, _ proxy.Result) { x = done }
+	h.Swap(l.outbound, true)
+
+	req, err := t.request()
+	if err != nil {
+		fail("%v", err)
+		return
+	}
+	start := time.Now()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, req)
+	r.Virtual = time.Since(start).String()
+	t.judge(&seen{w, x, stage.received()}, fail)
+}
+
+// request is the call as it comes out of an intercepted tunnel.
+func (t *trial) request() (*http.Request, error) {
+	u, err := url.Parse(t.Request.URL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("request.url %q is not an http or https URL", t.Request.URL)
+	}
+	req := httptest.NewRequest(t.Request.Method, t.Request.URL, strings.NewReader(t.Request.Body))
+	req.RequestURI = t.Request.URL // absolute form
+	req.RemoteAddr = "127.0.0.1:1"
+	for name, value := range t.Request.Header {
+		req.Header.Set(name, value)
+	}
+	if t.Request.Account != "" {
+		req.Header.Set("Postern-Account", t.Request.Account)
+	}
+	return req, nil
+}
+
+// stage is the provider of one test, and the network to it.
+type testStage struct {
+	script    []trialUpstream
+	transport *upstream.Transport
+	server    *http.Server
+	listener  *pipes
+
+	mu   sync.Mutex
+	sent []sentRequest
+	next int
+}
+
+// sentRequest is what the provider received, as assertions see it.
+type sentRequest struct {
+	Method string            `json:"method"`
+	Path   string            `json:"path"`
+	Query  string            `json:"query"`
+	Host   string            `json:"host"`
+	Header map[string]string `json:"header"`
+	Body   string            `json:"body"`
+}
+
+var errRefused = errors.New("connection refused")
+
+func newStage(script []trialUpstream) (*testStage, error) {
+	cert, roots, err := standInCertificate()
+	if err != nil {
+		return nil, err
+	}
+	if len(script) == 0 {
+		script = []trialUpstream{{Status: http.StatusOK}}
+	}
+	s := &testStage{script: script, listener: &pipes{conns: make(chan net.Conn), done: make(chan struct{})}}
+	s.transport = upstream.New(upstream.Options{Dial: s.dial, RootCAs: roots, HTTP1: true})
+	s.server = &http.Server{Handler: s, ErrorLog: log.New(io.Discard, "", 0)}
+	go s.server.Serve(either{s.listener, &tls.Config{GetCertificate: cert}})
+	return s, nil
+}
+
+func (s *testStage) close() {
+	s.transport.Close()
+	s.server.Close()
+}
+
+// dial connects to the stage, whatever the address. A refused connection is an
+// attempt that uses up its line of the script.
+func (s *testStage) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	s.mu.Lock()
+	line := s.script[min(s.next, len(s.script)-1)]
+	if line.Fault == "refuse" {
+		s.next++
+	}
+	s.mu.Unlock()
+	if line.Fault == "refuse" {
+		return nil, errRefused
+	}
+	return s.listener.dial(ctx)
+}
+
+// ServeHTTP answers by the next line of the script.
+func (s *testStage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	got := sentRequest{r.Method, r.URL.EscapedPath(), r.URL.RawQuery, r.Host, map[string]string{}, string(body)}
+	for name, values := range r.Header {
+		got.Header[name] = strings.Join(values, ", ")
+	}
+	s.mu.Lock()
+	s.sent = append(s.sent, got)
+	line := s.script[min(s.next, len(s.script)-1)]
+	s.next++
+	s.mu.Unlock()
+	select {
+	case <-time.After(line.After.Duration):
+	case <-r.Context().Done():
+		return
+	}
+	if line.Fault == "reset" {
+		panic(http.ErrAbortHandler)
+	}
+	for name, value := range line.Header {
+		w.Header().Set(name, value)
+	}
+	if line.Body != "" && w.Header().Get("Content-Type") == "" && json.Valid([]byte(line.Body)) {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	w.WriteHeader(line.Status)
+	_, _ = io.WriteString(w, line.Body)
+}
+
+func (s *testStage) received() []sentRequest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.sent)
+}
+
+// seen is everything that a test can look at.
+type seen struct {
+	answer   *httptest.ResponseRecorder
+	exchange *policy.Exchange
+	sent     []sentRequest
+}
+
+// Lookup answers the names of assertions.
+func (s *seen) Lookup(ref *block.Ref) block.Value {
+	var of any
+	switch ref.Name {
+	case "sent":
+		of = s.sent
+	case "response":
+		header := map[string]string{}
+		for name, values := range s.answer.Header() {
+			header[name] = strings.Join(values, ", ")
+		}
+		answer := map[string]any{"status": s.answer.Code, "header": header, "body": s.answer.Body.String()}
+		if json.Valid(s.answer.Body.Bytes()) {
+			answer["body"] = json.RawMessage(s.answer.Body.Bytes())
+		}
+		of = answer
+	case "problem":
+		if s.answer.Header().Get("Content-Type") != "application/problem+json" {
+			return block.Value{}
+		}
+		of = json.RawMessage(s.answer.Body.Bytes())
+	case "waited":
+		return block.Value{Kind: block.Number, Str: fmt.Sprint(s.exchange.Waited.Seconds())}
+	default:
+		return block.Value{}
+	}
+	text, err := json.Marshal(of)
+	if err != nil {
+		return block.Value{}
+	}
+	return block.JSONValue(text, ref.Path)
+}
+
+// judge compares what was seen with what is expected.
+func (t *trial) judge(s *seen, fail func(format string, args ...any)) {
+	h := s.answer.Header()
+	compare := func(what, got string, want *string) {
+		if want != nil && got != *want {
+			fail("%s is %q, want %q", what, got, *want)
+		}
+	}
+	if e := t.Expect; e != nil {
+		if e.Status != nil && s.answer.Code != *e.Status {
+			fail("status is %d, want %d%s", s.answer.Code, *e.Status, detail(s.answer))
+		}
+		if e.Attempts != nil && s.exchange.Attempts != *e.Attempts {
+			fail("attempts is %d, want %d", s.exchange.Attempts, *e.Attempts)
+		}
+		compare("outcome", h.Get("Postern-Outcome"), e.Outcome)
+		compare("source", h.Get("Postern-Source"), e.Source)
+		compare("executed", h.Get("Postern-Executed"), e.Executed)
+		compare("body", s.answer.Body.String(), e.Body)
+		if e.Code != nil {
+			code, _ := s.Lookup(&block.Ref{Name: "problem", Path: "code"}).Text()
+			compare("code", code, e.Code)
+		}
+		for name, want := range e.Header {
+			compare("header "+name, h.Get(name), &want)
+		}
+	}
+	for _, a := range t.Assert {
+		v, err := a.Condition.Eval(s)
+		switch {
+		case err != nil:
+			fail("%s could not be evaluated: %v", a.Condition.Source(), err)
+		case v.Kind != block.Bool || !v.Bool:
+			fail("%s", fallback(a.Error, a.Condition.Source()+" is not true"))
+		}
+	}
+}
+
+// detail shows what a problem says.
+func detail(w *httptest.ResponseRecorder) string {
+	if !bytes.HasPrefix(w.Body.Bytes(), []byte("{")) || w.Header().Get("Postern-Source") != "postern" {
+		return ""
+	}
+	var p struct{ Detail string }
+	_ = json.Unmarshal(w.Body.Bytes(), &p)
+	return ": " + p.Detail
+}
+
+// pipes is a listener in memory.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func (p *pipes) dial(ctx context.Context) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case p.conns <- server:
+		return client, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// Accept implements [net.Listener].
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements [net.Listener].
+func (p *pipes) Close() error { p.once.Do(func() { close(p.done) }); return nil }
+
+// Addr implements [net.Listener].
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
+
+// either serves TLS or plain HTTP, by the first byte that arrives.
+type either struct {
+	net.Listener
+	config *tls.Config
+}
+
+// Accept implements [net.Listener].
+func (e either) Accept() (net.Conn, error) {
+	c, err := e.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &peeked{Conn: c, config: e.config}, nil
+}
+
+// peeked decides at the first read.
+type peeked struct {
+	net.Conn
+	config *tls.Config
+	once   sync.Once
+	real   net.Conn
+}
+
+func (p *peeked) conn() net.Conn {
+	p.once.Do(func() {
+		var first [1]byte
+		if _, err := io.ReadFull(p.Conn, first[:]); err != nil {
+			p.real = p.Conn
+			return
+		}
+		again := &unread{p.Conn, first[:]}
+		p.real = again
+		if first[0] == 0x16 { // a TLS handshake record (RFC 8446 §5.1)
+			p.real = tls.Server(again, p.config)
+		}
+	})
+	return p.real
+}
+
+func (p *peeked) Read(b []byte) (int, error)  { return p.conn().Read(b) }
+func (p *peeked) Write(b []byte) (int, error) { return p.conn().Write(b) }
+
+type unread struct {
+	net.Conn
+	head []byte
+}
+
+func (u *unread) Read(b []byte) (int, error) {
+	if len(u.head) > 0 {
+		n := copy(b, u.head)
+		u.head = u.head[n:]
+		return n, nil
+	}
+	return u.Conn.Read(b)
+}
+
+// standInCertificate makes a certificate for whatever host is asked for, and
+// the roots that believe it. Both live as long as the test.
+func standInCertificate() (func(*tls.ClientHelloInfo) (*tls.Certificate, error), *x509.CertPool, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make the test's key: %w", err)
+	}
+	root := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(10, 0, 0),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, root, root, &key.PublicKey, key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make the test's authority: %w", err)
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the test's authority: %w", err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(parsed)
+	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		leaf := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: root.NotBefore, NotAfter: root.NotAfter, DNSNames: []string{hello.ServerName}}
+		der, err := x509.CreateCertificate(rand.Reader, leaf, parsed, &key.PublicKey, key)
+		if err != nil {
+			return nil, err
+		}
+		return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+	}, roots, nil
+}

@@ -1,0 +1,105 @@
+package config
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// settle is how long files must be quiet before a change counts: editors and
+// Kubernetes write in several steps.
+const settle = 200 * time.Millisecond
+
+// A Watcher tells when some files may have changed. It watches folders, not
+// files: a file that is replaced by a rename, or behind a symbolic link that is
+// swapped, is seen too.
+type Watcher struct {
+	fs      *fsnotify.Watcher
+	changed func()
+
+	mu      sync.Mutex
+	folders map[string]bool
+	files   map[string]bool // what counts in any folder
+	policy  map[string]bool // folders in which every *.hcl counts
+}
+
+// NewWatcher returns a watcher that calls changed, one call at a time.
+func NewWatcher(changed func()) (*Watcher, error) {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, fmt.Errorf("watch files: %w", err)
+	}
+	return &Watcher{fs: w, changed: changed, folders: map[string]bool{}, files: map[string]bool{}, policy: map[string]bool{}}, nil
+}
+
+// Watch adds files: the name as it is, and every step of the links behind it.
+func (w *Watcher) Watch(files ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, f := range files {
+		w.files[filepath.Clean(f)] = true
+		w.add(filepath.Dir(f))
+		if real, err := filepath.EvalSymlinks(f); err == nil {
+			w.files[real] = true
+			w.add(filepath.Dir(real))
+		}
+	}
+}
+
+// Folder adds a folder of configuration: a file that is new in it counts.
+func (w *Watcher) Folder(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.policy[filepath.Clean(name)] = true
+	w.add(name)
+}
+
+func (w *Watcher) add(folder string) {
+	folder = filepath.Clean(folder)
+	if !w.folders[folder] && w.fs.Add(folder) == nil {
+		w.folders[folder] = true
+	}
+}
+
+// counts reports whether a change of name matters. Kubernetes swaps the link
+// ..data beside the files.
+func (w *Watcher) counts(name string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	name = filepath.Clean(name)
+	return w.files[name] || filepath.Base(name) == "..data" || w.policy[filepath.Dir(name)] && strings.HasSuffix(name, ".hcl")
+}
+
+// Run reports changes until ctx ends or the watcher is closed.
+func (w *Watcher) Run(ctx context.Context) {
+	quiet := time.NewTimer(time.Hour)
+	quiet.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e, ok := <-w.fs.Events:
+			if !ok {
+				return
+			}
+			if e.Op != fsnotify.Chmod && w.counts(e.Name) {
+				quiet.Reset(settle)
+			}
+		case _, ok := <-w.fs.Errors:
+			if !ok {
+				return
+			}
+			quiet.Reset(settle) // events may be lost: look
+		case <-quiet.C:
+			w.changed()
+		}
+	}
+}
+
+// Close stops watching.
+func (w *Watcher) Close() error { return w.fs.Close() }

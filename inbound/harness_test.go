@@ -15,7 +15,6 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
-	"go.uber.org/goleak"
 
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/inbound"
@@ -25,8 +24,6 @@ import (
 	"github.com/postern-proxy/postern/inbound/scheme/token"
 	"github.com/postern-proxy/postern/store"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // load reads webhook blocks and an inbound block, with this environment.
 func load(src string, environ ...string) (*inbound.Set, hcl.Diagnostics) {

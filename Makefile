@@ -1,0 +1,58 @@
+# Everything a person or a machine does here. `make demo` and `make test` work on
+# a machine that has Go, make, git and Debian's apt.
+
+GO      ?= go
+RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+BINARY  := bin/postern
+
+# Tools are pinned, and run from the module cache.
+GOFUMPT     := $(GO) run mvdan.cc/gofumpt@v0.9.2
+STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0
+
+.PHONY: all build test test-unit test-e2e soak bench demo lint fmt clean
+
+all: build
+
+build: $(BINARY)
+
+.PHONY: $(BINARY)
+$(BINARY):
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.release=$(RELEASE)' -o $@ ./cmd/postern
+
+## test: everything, with a few of each of the long rounds
+test: test-unit test-e2e
+
+test-unit:
+	$(GO) vet ./...
+	$(GO) test -race ./...
+
+test-e2e: $(BINARY)
+	sh e2e/setup.sh
+	cd e2e && POSTERN_BIN=$(CURDIR)/$(BINARY) $(GO) test -count=1 ./...
+
+## soak: the long, repeated and destructive rounds
+soak: $(BINARY)
+	sh e2e/setup.sh
+	POSTERN_SOAK=10 $(GO) test -race -count=1 -timeout 60m ./...
+	cd e2e && POSTERN_SOAK=10 POSTERN_BIN=$(CURDIR)/$(BINARY) $(GO) test -count=1 -timeout 60m ./...
+	sh fuzz.sh 60s
+
+## bench: against a direct call and a plain interceptor, in the same run
+bench: $(BINARY)
+	cd bench && $(GO) run . -postern ../$(BINARY)
+
+## demo: the main road, both ways, with a kill in the middle
+demo: $(BINARY)
+	cd e2e && $(GO) run ./demo -postern ../$(BINARY)
+
+## lint: format, vet, staticcheck
+lint:
+	@unformatted=$$($(GOFUMPT) -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofumpt-ed:"; echo "$$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(STATICCHECK) ./...
+
+fmt:
+	$(GOFUMPT) -w $$(git ls-files '*.go')
+
+clean:
+	rm -rf bin

@@ -1,0 +1,131 @@
+package postern
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/postern-proxy/postern/"
+
+// may lists what each folder may import of ours (docs/ARCHITECTURE.md, "Who
+// imports whom"). policy/* is any stage, policy/credential/* any kind,
+// inbound/scheme/* any scheme; none of them may import a sibling.
+var may = map[string]string{
+	"config/block":        "",
+	"backoff":             "",
+	"queue":               "",
+	"catalog":             "",
+	"proxy/ca":            "",
+	"proxy/clientenv":     "",
+	"policy":              "config/block backoff",
+	"policy/*":            "config/block backoff queue policy",
+	"policy/credential/*": "config/block policy policy/credential",
+	"proxy":               "config/block policy proxy/ca",
+	"proxy/upstream":      "config/block policy",
+	"inbound":             "config/block backoff queue",
+	"inbound/scheme/*":    "config/block inbound",
+	"store":               "config/block queue inbound",
+	"store/storetest":     "queue inbound",
+	"telemetry":           "policy inbound queue",
+	"admin":               "config/block policy inbound queue",
+	"config":              "config/block catalog policy proxy inbound store admin",
+	"cmd/postern":         "config config/block catalog policy policy/* policy/credential/* proxy proxy/ca proxy/clientenv proxy/upstream inbound inbound/scheme/* store telemetry admin backoff queue",
+}
+
+// TestImports reads the files itself: the result of a test that ran "go list"
+// would be cached, because go test does not see what a child process reads.
+func TestImports(t *testing.T) {
+	seen := map[string]bool{}
+	for _, name := range goFiles(t) {
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := filepath.ToSlash(filepath.Dir(name))
+		seen[from] = true
+		for _, imp := range f.Imports {
+			to, err := strconv.Unquote(imp.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ours, ok := strings.CutPrefix(to, module); ok && !allowed(from, ours) {
+				t.Errorf("%s: %s may not import %s", name, from, ours)
+			}
+		}
+	}
+	for _, must := range []string{"config/block", "policy", "proxy", "inbound", "store", "cmd/postern"} {
+		if !seen[must] {
+			t.Errorf("%s was not read: the test looks in the wrong place", must)
+		}
+	}
+}
+
+// TestHabits keeps two promises of the house that a reader can count: no
+// init() and no package whose name says nothing.
+func TestHabits(t *testing.T) {
+	empty := []string{"util", "utils", "common", "types", "models", "helpers", "helper", "manager", "misc", "base"}
+	for _, name := range goFiles(t) {
+		if slices.Contains(empty, filepath.Base(filepath.Dir(name))) {
+			t.Errorf("%s: the folder's name says nothing", name)
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range f.Decls {
+			if isInit(d) {
+				t.Errorf("%s has an init()", name)
+			}
+		}
+	}
+}
+
+// goFiles lists the code of this module, without tests.
+func goFiles(t *testing.T) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (name == "e2e" || name == "bench" || d.Name() == "node_modules" || d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".") && name != "."):
+			return filepath.SkipDir // other modules, and what is no code
+		case strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go"):
+			names = append(names, name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// allowed reports whether from may import to.
+func allowed(from, to string) bool {
+	list, ok := may[from]
+	if !ok {
+		list, ok = may[path.Dir(from)+"/*"]
+	}
+	if !ok {
+		return false
+	}
+	for _, pattern := range strings.Fields(list) {
+		if m, _ := path.Match(pattern, to); m {
+			return true
+		}
+	}
+	return false
+}
+
+func isInit(d ast.Decl) bool {
+	f, ok := d.(*ast.FuncDecl)
+	return ok && f.Recv == nil && f.Name.Name == "init"
+}

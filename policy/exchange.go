@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"time"
 )
@@ -185,13 +186,14 @@ func From(ctx context.Context) *Exchange {
 	return ctx.Value(exchangeKey{}).(*Exchange)
 }
 
-// Attempted returns the request of one attempt: stages below retry change its
-// headers and URL as they like.
+// Attempted returns the request of one attempt. Stages below retry set and
+// remove its headers and change its URL as they like; they never write into a
+// header's list of values, which the attempts share.
 func Attempted(r *http.Request) *http.Request {
 	try := new(http.Request)
 	*try = *r
 	u := *r.URL
 	try.URL = &u
-	try.Header = r.Header.Clone()
+	try.Header = maps.Clone(r.Header)
 	return try
 }

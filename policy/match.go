@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -16,29 +17,92 @@ import (
 // if it is not the default one of the scheme.
 type Host string
 
-// UnmarshalText refuses what could be read as another host than it looks like.
+// UnmarshalText refuses what could be read as another host than it looks like
+// (claim C5).
 func (h *Host) UnmarshalText(text []byte) error {
 	s := string(text)
-	name, port, hasPort := strings.Cut(strings.TrimPrefix(s, "*."), ":")
-	if _, err := netip.ParseAddr(strings.Trim(strings.TrimPrefix(s, "*."), "[]")); err == nil && !strings.HasPrefix(s, "*") {
-		*h = Host(s)
-		return nil
+	if strings.HasPrefix(s, "[") || strings.Count(s, ":") > 1 {
+		return h.address(s)
 	}
-	ascii, err := idna.Lookup.ToASCII(name)
+	full, wild := strings.CutPrefix(s, "*.")
+	name, port, hasPort := strings.Cut(full, ":")
 	switch {
 	case strings.Contains(name, "*"):
 		return fmt.Errorf("in %q, * stands for whole labels and only in front: \"*.example.com\"", s)
 	case name != strings.ToLower(name):
 		return fmt.Errorf("%q is not lower case: write %q", s, strings.ToLower(s))
-	case err != nil || name == "" || strings.ContainsAny(name, "/@%_ ") || strings.HasSuffix(name, "."):
-		return fmt.Errorf("%q is not a host name such as \"api.example.com\" or \"*.example.com\"", s)
-	case ascii != name:
-		return fmt.Errorf("%q is written %q in DNS: write that", s, ascii)
 	case hasPort && !validPort(port):
 		return fmt.Errorf("%q has no valid port", s)
 	}
+	if ascii, err := idna.Lookup.ToASCII(name); err == nil && ascii != name {
+		return fmt.Errorf("%q is written %q in DNS: write that", s, ascii)
+	}
+	if !validName(name, !wild) {
+		return fmt.Errorf("%q is not a host name such as \"api.example.com\" or \"*.example.com\"", s)
+	}
 	*h = Host(s)
 	return nil
+}
+
+// address reads an IPv6 address in brackets.
+func (h *Host) address(s string) error {
+	literal, port, _ := strings.Cut(strings.TrimPrefix(s, "["), "]")
+	a, err := netip.ParseAddr(literal)
+	switch {
+	case err != nil || !a.Is6() || a.Is4In6() || a.Zone() != "" || port != "" && !validPort(strings.TrimPrefix(port, ":")) || port == ":":
+		return fmt.Errorf("%q is not a host name or an address such as \"[2001:db8::1]\"", s)
+	case s[0] != '[' || literal != a.String():
+		return fmt.Errorf("%q is written \"[%v]%s\"", s, a, port)
+	}
+	*h = Host(s)
+	return nil
+}
+
+// validName reports whether name is one of DNS, in lower case and ASCII. What
+// ends in a number is an address, and there is one way to write those.
+func validName(name string, address bool) bool {
+	if len(name) > 253 {
+		return false
+	}
+	last := ""
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for _, c := range []byte(label) {
+			if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-') {
+				return false
+			}
+		}
+		if strings.HasPrefix(label, "xn--") {
+			if ascii, err := idna.Lookup.ToASCII(label); err != nil || ascii != label {
+				return false
+			}
+		}
+		last = label
+	}
+	if strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") {
+		a, err := netip.ParseAddr(name)
+		return address && err == nil && a.Is4()
+	}
+	return true
+}
+
+// key is how a set finds h: without the brackets of an address without port.
+func (h Host) key() string {
+	if s := string(h); strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		return s[1 : len(s)-1]
+	}
+	return string(h)
+}
+
+// Port is the port as written, "" for the default ones.
+func (h Host) Port() string {
+	s := string(h)
+	if at := strings.LastIndexByte(s, ':'); at > strings.LastIndexByte(s, ']') {
+		return s[at+1:]
+	}
+	return ""
 }
 
 func validPort(p string) bool {
@@ -83,6 +147,9 @@ func (p *Pattern) UnmarshalText(text []byte) error {
 			return fmt.Errorf("in %q, a segment is literal, {name}, or ** as the last one", s)
 		}
 	}
+	if Ambiguous(rest) {
+		return fmt.Errorf("%q can be read in two ways, and such paths are refused where a rule decides: leave out dot segments, empty segments and encoded separators", s)
+	}
 	*p = Pattern{s, method, segments}
 	return nil
 }
@@ -105,7 +172,7 @@ func (p *Pattern) Match(method, escapedPath string) bool {
 		switch {
 		case seg == "{}" && have != "", seg == have:
 		case strings.Contains(have, "%"):
-			if plain, err := url.PathUnescape(have); err != nil || plain != seg {
+			if plain, err := url.PathUnescape(have); err != nil || plain != unescaped(seg) {
 				return false
 			}
 		default:
@@ -123,7 +190,9 @@ func comparePatterns(a, b *Pattern) int {
 			return c
 		}
 	}
-	if c := cmp.Compare(len(b.segments), len(a.segments)); c != 0 {
+	// Of two that begin alike the longer one goes on with **, or matches other
+	// paths: "/a" before "/a/**".
+	if c := cmp.Compare(len(a.segments), len(b.segments)); c != 0 {
 		return c
 	}
 	return cmp.Compare(min(len(b.method), 1), min(len(a.method), 1))
@@ -139,17 +208,32 @@ func rank(seg string) int {
 	return 0
 }
 
-// same reports whether two patterns match the same requests.
-func same(a, b *Pattern) bool {
-	if a.method != b.method || len(a.segments) != len(b.segments) {
-		return false
+// Equal reports whether two patterns match the same requests: the names in
+// braces do not count.
+func (p *Pattern) Equal(other *Pattern) bool {
+	return p.method == other.method && slices.EqualFunc(p.segments, other.segments, func(a, b string) bool {
+		return a == b || a != "{}" && b != "{}" && a != "**" && b != "**" && unescaped(a) == unescaped(b)
+	})
+}
+
+func unescaped(segment string) string {
+	plain, err := url.PathUnescape(segment)
+	if err != nil {
+		return segment
 	}
-	for i := range a.segments {
-		if a.segments[i] != b.segments[i] {
-			return false
+	return plain
+}
+
+// Duplicate returns the first of patterns that equals an earlier one, or nil.
+func Duplicate(patterns []Pattern) *Pattern {
+	for i := range patterns {
+		for j := range i {
+			if patterns[i].Equal(&patterns[j]) {
+				return &patterns[i]
+			}
 		}
 	}
-	return true
+	return nil
 }
 
 // Ambiguous reports whether servers differ in how they read a path: encoded

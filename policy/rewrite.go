@@ -1,8 +1,13 @@
 package policy
 
 import (
+	"encoding/json"
 	"net/url"
 	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/postern-proxy/postern/config/block"
 )
 
 // SetPath sets the path of u as it goes over the wire.
@@ -26,18 +31,104 @@ func SetQuery(u *url.URL, name, value string) {
 	u.ForceQuery = false
 }
 
-// DropQuery returns raw without the parameters of that name.
+// DropQuery returns raw without the parameters of that name. Some servers take
+// a semicolon for an ampersand.
 func DropQuery(raw, name string) string {
-	if raw == "" {
-		return ""
+	if len(QueryValues(raw, name)) == 0 {
+		return raw
 	}
-	var kept []string
-	for part := range strings.SplitSeq(raw, "&") {
-		key, _, _ := strings.Cut(part, "=")
-		if plain, err := url.QueryUnescape(key); err == nil && plain == name {
+	var b strings.Builder
+	joint := ""
+	for part := range parameters(raw) {
+		if key, _, _ := strings.Cut(part.text, "="); decoded(key) == name {
 			continue
 		}
-		kept = append(kept, part)
+		if b.Len() > 0 {
+			b.WriteString(joint)
+		}
+		b.WriteString(part.text)
+		joint = part.joint
 	}
-	return strings.Join(kept, "&")
+	return b.String()
+}
+
+// QueryValues lists the values of the parameters of that name.
+func QueryValues(raw, name string) (values []string) {
+	for part := range parameters(raw) {
+		if key, value, _ := strings.Cut(part.text, "="); decoded(key) == name {
+			values = append(values, decoded(value))
+		}
+	}
+	return values
+}
+
+// parameter is one part of a query with the sign that follows it.
+type parameter struct{ text, joint string }
+
+func parameters(raw string) func(yield func(parameter) bool) {
+	return func(yield func(parameter) bool) {
+		for raw != "" {
+			at := strings.IndexAny(raw, "&;")
+			if at < 0 {
+				yield(parameter{raw, ""})
+				return
+			}
+			if !yield(parameter{raw[:at], raw[at : at+1]}) {
+				return
+			}
+			raw = raw[at+1:]
+		}
+	}
+}
+
+// decoded is s itself if it is not well escaped.
+func decoded(s string) string {
+	if plain, err := url.QueryUnescape(s); err == nil {
+		return plain
+	}
+	return s
+}
+
+// SetField makes value the only member of that name of a JSON object, however
+// often and with whatever escapes it stood there. All other members stay byte
+// for byte. It reports false if body is not a JSON object.
+func SetField(body []byte, name, value string) ([]byte, bool) {
+	if !block.ValidJSON(body) {
+		return nil, false
+	}
+	object := gjson.ParseBytes(body)
+	if !object.IsObject() {
+		return nil, false
+	}
+	out := append(make([]byte, 0, len(body)+len(name)+len(value)+8), '{')
+	object.ForEach(func(key, member gjson.Result) bool {
+		if key.String() != name {
+			out = append(append(append(append(out, key.Raw...), ':'), member.Raw...), ',')
+		}
+		return true
+	})
+	return append(append(append(append(out, quote(name)...), ':'), quote(value)...), '}'), true
+}
+
+// Fields lists the members of that name of a JSON object; false if body is not one.
+func Fields(body []byte, name string) (members []block.Value, ok bool) {
+	if !block.ValidJSON(body) {
+		return nil, false
+	}
+	object := gjson.ParseBytes(body)
+	if !object.IsObject() {
+		return nil, false
+	}
+	object.ForEach(func(key, member gjson.Result) bool {
+		if key.String() == name {
+			members = append(members, block.JSONValue([]byte(member.Raw), ""))
+		}
+		return true
+	})
+	return members, true
+}
+
+func quote(s string) []byte {
+	text, _ := json.Marshal(s) // a string has no failure
+	return text
 }

@@ -12,8 +12,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/policy"
@@ -72,6 +74,7 @@ type injector struct {
 	Kind
 	state *rotation
 	next  http.RoundTripper
+	echo  atomic.Pointer[echo] // of the values injected last
 }
 
 // RoundTrip injects, sends, and reads whether the credential was refused.
@@ -113,8 +116,19 @@ func (t *injector) RoundTrip(r *http.Request) (*http.Response, error) {
 		x.Fresh = true
 		x.Note("credential", "rotated", t.Values[at].String()+" was refused; the next value is in use")
 	}
-	mask(resp, x, append(also, value))
+	t.echoOf(append(also, value)).mask(resp, x)
 	return resp, nil
+}
+
+// echoOf returns what to look for in answers. Values seldom change: the work
+// is done once for each set of them.
+func (t *injector) echoOf(values []string) *echo {
+	e := t.echo.Load()
+	if e == nil || !slices.Equal(e.values, values) {
+		e = newEcho(values)
+		t.echo.Store(e)
+	}
+	return e
 }
 
 // reveal fails closed: without its credential nothing leaves.

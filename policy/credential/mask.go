@@ -17,54 +17,83 @@ import (
 // found by chance.
 const shortest = 8
 
-// mask replaces injected values that the provider echoes by asterisks of the
-// same length, in headers and in bodies that are not compressed, also across
-// the borders of reads.
-func mask(resp *http.Response, x *policy.Exchange, values []string) {
-	var forms [][]byte
+// echo is what to look for in answers: the spellings of injected values.
+type echo struct {
+	values  []string
+	forms   []string
+	bytes   [][]byte // the same
+	longest int
+}
+
+func newEcho(values []string) *echo {
+	e := &echo{values: values}
 	for _, v := range values {
-		forms = append(forms, spellings(v)...)
-	}
-	if len(forms) == 0 || resp.StatusCode == http.StatusSwitchingProtocols {
-		return
-	}
-	hit := func() { x.Note("credential", "masked", "the provider echoed an injected value") }
-	for name, lines := range resp.Header {
-		for i, line := range lines {
-			if masked := []byte(line); replace(masked, forms) {
-				resp.Header[name] = slices.Clone(lines)
-				resp.Header[name][i] = string(masked)
-				lines = resp.Header[name]
-				hit()
+		for _, f := range spellings(v) {
+			if !slices.Contains(e.forms, f) {
+				e.forms, e.bytes = append(e.forms, f), append(e.bytes, []byte(f))
+				e.longest = max(e.longest, len(f))
 			}
 		}
 	}
-	if e := resp.Header.Get("Content-Encoding"); resp.Body != nil && resp.Body != http.NoBody && (e == "" || strings.EqualFold(e, "identity")) {
-		longest := 0
-		for _, f := range forms {
-			longest = max(longest, len(f))
+	return e
+}
+
+// mask replaces injected values that the provider echoes by asterisks of the
+// same length, in headers and in bodies that are not compressed, also across
+// the borders of reads.
+func (e *echo) mask(resp *http.Response, x *policy.Exchange) {
+	if len(e.forms) == 0 || resp.StatusCode == http.StatusSwitchingProtocols {
+		return
+	}
+	for name, lines := range resp.Header {
+		if !slices.ContainsFunc(lines, e.in) {
+			continue
 		}
-		resp.Body = &masked{src: resp.Body, forms: forms, longest: longest, hit: hit}
+		clean := make([]string, len(lines))
+		for i, line := range lines {
+			p := []byte(line)
+			e.replace(p)
+			clean[i] = string(p)
+		}
+		resp.Header[name] = clean
+		noteEcho(x)
+	}
+	if enc := resp.Header.Get("Content-Encoding"); resp.Body != nil && resp.Body != http.NoBody && (enc == "" || strings.EqualFold(enc, "identity")) {
+		resp.Body = &masked{src: resp.Body, echo: e, x: x}
 	}
 }
 
+func noteEcho(x *policy.Exchange) {
+	x.Note("credential", "masked", "the provider echoed an injected value")
+}
+
+// in reports whether s holds one of the forms.
+func (e *echo) in(s string) bool {
+	for _, f := range e.forms {
+		if strings.Contains(s, f) {
+			return true
+		}
+	}
+	return false
+}
+
 // spellings are the ways in which a value may come back.
-func spellings(v string) (forms [][]byte) {
+func spellings(v string) (forms []string) {
 	if len(v) < shortest {
 		return nil
 	}
 	quoted, _ := json.Marshal(v)
 	for _, s := range []string{v, base64.StdEncoding.EncodeToString([]byte(v)), url.QueryEscape(v), url.PathEscape(v), string(quoted[1 : len(quoted)-1])} {
-		if !slices.ContainsFunc(forms, func(f []byte) bool { return string(f) == s }) {
-			forms = append(forms, []byte(s))
+		if !slices.Contains(forms, s) {
+			forms = append(forms, s)
 		}
 	}
 	return forms
 }
 
 // replace overwrites every occurrence in p.
-func replace(p []byte, forms [][]byte) (found bool) {
-	for _, f := range forms {
+func (e *echo) replace(p []byte) (found bool) {
+	for _, f := range e.bytes {
 		for at := 0; ; {
 			i := bytes.Index(p[at:], f)
 			if i < 0 {
@@ -83,11 +112,10 @@ func replace(p []byte, forms [][]byte) (found bool) {
 // masked is a body without the forms. It holds back only a tail that may be
 // the beginning of one, so that streams flow.
 type masked struct {
-	src     io.ReadCloser
-	forms   [][]byte
-	longest int
-	hit     func()
-	told    bool
+	src  io.ReadCloser
+	echo *echo
+	x    *policy.Exchange
+	told bool
 
 	buf  []byte // read, not yet given
 	safe int    // so much of buf may be given
@@ -133,7 +161,7 @@ func (m *masked) ended() error {
 // more reads on behind what is held back.
 func (m *masked) more(n int) error {
 	at := len(m.buf)
-	m.buf = append(m.buf, make([]byte, max(n, m.longest))...)
+	m.buf = append(m.buf, make([]byte, max(n, m.echo.longest))...)
 	got, err := m.src.Read(m.buf[at:])
 	m.buf = m.buf[:at+got]
 	m.look(m.buf)
@@ -142,18 +170,18 @@ func (m *masked) more(n int) error {
 }
 
 func (m *masked) look(p []byte) {
-	if replace(p, m.forms) && !m.told {
+	if m.echo.replace(p) && !m.told {
 		m.told = true
-		m.hit()
+		noteEcho(m.x)
 	}
 }
 
 // tail is the length of the longest end of p that is the beginning of a form.
 func (m *masked) tail(p []byte) int {
 	longest := 0
-	for _, f := range m.forms {
+	for _, f := range m.echo.forms {
 		for n := min(len(f)-1, len(p)); n > longest; n-- {
-			if bytes.HasPrefix(f, p[len(p)-n:]) {
+			if f[:n] == string(p[len(p)-n:]) {
 				longest = n
 				break
 			}

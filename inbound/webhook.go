@@ -1,12 +1,8 @@
 package inbound
 
 import (
-	"errors"
 	"fmt"
 	"maps"
-	"net/http"
-	"net/textproto"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -208,119 +204,6 @@ func (w *Webhook) verification(ctx *block.Context, schemes Schemes) hcl.Diagnost
 	return diags
 }
 
-// Check implements [block.Checker].
-func (w *Webhook) Check() error {
-	var errs []error
-	if strings.Contains(w.Name, "/") {
-		errs = append(errs, errors.New("the name of a webhook must not hold a slash"))
-	}
-	if !strings.HasPrefix(w.Path, "/") || strings.ContainsAny(w.Path, "?#% ") || strings.Contains(w.Path, "//") {
-		errs = append(errs, block.At("path", "path must begin with a slash and be plain, such as %q", "/"+w.Name))
-	}
-	if w.MaxBody <= 0 {
-		errs = append(errs, block.At("max_body", "max_body must be more than nothing"))
-	}
-	switch len(w.Verify) {
-	case 0:
-		errs = append(errs, errors.New(`a verify block is required; write verify "none" {} to accept unsigned events`))
-	case 1:
-	default:
-		errs = append(errs, block.At("verify", "only one verify block is allowed; several secrets go into its list"))
-	}
-	for _, h := range w.Keep {
-		if !keepable(h) {
-			errs = append(errs, block.At("headers", "%s cannot be kept: it is a credential, about the connection, or set by Postern", h))
-		}
-	}
-	names := map[string]bool{}
-	for _, d := range w.Deliver {
-		if names[d.Name] {
-			errs = append(errs, block.At("deliver", "two deliver blocks have the label %q", d.Name))
-		}
-		names[d.Name] = true
-	}
-	if len(w.Deliver) == 0 {
-		errs = append(errs, errors.New("a deliver block is required: it says where the events go"))
-	}
-	if len(w.Deliver) > MaxTargets {
-		errs = append(errs, block.At("deliver", "at most %d deliver blocks are allowed", MaxTargets))
-	}
-	return errors.Join(append(errs, w.unbuilt()...)...)
-}
-
-// MaxTargets is how many deliver blocks a webhook may have.
-const MaxTargets = 64
-
-// unbuilt refuses what the language has and Postern not yet.
-func (w *Webhook) unbuilt() (errs []error) {
-	for _, part := range []struct {
-		name    string
-		written bool
-	}{
-		{"accept", w.Accept != nil}, {"schema", len(w.Schema) > 0}, {"order", w.Order != nil},
-		{"latest", w.Latest != nil}, {"expect", w.Expect != nil}, {"reconcile", w.Reconcile != nil},
-	} {
-		if part.written {
-			errs = append(errs, block.At(part.name, "%s is part of the policy language but not built yet", part.name))
-		}
-	}
-	return errs
-}
-
-// Check implements [block.Checker].
-func (e *EventNames) Check() error {
-	if e.Split != nil {
-		return block.At("split", "split is part of the policy language but not built yet")
-	}
-	return nil
-}
-
-// Check implements [block.Checker].
-func (d *Deliver) Check() error {
-	var errs []error
-	u, err := url.Parse(d.To)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Fragment != "" {
-		errs = append(errs, block.At("to", "to must be an http or https URL such as %q", "http://127.0.0.1:3000/webhooks"))
-	} else if u.User != nil {
-		errs = append(errs, block.At("to", "to must not hold a user or password"))
-	}
-	if d.Timeout.Duration <= 0 {
-		errs = append(errs, block.At("timeout", "timeout must be more than nothing"))
-	}
-	if d.Concurrency < 1 || d.Concurrency > 1000 {
-		errs = append(errs, block.At("concurrency", "concurrency must be between 1 and 1000"))
-	}
-	for attr, list := range map[string][]int{"applied": d.Applied, "failed": d.Failed} {
-		for _, status := range list {
-			if status < 200 || status > 599 {
-				errs = append(errs, block.At(attr, "%d is no status that ends a request", status))
-			} else if attr == "applied" && slices.Contains(d.Failed, status) {
-				errs = append(errs, block.At(attr, "%d cannot mean both applied and failed", status))
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// Check implements [block.Checker].
-func (r *Retry) Check() error {
-	if r.Attempts < 1 || r.Attempts > 1000 {
-		return block.At("attempts", "attempts must be between 1 and 1000")
-	}
-	return nil
-}
-
-// Check implements [block.Checker].
-func (b *Backoff) Check() error {
-	if b.Factor < 1 {
-		return block.At("factor", "factor must be at least 1")
-	}
-	if b.First.Duration > b.Max.Duration {
-		return block.At("first", "first must not be longer than max, which is %s", b.Max)
-	}
-	return nil
-}
-
 // target is the name of d in the store. It is made of names only, so that
 // deliveries survive a change of the URL.
 func (w *Webhook) target(d *Deliver) string {
@@ -337,37 +220,4 @@ func (w *Webhook) Targets() []string {
 		names[i] = w.target(d)
 	}
 	return names
-}
-
-// contentHeaders describe the body and are always kept.
-var contentHeaders = []string{"Content-Type", "Content-Encoding", "Content-Language"}
-
-// refusedHeaders are never kept, whatever a policy says.
-var refusedHeaders = []string{
-	"Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie", "Connection", "Keep-Alive", "Te", "Trailer",
-	"Transfer-Encoding", "Upgrade", "Host", "Content-Length", "Expect", "Date",
-	"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature",
-}
-
-func keepable(name string) bool {
-	canonical := textproto.CanonicalMIMEHeaderKey(name)
-	for _, c := range []byte(name) {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-') {
-			return false
-		}
-	}
-	return name != "" && !slices.Contains(refusedHeaders, canonical) && !strings.HasPrefix(canonical, "Postern-") && !strings.HasPrefix(canonical, "Proxy-")
-}
-
-// kept returns the headers of h that are stored and delivered.
-func (w *Webhook) kept(h http.Header) http.Header {
-	out := http.Header{}
-	for _, list := range [][]string{contentHeaders, w.Keep} {
-		for _, name := range list {
-			if v := h.Values(name); len(v) > 0 {
-				out[textproto.CanonicalMIMEHeaderKey(name)] = slices.Clone(v)
-			}
-		}
-	}
-	return out
 }

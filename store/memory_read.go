@@ -1,0 +1,188 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/postern-proxy/postern/inbound"
+)
+
+func (m memoryInbox) Act(_ context.Context, a inbound.Action, f inbound.Filter, by string) (done inbound.Acted, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	page, next, err := m.page(f)
+	if err != nil {
+		return done, err
+	}
+	done.Next = next
+	for _, e := range page {
+		for _, d := range e.deliveries {
+			to, ok := a.Move(d.State)
+			if !ok {
+				done.Skipped++
+				continue
+			}
+			d.Attempt, d.wait, d.Due, d.Origin = 0, 0, time.Now(), a.Origin(d.Origin)
+			done.Moved = append(done.Moved, d.move(inbound.Transition{To: to, Reason: string(a), By: by}))
+		}
+	}
+	return done, nil
+}
+
+// page returns the events of one page, the newest first, and the cursor after it.
+func (m memoryInbox) page(f inbound.Filter) (page []*memoryEvent, next string, err error) {
+	before := m.next
+	if f.Cursor != "" {
+		if before, err = strconv.ParseInt(f.Cursor, 10, 64); err != nil {
+			return nil, "", errCursor
+		}
+	}
+	seqs := slices.Sorted(maps.Keys(m.events))
+	for _, seq := range slices.Backward(seqs) {
+		if e := m.events[seq]; seq < before && e.matches(&f) {
+			if len(page) == f.PageSize() {
+				return page, strconv.FormatInt(page[len(page)-1].seq, 10), nil
+			}
+			page = append(page, e)
+		}
+	}
+	return page, "", nil
+}
+
+var errCursor = errors.New("the cursor is not one of a page of this list")
+
+func (e *memoryEvent) matches(f *inbound.Filter) bool {
+	ev := &e.event
+	return (len(f.IDs) == 0 || slices.Contains(f.IDs, ev.ID)) &&
+		(len(f.Webhooks) == 0 || slices.Contains(f.Webhooks, ev.Webhook)) &&
+		(f.Account == "" || f.Account == ev.Account) &&
+		(f.Type == "" || f.Type == ev.Type) &&
+		(f.EventID == "" || f.EventID == ev.EventID) &&
+		(f.Since.IsZero() || !ev.Received.Before(f.Since)) &&
+		(f.Until.IsZero() || ev.Received.Before(f.Until)) &&
+		(f.State == "" || slices.ContainsFunc(e.deliveries, func(d *memoryDelivery) bool { return d.State == f.State })) &&
+		(f.Error == "" || slices.ContainsFunc(e.deliveries, func(d *memoryDelivery) bool {
+			return strings.Contains(strings.ToLower(d.Reason), strings.ToLower(f.Error))
+		}))
+}
+
+func (e *memoryEvent) record() inbound.Record {
+	r := inbound.Record{Event: e.event}
+	r.Body = nil
+	var states []inbound.State
+	for _, d := range e.deliveries {
+		r.Deliveries = append(r.Deliveries, d.DeliveryStatus)
+		states = append(states, d.State)
+	}
+	r.Status = inbound.Status(states)
+	return r
+}
+
+func (m memoryInbox) List(_ context.Context, f inbound.Filter) (p inbound.Page, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	events, next, err := m.page(f)
+	for _, e := range events {
+		p.Events = append(p.Events, e.record())
+	}
+	p.Next = next
+	return p, err
+}
+
+func (m memoryInbox) Count(_ context.Context, f inbound.Filter) (n int, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range m.events {
+		if e.matches(&f) {
+			n++
+		}
+	}
+	return n, nil
+}
+
+func (m memoryInbox) find(id string) (*memoryEvent, error) {
+	seq, ok := m.ids[id]
+	if !ok {
+		return nil, inbound.ErrNotFound
+	}
+	return m.events[seq], nil
+}
+
+func (m memoryInbox) Show(_ context.Context, id string) (*inbound.Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e, err := m.find(id)
+	if err != nil {
+		return nil, err
+	}
+	r := e.record()
+	r.Trail = slices.Clone(e.trail)
+	return &r, nil
+}
+
+func (m memoryInbox) Body(_ context.Context, id string) (*inbound.Event, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e, err := m.find(id)
+	if err != nil {
+		return nil, err
+	}
+	out := e.event
+	return &out, nil
+}
+
+func (m memoryInbox) Stats(context.Context) (out []inbound.Stat, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	type key struct {
+		webhook string
+		state   inbound.State
+	}
+	stats := map[key]*inbound.Stat{}
+	for _, d := range m.rows {
+		k := key{d.of.event.Webhook, d.State}
+		s := stats[k]
+		if s == nil {
+			s = &inbound.Stat{Webhook: k.webhook, State: k.state}
+			stats[k] = s
+		}
+		s.Count++
+		if at := d.of.event.Received; k.state.Open() && (s.Oldest.IsZero() || at.Before(s.Oldest)) {
+			s.Oldest = at
+		}
+	}
+	for _, s := range stats {
+		out = append(out, *s)
+	}
+	return out, nil
+}
+
+func (m memoryInbox) Prune(_ context.Context, before time.Time, n int) (deleted int, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, seq := range slices.Sorted(maps.Keys(m.events)) {
+		e := m.events[seq]
+		if deleted == n {
+			break
+		}
+		if slices.ContainsFunc(e.deliveries, func(d *memoryDelivery) bool { return d.State.Open() || !d.Due.Before(before) }) {
+			continue
+		}
+		deleted++
+		key := memoryKey{e.event.Webhook, e.event.Account, e.event.EventID}
+		if m.keys[key] = slices.DeleteFunc(m.keys[key], func(s int64) bool { return s == seq }); len(m.keys[key]) == 0 {
+			delete(m.keys, key)
+		}
+		for _, d := range e.deliveries {
+			delete(m.rows, d.key)
+		}
+		delete(m.ids, e.event.ID)
+		delete(m.events, seq)
+	}
+	return deleted, nil
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
 )
 
@@ -27,6 +28,8 @@ func (g *gate) newAdmin(l *loaded) (*adminServer, error) {
 		}
 	})
 	mux.Handle("/metrics", g.tel.Handler())
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/allocs", pprof.Handler("allocs").ServeHTTP)
 	return &adminServer{ln, http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}}, nil
 }
 

@@ -67,7 +67,7 @@ func openGate(ctx context.Context, path string, log telemetry.Options, messages 
 	if g.features, err = stages(g.tel); err != nil {
 		return nil, &exitError{exitFailure, err}
 	}
-	g.transport = upstream.New(upstream.Options{Guard: g.guard})
+	g.transport = upstream.New(upstream.Options{Guard: g.guard, HTTP1: os.Getenv("X_H1") != ""})
 	l, err := g.load()
 	if err != nil {
 		return nil, err

@@ -2,12 +2,9 @@ package main
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"regexp"
-	"testing"
-	"testing/synctest"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
@@ -74,37 +71,23 @@ func testPolicy(path string, match *regexp.Regexp, output string, out, messages 
 	case len(trials) == 0:
 		return &exitError{exitFailure, fmt.Errorf("no tests found in %s: they stand in files whose names end in _test.hcl", path)}
 	}
-	results := make([]testResult, 0, len(trials))
-	for _, t := range trials {
-		results = append(results, inBubble(path, t))
+	results := make([]testResult, len(trials))
+	var runs []func()
+	for i, t := range trials {
+		results[i] = testResult{Name: t.Name, At: fmt.Sprintf("%s:%d", t.At.Filename, t.At.Start.Line)}
+		runs = append(runs, func() { t.run(path, &results[i]) })
+	}
+	if err := inBubbles(runs); err != nil {
+		return &exitError{exitFailure, err}
 	}
 	return reportTests(results, output, out)
 }
 
-// inBubble runs one test where time is virtual. The testing package has the
-// only door into a bubble, so it is borrowed from there.
-func inBubble(path string, t *trial) testResult {
-	if flag.Lookup("test.v") == nil {
-		testing.Init()
-	}
-	if !flag.Parsed() {
-		_ = flag.CommandLine.Parse(nil)
-	}
-	r := testResult{Name: t.Name, At: fmt.Sprintf("%s:%d", t.At.Filename, t.At.Start.Line)}
-	testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{
-		Name: t.Name,
-		F: func(tt *testing.T) {
-			synctest.Test(tt, func(*testing.T) { t.run(path, &r) })
-		},
-	}})
-	r.Passed = len(r.Failures) == 0
-	return r
-}
-
 func reportTests(results []testResult, output string, out io.Writer) error {
 	failed := 0
-	for _, r := range results {
-		if !r.Passed {
+	for i := range results {
+		r := &results[i]
+		if r.Passed = len(r.Failures) == 0; !r.Passed {
 			failed++
 		}
 	}

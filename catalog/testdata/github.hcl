@@ -1,0 +1,4 @@
+provider "github" {
+  catalog = "github"
+  credential "bearer" { token = [file("new"), file("old")] }
+}

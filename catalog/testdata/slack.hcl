@@ -1,0 +1,4 @@
+provider "slack" {
+  catalog = "slack"
+  credential "bearer" { token = env("SLACK_BOT_TOKEN") }
+}

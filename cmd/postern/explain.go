@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -91,12 +92,12 @@ func destination(plan *policy.Plan, u *url.URL) string {
 func explainStages(w io.Writer, plan *policy.Plan, values bool) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for i, st := range plan.Stages {
-		fmt.Fprintf(tw, "%2d\t%s\t%s\t%s\n", i+1, st.Name, st.Summary, places(st.Ranges))
+		fmt.Fprintf(tw, "%2d\t%s\t%s\t%s\n", i+1, st.Name, places(st.Ranges), st.Summary)
 		if !values {
 			continue
 		}
 		for _, o := range st.Origins {
-			fmt.Fprintf(tw, "\t\t  %s = %s\t%s\n", o.Name, strings.Join(strings.Fields(o.Text), " "), place(o.Range))
+			fmt.Fprintf(tw, "\t\t%s\t  %s = %s\n", place(o.Range), o.Name, strings.Join(strings.Fields(o.Text), " "))
 		}
 	}
 	if err := tw.Flush(); err != nil {
@@ -105,15 +106,20 @@ func explainStages(w io.Writer, plan *policy.Plan, values bool) error {
 	return nil
 }
 
+// places names where a stage is written, the layer that wins last. Of an
+// ordered list the first block stands for all of one file.
 func places(ranges []hcl.Range) string {
 	if len(ranges) == 0 {
 		return "(default)"
 	}
-	out := make([]string, len(ranges))
+	var out []string
 	for i, r := range ranges {
-		out[i] = place(r)
+		if i > 1 && r.Filename == ranges[i-1].Filename {
+			continue
+		}
+		out = append(out, place(r))
 	}
-	return strings.Join(out, " < ")
+	return strings.Join(slices.Compact(out), " < ")
 }
 
 func place(r hcl.Range) string {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -104,5 +106,24 @@ func report(w io.Writer, diags hcl.Diagnostics, files map[string]*hcl.File) {
 			width = columns
 		}
 	}
-	_ = hcl.NewDiagnosticTextWriter(w, files, uint(width), color).WriteDiagnostics(diags)
+	_ = hcl.NewDiagnosticTextWriter(w, conceal(diags, files), uint(width), color).WriteDiagnostics(diags)
+}
+
+// conceal returns files in which what may be a secret is blackened.
+func conceal(diags hcl.Diagnostics, files map[string]*hcl.File) map[string]*hcl.File {
+	out := maps.Clone(files)
+	for _, d := range diags {
+		if _, secret := d.Extra.(block.Concealed); !secret || d.Subject == nil || out[d.Subject.Filename] == nil {
+			continue
+		}
+		f := *out[d.Subject.Filename]
+		f.Bytes = bytes.Clone(f.Bytes)
+		for i := d.Subject.Start.Byte; i < min(d.Subject.End.Byte, len(f.Bytes)); i++ {
+			if f.Bytes[i] != '\n' {
+				f.Bytes[i] = '*'
+			}
+		}
+		out[d.Subject.Filename] = &f
+	}
+	return out
 }

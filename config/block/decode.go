@@ -73,6 +73,7 @@ func Decode(body hcl.Body, ctx *Context, into any) hcl.Diagnostics {
 	} else {
 		content, diags = body.Content(schema)
 	}
+	suggest(diags, schema)
 	val := reflect.ValueOf(into).Elem()
 	for i := range val.NumField() {
 		field := val.Type().Field(i)
@@ -93,6 +94,32 @@ func Decode(body hcl.Body, ctx *Context, into any) hcl.Diagnostics {
 	}
 	return diags
 }
+
+// suggest adds what was probably meant where HCL does not: it leaves out names
+// that are there already, as they are where one body is laid over another.
+func suggest(diags hcl.Diagnostics, schema *hcl.BodySchema) {
+	var known []string
+	for _, a := range schema.Attributes {
+		known = append(known, a.Name)
+	}
+	for _, b := range schema.Blocks {
+		known = append(known, b.Type)
+	}
+	for _, d := range diags {
+		_, rest, _ := strings.Cut(d.Detail, `"`)
+		given, _, quoted := strings.Cut(rest, `"`)
+		if !strings.HasPrefix(d.Summary, "Unsupported") || !quoted || strings.Contains(d.Detail, "Did you mean") {
+			continue
+		}
+		if s := Suggest(given, known); s != "" {
+			d.Detail += fmt.Sprintf(" Did you mean %q?", s)
+		}
+	}
+}
+
+// Concealed marks a diagnostic whose source must not be shown: it may be a
+// secret.
+type Concealed struct{}
 
 // blocks decodes found into dst, which is a struct, a pointer or a slice.
 func blocks(found hcl.Blocks, ctx *Context, dst reflect.Value, parent hcl.Body, name string) (diags hcl.Diagnostics) {

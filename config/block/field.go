@@ -156,8 +156,9 @@ func (c *Context) secret(e hcl.Expression, literal bool) (Secret, hcl.Diagnostic
 	case len(refs) == 0 && literal && unmarked.IsKnown() && unmarked.Type() == cty.String && !unmarked.IsNull():
 		return Secret{&secret{refs: strconv.Quote(unmarked.AsString()), literal: unmarked.AsString()}}, nil
 	case len(refs) == 0:
-		return Secret{}, hcl.Diagnostics{problem("Secret written out",
-			`A secret does not belong into a policy. Write env("NAME") or file("path"), and put the value there.`, e.Range())}
+		d := problem("Secret written out", `A secret does not belong into a policy. Write env("NAME") or file("path"), and put the value there.`, e.Range())
+		d.Extra = Concealed{}
+		return Secret{}, hcl.Diagnostics{d}
 	case unmarked.Type() != cty.String:
 		return Secret{}, hcl.Diagnostics{problem("Unsuitable value type", "A secret must be a string.", e.Range())}
 	}

@@ -1,0 +1,18 @@
+// Package admin is the listener for people, orchestrators and the command line:
+// health, metrics, the API and a page that says what is running.
+//
+// Read it in this order:
+//
+//	config.go   the admin block
+//	server.go   the server, and what it is made of
+//	routes.go   every route: the one table that the server, the API's document
+//	            and the tests go by
+//	guard.go    what every request has to pass: host, origin, token
+//	health.go   livez, readyz, startupz
+//	api.go      status, providers, webhooks, reload; inbox.go: stored events
+//	words.go    what the API says, as Go types
+//	problem.go  the one way in which it says no
+//	openapi.go  the document of the API, made of routes and words
+//	page.go     the page; debug.go: pprof
+//	client.go   the API from the other side
+package admin

@@ -1,0 +1,77 @@
+package admin
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestHealth(t *testing.T) {
+	l := serve(t, `admin {}`)
+	l.checks["store"] = errDown
+	for path, want := range map[string]struct {
+		status int
+		body   string
+	}{
+		"/livez":            {200, "ok\n"},
+		"/readyz":           {503, "not ready\n"},
+		"/readyz?verbose":   {503, "[+] config\n[-] store: disk /var/lib is full\nnot ready\n"},
+		"/readyz?verbose=1": {503, "[+] config\n[-] store: disk /var/lib is full\nnot ready\n"},
+		"/startupz":         {503, "starting\n"},
+	} {
+		a := l.ask("GET", path, "")
+		if a.StatusCode != want.status || a.body != want.body || a.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
+			t.Errorf("%s: %d %q, want %d %q", path, a.StatusCode, a.body, want.status, want.body)
+		}
+	}
+	l.checks["store"] = nil
+	if a := l.ask("GET", "/readyz?verbose", ""); a.StatusCode != 200 || a.body != "[+] config\n[+] store\nready\n" {
+		t.Errorf("%d %q", a.StatusCode, a.body)
+	}
+	l.checks["store"] = errDown
+	if a := l.ask("GET", "/startupz", ""); a.StatusCode != 200 || a.body != "started\n" {
+		t.Errorf("started once is started: %d %q", a.StatusCode, a.body)
+	}
+	l.checks["store"] = nil
+	l.Drain()
+	if a := l.ask("GET", "/readyz?verbose", ""); a.StatusCode != 503 || !strings.Contains(a.body, "[-] shutdown") {
+		t.Errorf("draining: %d %q", a.StatusCode, a.body)
+	}
+	if a := l.ask("GET", "/livez", ""); a.StatusCode != 200 {
+		t.Errorf("draining is no reason to be killed: %d", a.StatusCode)
+	}
+}
+
+func TestHealthTellsReasonsToWhomItKnows(t *testing.T) {
+	l := serve(t, guarded, "ADMIN_TOKEN="+token)
+	l.checks["store"] = errDown
+	if a := l.ask("GET", "/readyz?verbose", ""); a.StatusCode != 503 || !strings.Contains(a.body, "[-] store\n") || strings.Contains(a.body, "disk") {
+		t.Errorf("%d %q", a.StatusCode, a.body)
+	}
+	if a := l.ask("GET", "/readyz?verbose", "", withToken(token)); !strings.Contains(a.body, "[-] store: disk /var/lib is full\n") {
+		t.Errorf("with the token: %q", a.body)
+	}
+}
+
+func TestHealthChecksEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := New(mustDecode(t, `admin {}`), Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Checks: []Check{
+			{"stuck", func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }},
+			{"after it", func(ctx context.Context) error { return nil }},
+		}})
+		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "http://localhost/readyz?verbose", nil)
+		s.ServeHTTP(w, r)
+		if w.Code != 503 || time.Since(start) != checkWithin || !strings.Contains(w.Body.String(), "[+] after it") {
+			t.Errorf("%d after %v: %s", w.Code, time.Since(start), w.Body)
+		}
+		if !strings.Contains(w.Body.String(), "deadline") {
+			t.Errorf("no reason: %s", w.Body)
+		}
+	})
+}

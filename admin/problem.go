@@ -1,0 +1,69 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+)
+
+// A Problem is an answer that says no (RFC 9457, application/problem+json). Its
+// type is always about:blank: the status says what kind it is.
+type Problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	Hint   string `json:"hint,omitempty"` // what to do next
+}
+
+// Error is one sentence, and what to do next.
+func (p *Problem) Error() string {
+	s := p.Detail
+	if s == "" {
+		s = p.Title
+	}
+	if p.Hint != "" {
+		s += ". " + p.Hint
+	}
+	return s
+}
+
+func refuse(status int, hint, format string, args ...any) *Problem {
+	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...), Hint: hint}
+}
+
+// answering adapts a function whose result is the answer.
+func answering(f func(*Server, *http.Request) (any, error)) func(*Server, http.ResponseWriter, *http.Request) {
+	return func(s *Server, w http.ResponseWriter, r *http.Request) {
+		v, err := f(s, r)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		write(w, http.StatusOK, "application/json", v)
+	}
+}
+
+// fail answers with a problem. What is none is a failure of ours, and logged.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var p *Problem
+	if !errors.As(err, &p) {
+		s.opt.Log.Error("the admin API failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		p = refuse(http.StatusInternalServerError, "", "%v", err)
+	}
+	write(w, p.Status, "application/problem+json", p)
+}
+
+func write(w http.ResponseWriter, status int, kind string, v any) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		status, kind, text = http.StatusInternalServerError, "application/problem+json", []byte(`{"type":"about:blank","title":"Internal Server Error","status":500}`)
+	}
+	text = append(text, '\n')
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.WriteHeader(status)
+	_, _ = w.Write(text)
+}

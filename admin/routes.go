@@ -1,0 +1,83 @@
+package admin
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/postern-proxy/postern/inbound"
+)
+
+// A route is one thing that can be asked for.
+type route struct {
+	method, path string
+	open         bool // without the token; the zero value is not
+	debug        bool // only where the admin block says so
+	serve        func(*Server, http.ResponseWriter, *http.Request)
+
+	// What follows describes the routes of the API in its document.
+	id, summary string
+	query       []param
+	body        any // of the request: a value of its type
+	answer      any // of a 200: a value of its type; []byte is a file
+}
+
+type param struct{ name, about string }
+
+func (r *route) pattern() string { return r.method + " " + r.path }
+
+const api = "/api/v1"
+
+// isAPI reports whether the route is described.
+func (r *route) isAPI() bool { return strings.HasPrefix(r.path, api) }
+
+// routes lists everything that is served.
+func routes() []route {
+	get, post := http.MethodGet, http.MethodPost
+	return append([]route{
+		{method: get, path: "/livez", open: true, serve: (*Server).livez},
+		{method: get, path: "/readyz", open: true, serve: (*Server).readyz},
+		{method: get, path: "/startupz", open: true, serve: (*Server).startupz},
+		{method: get, path: "/metrics", serve: (*Server).metrics},
+		{method: get, path: "/{$}", serve: (*Server).page},
+		{method: get, path: "/style.css", serve: (*Server).style},
+		{method: get, path: "/debug/pprof/{name...}", debug: true, serve: (*Server).debug},
+
+		{method: get, path: api + "/openapi.json", id: "openapi", summary: "This document.", answer: map[string]any{}, serve: (*Server).openapi},
+		{method: get, path: api + "/status", id: "status", summary: "What is running, and whether it is ready.", answer: Status{}, serve: answering((*Server).status)},
+		{method: get, path: api + "/providers", id: "providers", summary: "The providers of the policy in force.", answer: Providers{}, serve: answering((*Server).providers)},
+		{method: get, path: api + "/webhooks", id: "webhooks", summary: "The webhooks of the policy in force, and how their events stand.", answer: Webhooks{}, serve: answering((*Server).webhooks)},
+		{method: post, path: api + "/reload", id: "reload", summary: "Load the configuration anew: whole, or not at all (422).", answer: Status{}, serve: answering((*Server).reload)},
+	}, inboxRoutes()...)
+}
+
+func inboxRoutes() []route {
+	get, post := http.MethodGet, http.MethodPost
+	act := func(a inbound.Action, summary string) route {
+		return route{
+			method: post, path: api + "/inbox/" + string(a), id: "inbox_" + string(a), summary: summary, body: Act{}, answer: Acted{},
+			serve: answering(func(s *Server, r *http.Request) (any, error) { return s.act(a, r) }),
+		}
+	}
+	return []route{
+		{method: get, path: api + "/inbox/events", id: "inbox_list", summary: "Stored events, the newest first, a page at a time.", query: filterParams, answer: EventPage{}, serve: answering((*Server).list)},
+		{method: get, path: api + "/inbox/events/{id}", id: "inbox_show", summary: "One event, its deliveries and its audit trail.", answer: Event{}, serve: answering((*Server).show)},
+		{method: get, path: api + "/inbox/events/{id}/raw", id: "inbox_raw", summary: "The body of one event, as it was received.", answer: []byte{}, serve: (*Server).raw},
+		act(inbound.ActReplay, "Deliver again what was applied or has failed: one page of the events that match."),
+		act(inbound.ActRelease, "Deliver what is held back: one page of the events that match."),
+		act(inbound.ActDiscard, "Never deliver what is not applied: one page of the events that match."),
+	}
+}
+
+var filterParams = []param{
+	{"webhook", "Name of a webhook; may be given several times."},
+	{"provider", "All webhooks of this provider."},
+	{"account", "Account of the event."},
+	{"type", "Type of the event."},
+	{"event_id", "The provider's id of the event."},
+	{"status", "State of any of its deliveries."},
+	{"since", "Received at or after this time (RFC 3339)."},
+	{"until", "Received before this time (RFC 3339)."},
+	{"error", "Part of the reason of the last move of any of its deliveries."},
+	{"limit", "How many events a page holds, 1 to 1000; 50 if not given."},
+	{"cursor", "The next of the page before."},
+}

@@ -1,0 +1,178 @@
+package admin
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/postern-proxy/postern/inbound"
+)
+
+// Status says what is running.
+type Status struct {
+	Version    string       `json:"version"`
+	Revision   string       `json:"revision,omitempty"`
+	Started    time.Time    `json:"started"`
+	Uptime     float64      `json:"uptime_seconds"`
+	Ready      bool         `json:"ready"`
+	Checks     []CheckState `json:"checks"`
+	Generation int          `json:"config_generation"` // grows with each configuration that comes into force
+	Loaded     time.Time    `json:"config_loaded"`
+	Refused    string       `json:"config_refused,omitempty"` // why the last reload was refused
+	Listeners  []Listener   `json:"listeners"`
+}
+
+// CheckState is one condition of being ready.
+type CheckState struct {
+	Name  string `json:"name"`
+	OK    bool   `json:"ok"`
+	Error string `json:"error,omitempty"`
+}
+
+// Listener is one address that is listened on.
+type Listener struct {
+	Name    string `json:"name"` // proxy, inbound, admin, or a provider's
+	Address string `json:"address"`
+}
+
+// Providers lists the providers of the policy in force.
+type Providers struct {
+	Providers []Provider `json:"providers"`
+}
+
+// Provider is one of them.
+type Provider struct {
+	Name      string   `json:"name"`
+	Hosts     []string `json:"hosts"`
+	Upstream  string   `json:"upstream,omitempty"` // dialled instead
+	Listen    string   `json:"listen,omitempty"`   // port of its own
+	Endpoints []string `json:"endpoints"`          // labels of metrics
+	Plans     []Plan   `json:"plans"`              // the first is the provider's, the others are routes
+}
+
+// Plan is what happens to the requests of a provider, or of one of its routes.
+type Plan struct {
+	Route  string  `json:"route,omitempty"`
+	Stages []Stage `json:"stages"` // outermost first
+}
+
+// Stage is one step of a plan.
+type Stage struct {
+	Name    string `json:"name"`
+	Summary string `json:"summary"`
+}
+
+// Webhooks lists the webhooks of the policy in force.
+type Webhooks struct {
+	Webhooks []Webhook `json:"webhooks"`
+}
+
+// Webhook is one of them. Counts are of events with a delivery in a state.
+type Webhook struct {
+	Name     string         `json:"name"`
+	Path     string         `json:"path"`
+	Provider string         `json:"provider,omitempty"`
+	Targets  []string       `json:"targets"`
+	Counts   map[string]int `json:"counts"`
+	Oldest   time.Time      `json:"oldest_unapplied,omitzero"`
+}
+
+// EventPage is one page of events.
+type EventPage struct {
+	Events []Event `json:"events"`
+	Next   string  `json:"next,omitempty"` // the cursor of the next page, "" on the last
+}
+
+// Event is one stored webhook, its body left out.
+type Event struct {
+	ID         string      `json:"id"` // Postern's own; also the correlation id in logs
+	Webhook    string      `json:"webhook"`
+	Account    string      `json:"account,omitempty"`
+	EventID    string      `json:"event_id"` // the provider's
+	Variant    int         `json:"variant"`  // 2 or more: another body under a known id
+	Verified   bool        `json:"verified"`
+	Type       string      `json:"type,omitempty"`
+	Key        string      `json:"key,omitempty"`
+	Occurred   time.Time   `json:"occurred,omitzero"` // the provider's time
+	Received   time.Time   `json:"received"`
+	Size       int         `json:"size"` // of the body, in bytes
+	SHA256     string      `json:"sha256,omitempty"`
+	Header     http.Header `json:"header,omitempty"` // those that were kept
+	Status     string      `json:"status"`
+	Deliveries []Delivery  `json:"deliveries"`
+	Trail      []Move      `json:"trail,omitempty"` // oldest first
+}
+
+// Delivery is where the delivery of an event to one target stands.
+type Delivery struct {
+	Target  string    `json:"target"`
+	Status  string    `json:"status"`
+	Origin  string    `json:"origin"`
+	Attempt int       `json:"attempt"`
+	Due     time.Time `json:"due,omitzero"` // the next attempt, or the end of the lease; otherwise the last move
+	Reason  string    `json:"reason,omitempty"`
+}
+
+// Move is one line of the audit trail.
+type Move struct {
+	At       time.Time `json:"at"`
+	Target   string    `json:"target,omitempty"`
+	From     string    `json:"from,omitempty"`
+	To       string    `json:"to"`
+	Attempt  int       `json:"attempt,omitempty"`
+	Status   int       `json:"status,omitempty"`           // the application's answer
+	Duration float64   `json:"duration_seconds,omitempty"` // of the attempt
+	Reason   string    `json:"reason,omitempty"`
+	Detail   string    `json:"detail,omitempty"` // the beginning of the application's answer
+	By       string    `json:"by,omitempty"`     // who asked for it
+}
+
+// Filter selects events. Everything given has to match.
+type Filter struct {
+	IDs      []string  `json:"ids,omitempty"`
+	Webhooks []string  `json:"webhooks,omitempty"`
+	Provider string    `json:"provider,omitempty"`
+	Account  string    `json:"account,omitempty"`
+	Type     string    `json:"type,omitempty"`
+	EventID  string    `json:"event_id,omitempty"`
+	Status   string    `json:"status,omitempty"`
+	Since    time.Time `json:"since,omitzero"`
+	Until    time.Time `json:"until,omitzero"`
+	Error    string    `json:"error,omitempty"`
+}
+
+// Act asks for something to be done to the events that match: first to be
+// counted (dry_run), then a page at a time.
+type Act struct {
+	Filter Filter `json:"filter,omitzero"`
+	All    bool   `json:"all,omitempty"` // an empty filter is meant
+	DryRun bool   `json:"dry_run,omitempty"`
+	Limit  int    `json:"limit,omitempty"`
+	Cursor string `json:"cursor,omitempty"`
+}
+
+// Acted is what came of it.
+type Acted struct {
+	Matched int    `json:"matched"`        // events, of a dry run; otherwise 0
+	Moved   int    `json:"moved"`          // deliveries
+	Skipped int    `json:"skipped"`        // deliveries in a state that it does not apply to
+	Next    string `json:"next,omitempty"` // the cursor to go on with, "" when done
+}
+
+// event words what the inbox knows of an event.
+func event(r *inbound.Record) Event {
+	e := Event{
+		ID: r.ID, Webhook: r.Webhook, Account: r.Account, EventID: r.EventID, Variant: r.Variant, Verified: r.Verified,
+		Type: r.Type, Key: r.Key, Occurred: r.Occurred, Received: r.Received, Size: r.Size, SHA256: digest(r.SHA256),
+		Header: r.Header, Status: string(r.Status), Deliveries: []Delivery{},
+	}
+	for _, d := range r.Deliveries {
+		e.Deliveries = append(e.Deliveries, Delivery{d.Target, string(d.State), string(d.Origin), d.Attempt, d.Due, d.Reason})
+	}
+	for _, t := range r.Trail {
+		e.Trail = append(e.Trail, Move{
+			At: t.At, Target: t.Target, From: string(t.From), To: string(t.To), Attempt: t.Attempt, Status: t.Status,
+			Duration: t.Took.Seconds(), Reason: t.Reason, Detail: t.Detail, By: t.By,
+		})
+	}
+	return e
+}

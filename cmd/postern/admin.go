@@ -2,40 +2,82 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/pprof"
-	"time"
+
+	"github.com/postern-proxy/postern/admin"
+	"github.com/postern-proxy/postern/policy"
 )
 
+// adminServer is the admin listener, bound.
 type adminServer struct {
 	net.Listener
-	http http.Server
+	*admin.Server
+	http *http.Server
 }
 
+// newAdmin binds the admin listener.
 func (g *gate) newAdmin(l *loaded) (*adminServer, error) {
-	ln, err := net.Listen("tcp", l.Admin.Listen)
-	if err != nil {
+	version, revision := buildVersion()
+	s := admin.New(l.Admin, admin.Options{
+		Version: version, Revision: revision, Metrics: g.tel.Handler(), Log: g.tel.Log,
+		Checks: []admin.Check{
+			{Name: "config", Run: func(context.Context) error { return g.check(g.now.Load() != nil, "no configuration is in force") }},
+			{Name: "listeners", Run: func(context.Context) error { return g.check(g.ready.Load(), "the listeners are not being served") }},
+			{Name: "store", Run: g.db.Ready},
+		},
+		Policy: func() *policy.Set { return g.now.Load().outbound },
+		Inbox:  g.inbox, Running: g.running,
+		Reload: func(context.Context) error { return g.reload() },
+	})
+	if err := s.Ready(); err != nil {
+		return nil, err
+	}
+	a := &adminServer{Server: s, http: s.HTTP()}
+	var err error
+	if a.Listener, err = net.Listen("tcp", a.http.Addr); err != nil {
 		return nil, fmt.Errorf("listen for admin: %w", err)
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) {})
-	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !g.ready.Load() {
-			w.WriteHeader(503)
+	if l.Admin.TLS != nil {
+		config, err := l.Admin.TLS.Load()
+		if err != nil {
+			return nil, errors.Join(err, a.Listener.Close())
 		}
-	})
-	mux.Handle("/metrics", g.tel.Handler())
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/allocs", pprof.Handler("allocs").ServeHTTP)
-	return &adminServer{ln, http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}}, nil
+		a.Listener = tls.NewListener(a.Listener, config)
+	}
+	return a, nil
+}
+
+func (g *gate) check(ok bool, otherwise string) error {
+	if ok {
+		return nil
+	}
+	return errors.New(otherwise)
+}
+
+// running is what the admin listener says of this process.
+func (g *gate) running() admin.Running {
+	l := g.now.Load()
+	r := admin.Running{
+		Generation: int(g.generation.Load()), Loaded: *g.loadedAt.Load(), Refused: *g.refused.Load(),
+		Listeners: []admin.Listener{
+			{Name: "proxy", Address: g.proxy.Addr().String()}, {Name: "inbound", Address: g.webhooks.Addr().String()}, {Name: "admin", Address: g.admin.Addr().String()},
+		},
+	}
+	for _, name := range l.outbound.Providers() {
+		if a := g.proxy.Port(l.outbound.Provider(name).Listen); a != nil {
+			r.Listeners = append(r.Listeners, admin.Listener{Name: name, Address: a.String()})
+		}
+	}
+	return r
 }
 
 func (a *adminServer) serve() error {
 	if err := a.http.Serve(a.Listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
+		return fmt.Errorf("serve admin: %w", err)
 	}
 	return nil
 }

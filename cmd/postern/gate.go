@@ -13,6 +13,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/inbound"
@@ -51,6 +52,8 @@ type gate struct {
 	loading    sync.Mutex
 	ready      atomic.Bool
 	generation atomic.Int64
+	loadedAt   atomic.Pointer[time.Time]
+	refused    atomic.Pointer[string] // why the last reload was refused, "" if it was not
 }
 
 // dialer opens connections to where a policy says that webhooks go.
@@ -67,7 +70,7 @@ func openGate(ctx context.Context, path string, log telemetry.Options, messages 
 	if g.features, err = stages(g.tel); err != nil {
 		return nil, &exitError{exitFailure, err}
 	}
-	g.transport = upstream.New(upstream.Options{Guard: g.guard, HTTP1: os.Getenv("X_H1") != ""})
+	g.transport = upstream.New(upstream.Options{Guard: g.guard})
 	l, err := g.load()
 	if err != nil {
 		return nil, err
@@ -137,8 +140,14 @@ func (g *gate) use(l *loaded) error {
 	d := dialer(g.guard.DialerFor(targets...))
 	g.deliveries.Store(&d)
 	g.inbox.Swap(l.inbound)
+	now, none := time.Now(), ""
 	g.now.Store(l)
+	g.loadedAt.Store(&now)
+	g.refused.Store(&none)
 	g.generation.Add(1)
+	if g.admin != nil {
+		g.admin.Swap(l.Admin)
+	}
 	g.protect(l)
 	return nil
 }
@@ -219,15 +228,12 @@ func (g *gate) close() {
 
 // done writes the journal of one call.
 func (g *gate) done(x *policy.Exchange, r proxy.Result) {
-	g.tel.Outbound(x, telemetry.Call{
-		Status: r.Status, Source: r.Source, Outcome: r.Outcome, Code: r.Code, Executed: r.Executed,
-		In: r.In, Out: r.Out, Duration: r.Duration, Overhead: r.Overhead, Err: r.Err,
-	})
+	g.tel.Outbound(x, telemetry.Call(r))
 }
 
 func (g *gate) passed(p proxy.Passage) {
 	g.tel.Passed(telemetry.Passage{
-		Start: p.Start, Client: p.Client, Host: net.JoinHostPort(p.Target.Host, p.Target.Port),
+		Start: p.Start, Client: p.Client, Host: p.Target.Address(),
 		In: p.In, Out: p.Out, Duration: p.Duration, Err: p.Err,
 	})
 }
@@ -244,7 +250,9 @@ func (g *gate) reload() error {
 	}
 	g.tel.Reload(err)
 	if err != nil {
-		return err
+		why := err.Error()
+		g.refused.Store(&why)
+		return fmt.Errorf("%w; the configuration before it stays in force", err)
 	}
 	g.transport.CloseIdle()
 	for _, c := range g.restarts(l) {

@@ -105,6 +105,7 @@ func (g *gate) serve(ctx context.Context) error {
 	case cause = <-failed:
 	}
 	g.ready.Store(false)
+	g.admin.Drain()
 	stopWatching()
 	<-watched
 	return errors.Join(cause, g.drain(stopDeliveries, delivered))

@@ -1,0 +1,324 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/postern-proxy/postern/admin"
+	"github.com/postern-proxy/postern/config"
+	"github.com/postern-proxy/postern/inbound"
+)
+
+// inboxFlags select events.
+type inboxFlags struct {
+	webhooks                                 []string
+	provider, account, kind, status, failure string
+	since, until                             string
+	limit                                    int
+}
+
+func (f *inboxFlags) add(cmd *cobra.Command) {
+	states := make([]string, len(inbound.States))
+	for i, s := range inbound.States {
+		states[i] = string(s)
+	}
+	cmd.Flags().StringSliceVar(&f.webhooks, "webhook", nil, "name of a webhook; may be repeated")
+	cmd.Flags().StringVar(&f.provider, "provider", "", "provider of the webhooks")
+	cmd.Flags().StringVar(&f.account, "account", "", "account")
+	cmd.Flags().StringVar(&f.kind, "type", "", "type of event")
+	cmd.Flags().StringVar(&f.status, "status", "", strings.Join(states, ", "))
+	cmd.Flags().StringVar(&f.failure, "error", "", "text in the reason of the last failure")
+	cmd.Flags().StringVar(&f.since, "since", "", "received after this time (RFC 3339) or this long ago (2h, 3d)")
+	cmd.Flags().StringVar(&f.until, "until", "", "received before this time or this long ago")
+}
+
+func (f *inboxFlags) filter(ids []string) (out admin.Filter, err error) {
+	out = admin.Filter{IDs: ids, Webhooks: f.webhooks, Provider: f.provider, Account: f.account, Type: f.kind, Status: f.status, Error: f.failure}
+	if out.Since, err = moment(f.since); err != nil {
+		return out, fmt.Errorf("--since: %w", err)
+	}
+	if out.Until, err = moment(f.until); err != nil {
+		return out, fmt.Errorf("--until: %w", err)
+	}
+	return out, nil
+}
+
+// moment reads a time, or how long ago it was.
+func moment(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t, nil
+	}
+	days, ok := strings.CutSuffix(s, "d")
+	if ok {
+		s = days + "h"
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return time.Time{}, fmt.Errorf("%q is neither a time such as 2026-11-23T10:00:00Z nor a duration such as 2h or 3d", s)
+	}
+	if ok {
+		d *= 24
+	}
+	return time.Now().Add(-d), nil
+}
+
+func inboxCommand(o *options) *cobra.Command {
+	cmd := &cobra.Command{Use: "inbox", Short: "Look at stored webhooks, and deliver them again"}
+	cmd.PersistentFlags().StringVar(&o.admin, "admin", "", "URL of the admin listener (POSTERN_ADMIN; else as the configuration says)")
+	cmd.PersistentFlags().StringVar(&o.output, "output", "table", "table, json or ndjson")
+	cmd.AddCommand(inboxList(o), inboxShow(o), inboxRaw(o),
+		inboxAct(o, inbound.ActReplay, "Deliver events again that were applied or have failed"),
+		inboxAct(o, inbound.ActRelease, "Deliver events that are held back as a conflict or in quarantine"),
+		inboxAct(o, inbound.ActDiscard, "Never deliver events that are not applied"))
+	return cmd
+}
+
+// client asks the Postern that the flags, the environment or the configuration name.
+func client(o *options) (*admin.Client, error) {
+	address, token := fallback(o.admin, os.Getenv("POSTERN_ADMIN")), os.Getenv("POSTERN_ADMIN_TOKEN")
+	if address == "" || token == "" {
+		c, _ := config.Load(o.config, os.Environ())
+		if c.Admin != nil {
+			address = fallback(address, adminURL(c))
+			if token == "" && !c.Admin.Token.IsZero() {
+				token, _ = c.Admin.Token.Reveal()
+			}
+		}
+	}
+	if address == "" {
+		return nil, errors.New("the configuration cannot be read, so name the admin listener by --admin or POSTERN_ADMIN")
+	}
+	return admin.NewClient(address, token)
+}
+
+func inboxList(o *options) *cobra.Command {
+	var f inboxFlags
+	cmd := &cobra.Command{
+		Use: "list", Short: "List events, the newest first", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			filter, err := f.filter(nil)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			c, err := client(o)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			defer c.Close()
+			events, err := listed(cmd.Context(), c, filter, f.limit)
+			if err != nil {
+				return &exitError{exitFailure, err}
+			}
+			return printEvents(cmd.OutOrStdout(), o.output, events)
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().IntVar(&f.limit, "limit", 50, "how many at most; 0 is all")
+	return cmd
+}
+
+// listed reads page after page.
+func listed(ctx context.Context, c *admin.Client, f admin.Filter, limit int) (events []admin.Event, err error) {
+	for cursor := ""; ; {
+		page := 0
+		if limit > 0 {
+			page = min(limit-len(events), 200)
+		}
+		got, err := c.List(ctx, f, page, cursor)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, got.Events...)
+		if cursor = got.Next; cursor == "" || limit > 0 && len(events) >= limit {
+			return events, nil
+		}
+	}
+}
+
+func printEvents(w io.Writer, output string, events []admin.Event) error {
+	enc := json.NewEncoder(w)
+	switch output {
+	case "ndjson":
+		for _, e := range events {
+			if err := enc.Encode(e); err != nil {
+				return &exitError{exitFailure, err}
+			}
+		}
+		return nil
+	case "json":
+		enc.SetIndent("", "  ")
+		if events == nil {
+			events = []admin.Event{}
+		}
+		return enc.Encode(events)
+	case "table":
+	default:
+		return &exitError{exitUsage, fmt.Errorf("--output: %q is none of table, json and ndjson", output)}
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "ID\tRECEIVED\tWEBHOOK\tTYPE\tSTATUS\tATTEMPTS\tEVENT")
+	for _, e := range events {
+		attempts := 0
+		for _, d := range e.Deliveries {
+			attempts = max(attempts, d.Attempt)
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", e.ID, e.Received.UTC().Format(time.RFC3339), e.Webhook, fallback(e.Type, "-"), e.Status, attempts, e.EventID)
+	}
+	return tw.Flush()
+}
+
+func inboxShow(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "show ID", Short: "Show one event, its deliveries and everything that happened to it", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := client(o)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			defer c.Close()
+			e, err := c.Show(cmd.Context(), args[0])
+			if err != nil {
+				return &exitError{exitFailure, err}
+			}
+			if o.output != "table" {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				return enc.Encode(e)
+			}
+			return printEvent(cmd.OutOrStdout(), &e)
+		},
+	}
+}
+
+func printEvent(w io.Writer, e *admin.Event) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(tw, "%s\t%s\n", name, value)
+		}
+	}
+	row("id", e.ID)
+	row("event", e.EventID)
+	row("webhook", e.Webhook)
+	row("type", e.Type)
+	row("account", e.Account)
+	row("key", e.Key)
+	row("status", e.Status)
+	row("verified", fmt.Sprint(e.Verified))
+	row("received", e.Received.UTC().Format(time.RFC3339Nano))
+	row("body", fmt.Sprintf("%d bytes, sha256 %s", e.Size, e.SHA256))
+	for _, d := range e.Deliveries {
+		row("delivery", fmt.Sprintf("%s: %s after %d attempts %s", d.Target, d.Status, d.Attempt, d.Reason))
+	}
+	fmt.Fprintln(tw, "\nAT\tTARGET\tMOVE\tATTEMPT\tANSWER\tREASON")
+	for _, m := range e.Trail {
+		answer := "-"
+		if m.Status != 0 {
+			answer = fmt.Sprint(m.Status)
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s -> %s\t%d\t%s\t%s\n", m.At.UTC().Format("2006-01-02T15:04:05.000Z"), fallback(m.Target, "-"), fallback(m.From, "new"), m.To, m.Attempt, answer,
+			strings.TrimSpace(m.Reason+" "+m.By))
+	}
+	return tw.Flush()
+}
+
+func inboxRaw(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "raw ID", Short: "Write the body of one event, byte for byte as it was received", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := client(o)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			defer c.Close()
+			if err := c.Raw(cmd.Context(), args[0], cmd.OutOrStdout()); err != nil {
+				return &exitError{exitFailure, err}
+			}
+			return nil
+		},
+	}
+}
+
+func inboxAct(o *options, action inbound.Action, short string) *cobra.Command {
+	var f inboxFlags
+	var yes, dry, all bool
+	cmd := &cobra.Command{
+		Use: string(action) + " [ID...]", Short: short,
+		Long: short + ".\n\nEvents are named by id, or selected by flags. A selection is counted first, and done after a yes.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			filter, err := f.filter(args)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			c, err := client(o)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			defer c.Close()
+			ask := admin.Act{Filter: filter, All: all, DryRun: true, Limit: f.limit}
+			counted, err := c.Act(cmd.Context(), action, ask)
+			if err != nil {
+				return &exitError{exitFailure, err}
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "%d events match.\n", counted.Matched)
+			if dry || counted.Matched == 0 {
+				return nil
+			}
+			if len(args) == 0 && !yes && !confirmed(cmd, action) {
+				return &exitError{exitFailure, errors.New("nothing was done; say --yes to do it without a question")}
+			}
+			ask.DryRun = false
+			return act(cmd, c, action, ask)
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "only count")
+	cmd.Flags().BoolVar(&all, "all", false, "no selection is meant: every event")
+	cmd.Flags().IntVar(&f.limit, "limit", 0, "how many at most; 0 is all that match")
+	return cmd
+}
+
+// confirmed asks the person at the terminal; without one the answer is no.
+func confirmed(cmd *cobra.Command, action inbound.Action) bool {
+	in, ok := cmd.InOrStdin().(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return false
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s them? [y/N] ", action)
+	var answer string
+	_, _ = fmt.Fscanln(in, &answer)
+	return strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes")
+}
+
+// act does it page by page; what was done stays done when it is interrupted,
+// and saying it again goes on.
+func act(cmd *cobra.Command, c *admin.Client, action inbound.Action, ask admin.Act) error {
+	moved, skipped := 0, 0
+	for {
+		done, err := c.Act(cmd.Context(), action, ask)
+		moved, skipped = moved+done.Moved, skipped+done.Skipped
+		if err != nil {
+			return &exitError{exitFailure, fmt.Errorf("after %d deliveries: %w", moved, err)}
+		}
+		if ask.Cursor = done.Next; ask.Cursor == "" || ask.Limit > 0 {
+			break
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "%d deliveries so far\n", moved)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%s: %d deliveries moved, %d passed over because of their state.\n", action, moved, skipped)
+	return nil
+}

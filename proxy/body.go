@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -74,15 +76,22 @@ func (c *call) openBody(buffer int64) {
 	c.x.Body = policy.NewBody(&c.body, r.ContentLength, buffer)
 }
 
-// bodyFault is the refusal to make if the call failed because of the
-// application's body, or nil.
-func (c *call) bodyFault() error {
-	p := c.body.fault.Load()
-	if p == nil || c.r.Context().Err() != nil {
-		return nil
+// blame returns the error of a call that failed with err, which may be due to
+// the application's body.
+func (c *call) blame(err error) error {
+	fault := c.body.fault.Load()
+	if fault == nil {
+		return err
 	}
-	d := &policy.Denial{Code: policy.BadRequest, Stage: stage, Detail: "the request body broke off or is malformed", Executed: c.x.Now.Executed(), Err: *p}
-	if errors.Is(*p, os.ErrDeadlineExceeded) {
+	stalled := errors.Is(*fault, os.ErrDeadlineExceeded)
+	if !stalled && c.r.Context().Err() != nil {
+		return fmt.Errorf("%w: %w", context.Canceled, *fault)
+	}
+	d := &policy.Denial{Code: policy.BadRequest, Stage: stage, Detail: "the request body broke off or is malformed", Err: *fault}
+	if c.x.Attempts > 0 {
+		d.Executed = c.x.Now.Executed()
+	}
+	if stalled {
 		d.Detail = "the request body made no progress for " + c.h.Stall.String()
 	}
 	return d
@@ -95,7 +104,7 @@ func (c *call) copyBody(resp *http.Response) error {
 	defer c.h.copies.Put(buf)
 	conn, _ := c.w.(deadliner)
 	flusher, _ := c.w.(http.Flusher)
-	if resp.ContentLength >= 0 && !eventStream(resp.Header) {
+	if !streams(resp) {
 		flusher = nil
 	}
 	limit := c.x.Idle

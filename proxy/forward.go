@@ -37,10 +37,7 @@ func (c *call) forward() error {
 		resp, err = c.passThrough(out)
 	}
 	if err != nil {
-		if fault := c.bodyFault(); fault != nil {
-			return fault
-		}
-		return err
+		return c.blame(err)
 	}
 	defer resp.Body.Close()
 	c.body.limit.Store(int64(c.x.Idle)) // from here on both sides may take turns
@@ -167,16 +164,17 @@ func (c *call) answerHead(resp *http.Response) int {
 			h["Trailer"] = append(h["Trailer"], name)
 		}
 	}
+	if len(resp.Trailer) > 0 && c.r.ProtoMajor == 1 {
+		delete(h, "Content-Length") // only a chunked body has trailers in HTTP/1.1
+	}
 	res.Status, res.Source, res.Outcome = resp.StatusCode, policy.FromProvider, outcomeOf(&c.x, resp)
 	if c.x.Plan != nil {
 		c.mark(h)
 	}
-	if eventStream(resp.Header) {
-		c.w.WriteHeader(resp.StatusCode)
-		http.NewResponseController(c.w).Flush()
-		return len(resp.Trailer)
-	}
 	c.w.WriteHeader(resp.StatusCode)
+	if f, ok := c.w.(http.Flusher); ok && streams(resp) {
+		f.Flush() // the application may act on it before the first byte of the body
+	}
 	return len(resp.Trailer)
 }
 
@@ -257,8 +255,11 @@ func (c *call) inform(code int, header textproto.MIMEHeader) error {
 	return nil
 }
 
-// eventStream reports a body whose parts have to arrive at once.
-func eventStream(h http.Header) bool {
-	v := h["Content-Type"]
+// streams reports an answer whose parts have to be passed on as they come.
+func streams(resp *http.Response) bool {
+	if resp.ContentLength < 0 {
+		return true
+	}
+	v := resp.Header["Content-Type"]
 	return len(v) > 0 && len(v[0]) >= 17 && strings.EqualFold(v[0][:17], "text/event-stream")
 }

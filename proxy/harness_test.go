@@ -113,7 +113,12 @@ func newRig(t *testing.T, upstream http.RoundTripper, options ...option) *rig {
 
 // sender is the simplest transport: it sends what the exchange holds to an
 // origin, whatever host was asked for, and fills in the evidence.
-func sender(tr *http.Transport) http.RoundTripper {
+func sender(tr *http.Transport) http.RoundTripper { return send(tr, "https") }
+
+// plain is a sender to an origin without TLS.
+func plain(tr *http.Transport) http.RoundTripper { return send(tr, "http") }
+
+func send(tr *http.Transport, scheme string) http.RoundTripper {
 	return policy.RoundTripper(func(r *http.Request) (*http.Response, error) {
 		x := policy.From(r.Context())
 		x.Attempts++
@@ -127,7 +132,7 @@ func sender(tr *http.Transport) http.RoundTripper {
 		}
 		r.ContentLength = x.Body.Len()
 		u := *r.URL
-		u.Scheme = "https" // the origin's
+		u.Scheme = scheme
 		r.URL = &u
 		resp, err := tr.RoundTrip(r)
 		x.Upstream = time.Since(x.Now.Start)

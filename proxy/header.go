@@ -29,6 +29,9 @@ type controls struct {
 	trailers  bool   // TE: trailers
 }
 
+// errExpectation is answered with 417, as net/http does by itself in HTTP/1.1.
+var errExpectation = &policy.Denial{Code: policy.BadRequest, Stage: stage, Detail: "Expect asks for something other than 100-continue"}
+
 func badRequest(detail, hint string) error {
 	return &policy.Denial{Code: policy.BadRequest, Stage: stage, Detail: detail, Hint: hint}
 }
@@ -78,8 +81,11 @@ func (c *call) readFields() error {
 			if len(values) != 1 || values[0] != c.r.Host {
 				return hostMismatch("the Host header and :authority differ")
 			}
-		case "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Transfer-Encoding", "Trailer", "Expect", "Http2-Settings", "Content-Length":
-			// Expect is answered by net/http when the body is first read.
+		case "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Transfer-Encoding", "Trailer", "Http2-Settings", "Content-Length":
+		case "Expect": // 100-continue is answered by net/http when the body is first read
+			if !strings.EqualFold(values[0], "100-continue") {
+				return errExpectation
+			}
 		default:
 			if strings.HasPrefix(name, "Postern-") {
 				if err := c.control(name, values); err != nil {

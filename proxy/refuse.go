@@ -48,6 +48,9 @@ func (c *call) refuse(err error) {
 	d := denial(&c.x, err)
 	res.Status, res.Code, res.Outcome, res.Executed = d.Code.Status(), d.Code, d.Code.Outcome(), d.Executed
 	p := c.problem(d)
+	if err == errExpectation {
+		p.Status, res.Status = http.StatusExpectationFailed, http.StatusExpectationFailed
+	}
 	body, err := json.Marshal(p)
 	if err != nil {
 		res.Err = errors.Join(res.Err, err)

@@ -76,10 +76,11 @@ func moment(s string) (time.Time, error) {
 }
 
 func inboxCommand(o *options) *cobra.Command {
+	var output string
 	cmd := &cobra.Command{Use: "inbox", Short: "Look at stored webhooks, and deliver them again"}
 	cmd.PersistentFlags().StringVar(&o.admin, "admin", "", "URL of the admin listener (POSTERN_ADMIN; else as the configuration says)")
-	cmd.PersistentFlags().StringVar(&o.output, "output", "table", "table, json or ndjson")
-	cmd.AddCommand(inboxList(o), inboxShow(o), inboxRaw(o),
+	cmd.PersistentFlags().StringVar(&output, "output", "table", "table, json or ndjson")
+	cmd.AddCommand(inboxList(o, &output), inboxShow(o, &output), inboxRaw(o),
 		inboxAct(o, inbound.ActReplay, "Deliver events again that were applied or have failed"),
 		inboxAct(o, inbound.ActRelease, "Deliver events that are held back as a conflict or in quarantine"),
 		inboxAct(o, inbound.ActDiscard, "Never deliver events that are not applied"))
@@ -104,7 +105,7 @@ func client(o *options) (*admin.Client, error) {
 	return admin.NewClient(address, token)
 }
 
-func inboxList(o *options) *cobra.Command {
+func inboxList(o *options, output *string) *cobra.Command {
 	var f inboxFlags
 	cmd := &cobra.Command{
 		Use: "list", Short: "List events, the newest first", Args: cobra.NoArgs,
@@ -122,7 +123,7 @@ func inboxList(o *options) *cobra.Command {
 			if err != nil {
 				return &exitError{exitFailure, err}
 			}
-			return printEvents(cmd.OutOrStdout(), o.output, events)
+			return printEvents(cmd.OutOrStdout(), *output, events)
 		},
 	}
 	f.add(cmd)
@@ -180,7 +181,7 @@ func printEvents(w io.Writer, output string, events []admin.Event) error {
 	return tw.Flush()
 }
 
-func inboxShow(o *options) *cobra.Command {
+func inboxShow(o *options, output *string) *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "Show one event, its deliveries and everything that happened to it", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -193,7 +194,7 @@ func inboxShow(o *options) *cobra.Command {
 			if err != nil {
 				return &exitError{exitFailure, err}
 			}
-			if o.output != "table" {
+			if *output != "table" {
 				enc := json.NewEncoder(cmd.OutOrStdout())
 				enc.SetIndent("", "  ")
 				return enc.Encode(e)

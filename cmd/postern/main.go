@@ -76,7 +76,6 @@ func run(ctx context.Context, args []string) int {
 type options struct {
 	config string
 	admin  string
-	output string
 }
 
 func rootCommand() *cobra.Command {
@@ -91,7 +90,7 @@ func rootCommand() *cobra.Command {
 	root.PersistentFlags().StringVarP(&o.config, "config", "c", fallback(os.Getenv("POSTERN_CONFIG"), "."), "file or folder of the configuration (POSTERN_CONFIG)")
 	root.AddCommand(
 		runCommand(&o), validateCommand(&o), fmtCommand(), explainCommand(&o), testCommand(&o),
-		execCommand(&o), envCommand(&o), healthCommand(&o), inboxCommand(&o), versionCommand(&o),
+		execCommand(&o), envCommand(&o), healthCommand(&o), inboxCommand(&o), versionCommand(),
 	)
 	return root
 }

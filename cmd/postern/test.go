@@ -13,7 +13,7 @@ import (
 )
 
 func testCommand(o *options) *cobra.Command {
-	var only string
+	var only, output string
 	cmd := &cobra.Command{
 		Use:   "test [PATH]",
 		Short: "Run the policy's own tests (*_test.hcl), offline and in virtual time",
@@ -27,11 +27,11 @@ func testCommand(o *options) *cobra.Command {
 			if err != nil {
 				return &exitError{exitUsage, fmt.Errorf("--run: %w", err)}
 			}
-			return testPolicy(path, match, o.output, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return testPolicy(path, match, output, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVar(&only, "run", "", "run only the tests whose names match this regular expression")
-	cmd.Flags().StringVar(&o.output, "output", "text", "text or json")
+	cmd.Flags().StringVar(&output, "output", "text", "text or json")
 	return cmd
 }
 

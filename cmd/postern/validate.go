@@ -16,6 +16,7 @@ import (
 )
 
 func validateCommand(o *options) *cobra.Command {
+	var output string
 	cmd := &cobra.Command{
 		Use:   "validate [PATH]",
 		Short: "Check the configuration: no network, no secret, no write",
@@ -29,7 +30,7 @@ func validateCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if o.output == "json" {
+			if output == "json" {
 				return validJSON(cmd.OutOrStdout(), diags)
 			}
 			report(cmd.ErrOrStderr(), diags, l.Files)
@@ -40,7 +41,7 @@ func validateCommand(o *options) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&o.output, "output", "text", "text or json")
+	cmd.Flags().StringVar(&output, "output", "text", "text or json")
 	return cmd
 }
 

@@ -27,20 +27,21 @@ func buildVersion() (number, revision string) {
 	return fallback(number, "devel"), revision
 }
 
-func versionCommand(o *options) *cobra.Command {
+func versionCommand() *cobra.Command {
+	var output string
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print what this binary is",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			number, revision := buildVersion()
-			if o.output == "json" {
+			if output == "json" {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{"version": number, "revision": revision, "go": runtime.Version()})
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "postern %s %s %s/%s %s\n", number, fallback(revision, "unknown"), runtime.GOOS, runtime.GOARCH, runtime.Version())
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&o.output, "output", "text", "text or json")
+	cmd.Flags().StringVar(&output, "output", "text", "text or json")
 	return cmd
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -87,7 +88,8 @@ provider "path" {
   hosts    = ["path.test"]
   upstream = "UPSTREAM"
   credential "path" {
-    token = env("PATH_TOKEN")
+    token  = env("PATH_TOKEN")
+    prefix = "/bot${token}"
   }
 }
 
@@ -95,7 +97,7 @@ provider "body" {
   hosts    = ["body.test"]
   upstream = "UPSTREAM"
   credential "body" {
-    fields = { client_id = "me", secret = env("BODY") }
+    fields = { client_id = env("CLIENT_ID"), secret = env("BODY") }
   }
 }
 
@@ -112,15 +114,16 @@ provider "untrusted" {
   hosts    = ["untrusted.test"]
   upstream = "UNTRUSTED"
   credential "path" {
-    token = env("UNTRUSTED_KEY")
+    token  = env("UNTRUSTED_KEY")
+    prefix = "/bot${token}"
   }
 }
 
-provider "missing" {
-  hosts    = ["missing.test"]
+provider "removed" {
+  hosts    = ["removed.test"]
   upstream = "UPSTREAM"
   credential "bearer" {
-    token = env("NEVER_SET")
+    token = file("secrets/removed")
   }
 }
 `
@@ -190,6 +193,9 @@ webhook "basic" {
 }
 `
 
+// canaryFiles are the secrets that stand in files; the last one goes away while Postern runs.
+var canaryFiles = []string{"basic", "hmac", "removed"}
+
 // leak is the state of one canary run: every secret, and every text that left Postern.
 type leak struct {
 	t       *testing.T
@@ -207,7 +213,7 @@ func TestC50Canary(t *testing.T) {
 	l := &leak{t: t, secrets: map[string]canary.Secret{}, texts: map[string]string{}}
 	// What goes into a header line is kept to what one may hold; the others are as awkward as text can be.
 	const header, awkward = `~'%2B"<&+/=`, `"<&%+/\é=`
-	opts := []harness.Option{}
+	opts := []harness.Option{harness.WithEnv("CLIENT_ID", "me")}
 	for name, suffix := range map[string]string{
 		"CLIENT_TOKEN": "", "BEARER_NEW": "", "BEARER_OLD": "-._~+/=", "HEADER": header, "QUERY": awkward, "PATH_TOKEN": ":AA-b_c",
 		"BODY": awkward, "GONE_KEY": awkward, "UNTRUSTED_KEY": "", "WH_STRIPE": awkward, "WH_TOKEN": header, "WH_BASIC": awkward,
@@ -215,9 +221,10 @@ func TestC50Canary(t *testing.T) {
 		l.secrets[name] = canary.New(name, "sec-", suffix)
 		opts = append(opts, harness.WithEnv(name, l.secrets[name].Value))
 	}
-	for _, file := range []string{"basic", "hmac"} {
+	for _, file := range canaryFiles {
 		l.secrets["file "+file] = canary.New("file "+file, "sec-", awkward)
 	}
+	l.secrets["file removed"] = canary.New("file removed", "sec-", "")
 	l.secrets["literal"] = canary.New("literal", "sec-", "")
 
 	ca, other := authority(t), authority(t)
@@ -237,12 +244,16 @@ func TestC50Canary(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(l.p.Dir, "secrets"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{"basic", "hmac"} {
+	for _, file := range canaryFiles {
 		l.p.Write("secrets/"+file, l.secrets["file "+file].Value+"\n")
 	}
 	l.p.Run()
 	l.c = l.p.ClientAs(url.UserPassword("app", l.secrets["CLIENT_TOKEN"].Value), false)
 
+	l.outbound(provider)
+	if err := os.Remove(filepath.Join(l.p.Dir, "secrets", "removed")); err != nil {
+		t.Fatal(err)
+	}
 	l.outbound(provider)
 	l.inbound(app)
 	l.badReload()
@@ -300,7 +311,7 @@ func (l *leak) call(method, target, body string, header ...string) {
 }
 
 func (l *leak) outbound(provider *faults.Server) {
-	hosts := []string{"bearer", "basic", "header", "query", "path", "body", "gone", "untrusted", "missing"}
+	hosts := []string{"bearer", "basic", "header", "query", "path", "body", "gone", "untrusted", "removed"}
 	for _, host := range hosts {
 		for _, say := range []string{"", "400", "401", "302"} {
 			l.call(http.MethodGet, "https://"+host+".test/v1/things?say="+say, "")
@@ -457,7 +468,7 @@ func (l *leak) adminPaths() []string {
 func (l *leak) reach(provider *faults.Server) {
 	owner := map[string][]string{
 		"bearer.test": {"BEARER_NEW", "BEARER_OLD"}, "basic.test": {"file basic"}, "header.test": {"HEADER"}, "query.test": {"QUERY"},
-		"path.test": {"PATH_TOKEN"}, "body.test": {"BODY"},
+		"path.test": {"PATH_TOKEN"}, "body.test": {"BODY"}, "removed.test": {"file removed"},
 	}
 	credentialed := map[string]bool{}
 	for _, r := range provider.Requests() {
@@ -507,9 +518,16 @@ func (l *leak) judge() {
 	for _, s := range l.secrets {
 		secrets = append(secrets, s)
 	}
-	for place, text := range l.texts {
-		for _, hit := range canary.Scan(place, []byte(text), secrets...) {
-			l.t.Error(hit)
+	hits := map[string][]canary.Hit{}
+	for _, place := range slices.Sorted(maps.Keys(l.texts)) {
+		for _, hit := range canary.Scan(place, []byte(l.texts[place]), secrets...) {
+			hits[hit.Secret] = append(hits[hit.Secret], hit)
+		}
+	}
+	for secret, all := range hits {
+		l.t.Errorf("%s was found %d times:", secret, len(all))
+		for _, hit := range all[:min(len(all), 5)] {
+			l.t.Log(hit)
 		}
 	}
 	if len(l.ids) < 100 {

@@ -67,36 +67,33 @@ func call(t *testing.T, c *http.Client, method, target, body string, header ...s
 }
 
 func TestRetrySurvives503(t *testing.T) {
-	backend := stripeBackend(t).Backend
-	eachTransport(t, backend, stripePolicy, func(t *testing.T, provider *faults.Server, p *harness.Postern) {
-		down := faults.Answer(503, `{"error":{"message":"down"}}`, "Content-Type", "application/json")
-		c := p.Client(false)
-		// The first call warms the connections up, so that the retries also cross kept-alive ones.
-		for _, key := range []string{"", "order-7"} {
-			provider.Forget()
-			provider.Script(down, down)
-			var header []string
-			if key != "" {
-				header = []string{"Idempotency-Key", key}
-			}
-			a := call(t, c, http.MethodPost, "https://api.stripe.com/v1/customers", "email=a%40example.com", header...)
-			if a.Status != 200 || a.Header.Get("Postern-Attempts") != "3" || a.Header.Get("Postern-Outcome") != "ok" {
-				t.Errorf("own key %q: %d %s, headers %v", key, a.Status, a.Body, a.Header)
-			}
-			sent := provider.Requests()
-			if len(sent) != 3 {
-				t.Fatalf("%d sends, want 3", len(sent))
-			}
-			for _, r := range sent {
-				if got := r.Header.Values("Idempotency-Key"); len(got) != 1 || got[0] == "" || got[0] != sent[0].Header.Get("Idempotency-Key") || key != "" && got[0] != key {
-					t.Errorf("own key %q: Idempotency-Key %q after %q", key, got, sent[0].Header.Get("Idempotency-Key"))
+	for name, header := range map[string][]string{"Postern's key": nil, "the app's own key": {"Idempotency-Key", "order-7"}} {
+		t.Run(name, func(t *testing.T) {
+			eachTransport(t, stripeBackend(t).Backend, stripePolicy, func(t *testing.T, provider *faults.Server, p *harness.Postern) {
+				c := p.Client(false)
+				call(t, c, http.MethodGet, "https://api.stripe.com/v1/customers", "") // so that the attempts cross kept-alive connections
+				provider.Forget()
+				provider.Script(faults.Answer(503, `{"error":{"message":"down"}}`), faults.Answer(503, ""))
+				a := call(t, c, http.MethodPost, "https://api.stripe.com/v1/customers", "email=a%40example.com", header...)
+				if a.Status != 200 || a.Header.Get("Postern-Attempts") != "3" || a.Header.Get("Postern-Outcome") != "ok" {
+					t.Errorf("%d %s, headers %v", a.Status, a.Body, a.Header)
 				}
-				if string(r.Body) != "email=a%40example.com" {
-					t.Errorf("body %q", r.Body)
+				sent := provider.Requests()
+				if len(sent) != 3 {
+					t.Fatalf("%d sends, want 3", len(sent))
 				}
-			}
-		}
-	})
+				key := sent[0].Header.Get("Idempotency-Key")
+				if key == "" || header != nil && key != "order-7" {
+					t.Errorf("Idempotency-Key %q", key)
+				}
+				for _, r := range sent {
+					if got := r.Header.Values("Idempotency-Key"); len(got) != 1 || got[0] != key || string(r.Body) != "email=a%40example.com" {
+						t.Errorf("an attempt with key %q and body %q", got, r.Body)
+					}
+				}
+			})
+		})
+	}
 }
 
 // TestStripeNodeSurvives503 is the same with the real SDK, its own retries off.
@@ -231,4 +228,31 @@ func TestNothingListening(t *testing.T) {
 	if json.Unmarshal([]byte(a.Body), &raw) == nil {
 		t.Logf("attempts of a call that never left: %v", raw["attempts"])
 	}
+}
+
+// TestBreakInTheBody: the application gets the head, what there was of the body, and then an error. Without the head it
+// could take the break for a stale connection and send again by itself, as Go and browsers do.
+func TestBreakInTheBody(t *testing.T) {
+	long := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(strings.Repeat("0123456789", 100))) })
+	eachTransport(t, long, plainPolicy, func(t *testing.T, provider *faults.Server, p *harness.Postern) {
+		for _, http2 := range []bool{false, true} {
+			c := p.Client(http2)
+			call(t, c, http.MethodGet, "https://api.plain.test/warm", "")
+			for _, method := range []string{http.MethodGet, http.MethodPost} {
+				provider.Forget()
+				provider.Script(faults.ResetHalf())
+				a, err := harness.Do(c, method, "https://api.plain.test/x", "")
+				if err != nil {
+					t.Errorf("%s, client h2 %v: no head: %v", method, http2, err)
+					continue
+				}
+				if a.Status != 200 || a.Broken == nil || len(a.Body) > 500 || a.Header.Get("Postern-Attempts") != "1" {
+					t.Errorf("%s, client h2 %v: %d, %d bytes, broken by %v, headers %v", method, http2, a.Status, len(a.Body), a.Broken, a.Header)
+				}
+				if n := provider.Sends(); n != 1 {
+					t.Errorf("%s, client h2 %v: %d sends", method, http2, n)
+				}
+			}
+		}
+	})
 }

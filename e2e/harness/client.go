@@ -71,7 +71,8 @@ func (a Answer) Problem() (Problem, error) {
 	return p, json.Unmarshal([]byte(a.Body), &p)
 }
 
-// Do sends one request and reads the answer to its end. A body is sent as a form, header is name, value pairs.
+// Do sends one request and reads the answer to its end. header is name, value pairs; without a
+// Content-Type among them a body is sent as a form.
 func Do(c *http.Client, method, target, body string, header ...string) (Answer, error) {
 	var r io.Reader
 	if body != "" {
@@ -81,11 +82,11 @@ func Do(c *http.Client, method, target, body string, header ...string) (Answer, 
 	if err != nil {
 		return Answer{}, err
 	}
-	if body != "" {
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Add(header[i], header[i+1])
+	}
+	if body != "" && req.Header.Get("Content-Type") == "" {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	resp, err := c.Do(req)
 	if err != nil {

@@ -76,7 +76,7 @@ func New(t testing.TB, files Files, options ...Option) *Postern {
 	t.Cleanup(func() {
 		p.Kill()
 		if t.Failed() {
-			t.Logf("postern's stderr, its end:\n%s", tail(p.log.err.String(), 6000))
+			t.Logf("postern's stderr, its end:\n%s", tail(p.log.err.String(), 2500))
 		}
 	})
 	return p

@@ -51,6 +51,7 @@ type gate struct {
 	deliveries atomic.Pointer[dialer]
 	loading    sync.Mutex
 	ready      atomic.Bool
+	watching   atomic.Bool
 	generation atomic.Int64
 	loadedAt   atomic.Pointer[time.Time]
 	refused    atomic.Pointer[string] // why the last reload was refused, "" if it was not

@@ -148,6 +148,7 @@ func (g *gate) watch(ctx context.Context) {
 		defer w.Close()
 		g.follow(w)
 		go w.Run(ctx)
+		g.watching.Store(true)
 	}
 	for {
 		select {

@@ -55,7 +55,11 @@ func wantValues(t *testing.T, stdout string, want []Var) {
 func TestFormatShells(t *testing.T) {
 	const eval = `eval "$(cat "$0")"; `
 	for _, c := range []struct{ format, shell, idiom string }{
-		{"sh", "sh", eval}, {"sh", "dash", eval}, {"sh", "bash", eval}, {"sh", "zsh", eval}, {"sh", "busybox", eval},
+		{"sh", "sh", eval},
+		{"sh", "dash", eval},
+		{"sh", "bash", eval},
+		{"sh", "zsh", eval},
+		{"sh", "busybox", eval},
 		{"fish", "fish", `cat $argv[1] | source; `},
 		{"powershell", "pwsh", `cat $args[0] | Out-String | Invoke-Expression; & `},
 	} {
@@ -165,7 +169,9 @@ func TestFormatRefusals(t *testing.T) {
 		{Var{Name: "N", Value: "a\r"}, "cmd", "line break"},
 		{Var{Name: "N", Value: "\xff"}, "json", "UTF-8"},
 		{Var{Name: "N", Value: "\xff"}, "k8s", "UTF-8"},
-		{gone, "docker", "unset"}, {gone, "dotenv", "unset"}, {gone, "k8s", "unset"},
+		{gone, "docker", "unset"},
+		{gone, "dotenv", "unset"},
+		{gone, "k8s", "unset"},
 		{gone, "tcsh", "known are sh, fish"},
 	} {
 		text, err := Format([]Var{c.v}, c.format)

@@ -109,8 +109,12 @@ func TestVarsJoin(t *testing.T) {
 		o       Options
 		want    string
 	}{
-		{"NO_PROXY", []string{"NO_PROXY=corp.example, localhost", "no_proxy=.svc other"}, Options{},
-			"corp.example,localhost,.svc,other,127.0.0.1,::1,.cluster.local,.internal,169.254.169.254,metadata.google.internal"},
+		{
+			"NO_PROXY",
+			[]string{"NO_PROXY=corp.example, localhost", "no_proxy=.svc other"},
+			Options{},
+			"corp.example,localhost,.svc,other,127.0.0.1,::1,.cluster.local,.internal,169.254.169.254,metadata.google.internal",
+		},
 		{"no_proxy", []string{"KUBERNETES_SERVICE_HOST=10.0.0.1"}, Options{}, noProxy + ",10.0.0.1"},
 		{"NO_PROXY", nil, Options{Proxy: &url.URL{Scheme: "http", Host: "postern:8080"}, NoProxy: []string{"db", "a b,db"}}, noProxy + ",postern,db,a,b"},
 		{"NODE_OPTIONS", []string{"NODE_OPTIONS=--max-old-space-size=64"}, Options{}, "--max-old-space-size=64 --require /srv/trust/node/hook.cjs"},

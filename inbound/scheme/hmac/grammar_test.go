@@ -1,6 +1,9 @@
 package hmac
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"strings"
 	"testing"
@@ -155,5 +158,44 @@ func TestC32Secrets(t *testing.T) {
 	file, _ := hclsyntax.ParseConfig([]byte(`secrets = []`), "x.hcl", hcl.InitialPos)
 	if _, diags := Schemes()["github"](file.Body, block.NewContext("test", block.NewSecrets(nil))); !diags.HasErrors() {
 		t.Error("an empty list of secrets was taken")
+	}
+}
+
+// TestC39SignedIDHasNoDot: with a dot in the id, one signed text could be read
+// as two different events.
+func TestC39SignedIDHasNoDot(t *testing.T) {
+	g, err := kinds["standard"].complete()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := []byte("a key of some length")
+	for id, want := range map[string]inbound.Result{"msg_1": inbound.Accepted, "msg.1": inbound.BadSignature, strings.Repeat("x", 300): inbound.BadSignature} {
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte(id + ".1700000000.{}"))
+		h := http.Header{}
+		h.Set("Webhook-Id", id)
+		h.Set("Webhook-Timestamp", "1700000000")
+		h.Set("Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+		v := g.decide(&inbound.Request{Header: h, Body: []byte("{}"), Received: time.Unix(1700000000, 0)}, [][]byte{key})
+		if v.Result != want || want == inbound.Accepted && (v.EventID != id || v.Timestamp != "1700000000") {
+			t.Errorf("%.10s: %+v, want %v", id, v, want)
+		}
+	}
+}
+
+func TestEncodings(t *testing.T) {
+	for _, tt := range []struct {
+		e    Encoding
+		text string
+		ok   bool
+	}{
+		{Hex, "0aFF", true}, {Hex, "0a f", false}, {Hex, "0a0", false}, {Hex, "0x0a", false},
+		{Base64, "AAA=", true}, {Base64, "AAA", false}, {Base64, "AAB=", false}, {Base64, "A\nAA=", false}, {Base64, "-_8=", false}, {Base64, "+/8=", true},
+		{Base64URL, "-_8=", true}, {Base64URL, "-_8", true}, {Base64URL, "+/8=", false}, {Base64URL, "-_9", false}, {Base64URL, "-_\r8", false},
+		{UTF8, "any thing", true}, {"rot13", "x", false},
+	} {
+		if _, err := tt.e.decode(tt.text); (err == nil) != tt.ok {
+			t.Errorf("%s %q: %v", tt.e, tt.text, err)
+		}
 	}
 }

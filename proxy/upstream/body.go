@@ -1,11 +1,14 @@
 package upstream
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httputil"
+	"net/textproto"
 	"sync"
 	"sync/atomic"
 
@@ -111,14 +114,13 @@ func (b *body) readTrailer() error {
 		b.c.br.Discard(2)
 		return io.EOF
 	}
-	b.c.budget = headLimit
-	h, err := b.c.tp.ReadMIMEHeader()
-	b.c.budget = -1
+	block, err := b.readLines()
 	if err != nil {
-		if err = headError(err); errors.Is(err, errMalformed) || errors.Is(err, errHeadTooLarge) {
-			err = errTrailer
-		}
 		return err
+	}
+	h, err := textproto.NewReader(bufio.NewReader(bytes.NewReader(block))).ReadMIMEHeader()
+	if err != nil {
+		return errTrailer
 	}
 	if !validFields(h) {
 		return errTrailer
@@ -133,6 +135,26 @@ func (b *body) readTrailer() error {
 		b.resp.Trailer[name] = values
 	}
 	return io.EOF
+}
+
+// readLines reads up to an empty line, where every line ends as it has to: a
+// message that ends at a bare LF for one reader goes on for another.
+func (b *body) readLines() (block []byte, err error) {
+	b.c.budget = headLimit
+	defer func() { b.c.budget = -1 }()
+	for !bytes.HasSuffix(block, []byte("\r\n\r\n")) {
+		line, err := b.c.br.ReadBytes('\n')
+		switch {
+		case errors.Is(err, errHeadTooLarge):
+			return nil, errTrailer
+		case err != nil:
+			return nil, headError(err)
+		case !bytes.HasSuffix(line, []byte("\r\n")):
+			return nil, errTrailer
+		}
+		block = append(block, line...)
+	}
+	return block, nil
 }
 
 // finish gives the connection back after the last byte.

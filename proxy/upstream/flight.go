@@ -108,6 +108,7 @@ func (t *Transport) connect(ctx context.Context, x *policy.Exchange, k key, e *e
 	t.pool.mu.Lock()
 	if f.waiting--; f.waiting == 0 {
 		f.cancel()
+		e.ended(f)
 	}
 	t.pool.mu.Unlock()
 	if err != nil {
@@ -116,13 +117,20 @@ func (t *Transport) connect(ctx context.Context, x *policy.Exchange, k key, e *e
 	return lease{}, nil
 }
 
+// ended makes way for another flight. Called with the pool's mutex held.
+func (e *entry) ended(f *flight) {
+	if e.flight == f {
+		e.flight = nil
+	}
+}
+
 // fly makes the connection of a flight and puts it into the pool.
 func (t *Transport) fly(ctx context.Context, f *flight, k key, e *entry) {
 	l, op, err := t.open(ctx, k, e)
 	f.op, f.err = op, err
 	t.pool.land(l)
 	t.pool.mu.Lock()
-	e.flight = nil
+	e.ended(f)
 	t.pool.mu.Unlock()
 	close(f.done)
 }

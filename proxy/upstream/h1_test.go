@@ -201,6 +201,8 @@ func TestF19Truncated(t *testing.T) {
 		{"no line end after a chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello5\r\nhello\r\n0\r\n\r\n", "hello"},
 		{"bare LF after a size", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n", ""},
 		{"bad trailer", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nAbc\r\n\r\n", "hello"},
+		{"bare LF at the end", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\n0", "hello"},
+		{"bare LF in a trailer", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\n\r\n", "hello"},
 		{"a length as trailer", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nContent-Length: 3\r\n\r\n", "hello"},
 		{"trailers of 65 KB", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: " + strings.Repeat("a", 70<<10) + "\r\n\r\n", "hello"},
 	}
@@ -462,7 +464,7 @@ func TestC20RequestBodies(t *testing.T) {
 				if want := fmt.Sprint(n, true, c.length, nil); string(got) != want || err != nil {
 					t.Errorf("%d, known %v: got %s, %v, want %s", n, known, got, err, want)
 				}
-				if !x.Now.Complete || x.Now.Written < n {
+				if inMemory := known && n <= inline; inMemory && !h2 && (!x.Now.Complete || x.Now.Written < n) {
 					t.Errorf("%d: %+v", n, x.Now)
 				}
 			}

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/http2"
 
 	"github.com/postern-proxy/postern/policy"
@@ -152,20 +153,7 @@ func (e *exchange2) request(ctx context.Context, x *policy.Exchange, o *outgoing
 		u.Scheme = e.c.key.scheme
 		r.URL = &u
 	}
-	_, agent := r.Header["User-Agent"]
-	if _, expect := r.Header["Expect"]; expect || !agent {
-		r.Header = r.Header.Clone()
-		delete(r.Header, "Expect")
-		if !agent {
-			r.Header["User-Agent"] = nil // or it adds its own
-		}
-	}
-	for _, name := range []string{"Connection", "Upgrade", "Transfer-Encoding", "Te"} {
-		if _, there := r.Header[name]; there {
-			r.Header = withoutHop(r.Header)
-			break
-		}
-	}
+	r.Header = headerFor2(r.Header)
 	switch {
 	case o.src != nil:
 		e.up = newPump(e, o)
@@ -224,17 +212,31 @@ func acceptable(resp *http.Response) error {
 	return nil
 }
 
-// withoutHop leaves out what HTTP/2 says in other ways (RFC 9113 §8.2.2).
-func withoutHop(h http.Header) http.Header {
-	h = h.Clone()
-	trailers := strings.EqualFold(h.Get("Te"), "trailers")
-	for _, name := range []string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Upgrade", "Http2-Settings", "Te"} {
-		delete(h, name)
+// headerFor2 leaves out what HTTP/2 says in other ways (RFC 9113 §8.2.2), and
+// keeps golang.org/x/net/http2 from adding a User-Agent. It returns h itself if
+// there is nothing to do.
+func headerFor2(h http.Header) http.Header {
+	_, change := h["User-Agent"]
+	change = !change
+	for name := range h {
+		change = change || ours(name)
 	}
-	if trailers {
-		h["Te"] = []string{"trailers"}
+	if !change {
+		return h
 	}
-	return h
+	out := make(http.Header, len(h)+1)
+	for name, values := range h {
+		if !ours(name) {
+			out[name] = values
+		}
+	}
+	if _, there := out["User-Agent"]; !there {
+		out["User-Agent"] = nil
+	}
+	if httpguts.HeaderValuesContainsToken(h["Te"], "trailers") {
+		out["Te"] = []string{"trailers"}
+	}
+	return out
 }
 
 // stop lifts the limits up to the response headers.

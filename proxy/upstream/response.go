@@ -147,6 +147,9 @@ func frame(resp *http.Response, method string) error {
 		resp.ProtoMinor == 0 && !httpguts.HeaderValuesContainsToken(tokens, "keep-alive")
 	if bodiless(resp.StatusCode, method) {
 		resp.TransferEncoding = nil
+		if method != http.MethodHead {
+			resp.ContentLength = 0
+		}
 	} else if resp.TransferEncoding == nil && resp.ContentLength < 0 {
 		resp.Close = true // it ends with the connection
 	}

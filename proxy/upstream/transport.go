@@ -98,6 +98,9 @@ func (t *Transport) attempt(ctx context.Context, x *policy.Exchange, req *http.R
 	if err != nil {
 		return nil, err
 	}
+	if until := x.Until(); !until.IsZero() && !time.Now().Before(until) {
+		return nil, &Error{OpDial, k.addr(), errDeadline, true}
+	}
 	out, err := newOutgoing(req, x, k)
 	if err != nil {
 		return nil, fault(ctx, OpWrite, k.addr(), err)

@@ -194,6 +194,8 @@ func (u *upload) blame(err error, op Op) (Op, error) {
 		return OpWrite, u.err
 	case !u.ok && timedOut(err) && u.reading.Load() && u.c.pace.idled():
 		return OpWrite, sourceError(errStalled)
+	case !u.ok && !u.stopped.Load() && op == OpHeaders:
+		return OpWrite, err
 	}
 	return op, err
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/proxy"
 	"github.com/postern-proxy/postern/proxy/ca"
+	"github.com/postern-proxy/postern/proxy/upstream"
 	"go.uber.org/goleak"
 )
 
@@ -111,33 +112,21 @@ func newRig(t *testing.T, upstream http.RoundTripper, options ...option) *rig {
 	return g
 }
 
-// sender is the simplest transport: it sends what the exchange holds to an
-// origin, whatever host was asked for, and fills in the evidence.
-func sender(tr *http.Transport) http.RoundTripper { return send(tr, "https") }
-
-// plain is a sender to an origin without TLS.
-func plain(tr *http.Transport) http.RoundTripper { return send(tr, "http") }
-
-func send(tr *http.Transport, scheme string) http.RoundTripper {
+// sender sends what the exchange holds to an origin, whatever host was asked
+// for, once.
+func sender(t *testing.T, scheme, addr string, roots *x509.CertPool) http.RoundTripper {
+	tr := upstream.New(upstream.Options{RootCAs: roots, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}})
+	t.Cleanup(func() { tr.Close() })
 	return policy.RoundTripper(func(r *http.Request) (*http.Response, error) {
 		x := policy.From(r.Context())
 		x.Attempts++
 		x.Now = policy.Attempt{Start: time.Now()}
-		if x.Body.Len() != 0 {
-			body, err := x.Body.Reader()
-			if err != nil {
-				return nil, err
-			}
-			r.Body = body
-		}
-		r.ContentLength = x.Body.Len()
 		u := *r.URL
 		u.Scheme = scheme
 		r.URL = &u
-		resp, err := tr.RoundTrip(r)
-		x.Upstream = time.Since(x.Now.Start)
-		x.Now.Answered, x.Now.Connected = err == nil, true
-		return resp, err
+		return tr.RoundTrip(r)
 	})
 }
 
@@ -149,16 +138,10 @@ func origin(t *testing.T, h2 bool, handler http.HandlerFunc) http.RoundTripper {
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 	srv.EnableHTTP2 = h2
 	srv.StartTLS()
-	tr := &http.Transport{
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, srv.Listener.Addr().String())
-		},
-		TLSClientConfig:    &tls.Config{InsecureSkipVerify: true},
-		DisableCompression: true,
-		ForceAttemptHTTP2:  h2,
-	}
-	t.Cleanup(func() { tr.CloseIdleConnections(); srv.CloseClientConnections(); srv.Close() })
-	return sender(tr)
+	t.Cleanup(func() { srv.CloseClientConnections(); srv.Close() })
+	roots := x509.NewCertPool()
+	roots.AddCert(srv.Certificate())
+	return sender(t, "https", srv.Listener.Addr().String(), roots)
 }
 
 // client is one whose HTTP_PROXY and HTTPS_PROXY are the rig.
@@ -211,8 +194,8 @@ func exchange(c net.Conn, method, text string) (*http.Response, string, error) {
 		return nil, "", err
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
-	if err != nil {
-		return nil, "", err
+	if err != nil || method == "CONNECT" && resp.StatusCode == 200 {
+		return resp, "", err
 	}
 	body, err := io.ReadAll(resp.Body)
 	return resp, string(body), err

@@ -25,7 +25,7 @@ const (
 type controls struct {
 	proxyAuth string
 	account   string
-	upgrade   string // protocols asked for, "" if none that is passed on
+	upgrade   string // protocol asked for, "" if none that is passed on
 	trailers  bool   // TE: trailers
 }
 
@@ -107,9 +107,9 @@ func (c *call) readFields() error {
 	return nil
 }
 
-// connectionOptions removes what Connection names, and keeps an upgrade that
-// can be passed on: not h2c, which would be a second way past this handler,
-// nor TLS.
+// connectionOptions removes what Connection names, and keeps the first upgrade
+// that can be passed on: not h2c, which would be a second way past this
+// handler, nor TLS.
 func (c *call) connectionOptions(connection, upgrade []string) {
 	asked := false
 	for _, line := range connection {
@@ -125,16 +125,15 @@ func (c *call) connectionOptions(connection, upgrade []string) {
 	if !asked || c.r.ProtoMajor != 1 || c.r.ProtoMinor == 0 {
 		return
 	}
-	var keep []string
 	for _, line := range upgrade {
 		for p := range strings.SplitSeq(line, ",") {
 			p = textproto.TrimString(p)
 			if l := strings.ToLower(p); p != "" && l != "h2c" && !strings.HasPrefix(l, "tls/") && !strings.HasPrefix(l, "http/") {
-				keep = append(keep, p)
+				c.head.upgrade = p
+				return
 			}
 		}
 	}
-	c.head.upgrade = strings.Join(keep, ", ")
 }
 
 // hasToken reports whether one of the comma-separated elements is token,

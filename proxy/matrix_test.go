@@ -369,10 +369,8 @@ func TestP15Streams(t *testing.T) {
 // next part of the request is sent.
 func TestFullDuplex(t *testing.T) {
 	both(t, func(t *testing.T, h2, up bool) {
-		if !up {
-			t.Skip("the origin's server does not do it in HTTP/1.1 by itself")
-		}
 		g := newRig(t, origin(t, up, func(w http.ResponseWriter, r *http.Request) {
+			http.NewResponseController(w).EnableFullDuplex() // HTTP/1.1 servers are asked to
 			w.(http.Flusher).Flush()
 			in := bufio.NewReader(r.Body)
 			for {

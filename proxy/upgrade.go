@@ -16,7 +16,7 @@ import (
 // failure: nothing would look at what follows it (C10).
 func (c *call) switchProtocols(resp *http.Response) error {
 	upstream, ok := resp.Body.(io.ReadWriteCloser)
-	if asked := c.head.upgrade; !ok || asked == "" || !sameProtocol(asked, resp.Header.Get("Upgrade")) {
+	if asked := c.head.upgrade; !ok || asked == "" || !strings.EqualFold(asked, resp.Header.Get("Upgrade")) {
 		return &policy.Denial{Code: policy.CodeUnreachable, Stage: stage, Detail: "the provider switched to a protocol that was not asked for", Executed: policy.Yes}
 	}
 	c.settle()
@@ -50,11 +50,6 @@ func (c *call) switchProtocols(resp *http.Response) error {
 }
 
 var errShuttingDown = errors.New("the proxy is shutting down")
-
-// sameProtocol reports whether got is one of the protocols asked for.
-func sameProtocol(asked, got string) bool {
-	return got != "" && hasToken([]string{asked}, strings.TrimSpace(got))
-}
 
 func writeSwitch(w *bufio.Writer, h http.Header) error {
 	w.WriteString("HTTP/1.1 101 Switching Protocols\r\n")

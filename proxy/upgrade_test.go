@@ -100,8 +100,8 @@ func TestP16OnlyWhatWasAskedFor(t *testing.T) {
 		status  int
 		text    string
 	}{
-		"unasked 101":     {plain, func(string) string { return "websocket" }, 502, "not asked for"},
-		"another 101":     {ws, func(string) string { return "other" }, 502, "not asked for"},
+		"unasked 101":     {plain, func(string) string { return "websocket" }, 502, `"code":"unreachable"`},
+		"another 101":     {ws, func(string) string { return "other" }, 502, `"code":"unreachable"`},
 		"no 101":          {ws, func(string) string { return "" }, 200, `not switched: "websocket" "Upgrade" ""`},
 		"h2c":             {"GET / HTTP/1.1\r\nHost: api.example.com\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", asAsked, 200, `not switched: "" "" ""`},
 		"h2c beside":      {"GET / HTTP/1.1\r\nHost: api.example.com\r\nConnection: Upgrade\r\nUpgrade: h2c, TLS/1.0, HTTP/2.0\r\n\r\n", asAsked, 200, `not switched: "" "" ""`},
@@ -115,6 +115,22 @@ func TestP16OnlyWhatWasAskedFor(t *testing.T) {
 				t.Errorf("%v %v %s", resp, err, text)
 			}
 		})
+	}
+}
+
+// The handler itself does not trust a transport that lets any 101 through.
+func TestC10UnaskedSwitch(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	g := newRig(t, policy.RoundTripper(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 101, Header: http.Header{"Upgrade": {"websocket"}}, Body: near}, nil
+	}))
+	resp, text, err := exchange(g.tunnel(apiHost+":443", apiHost), "GET", "GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n")
+	if err != nil || resp.StatusCode != 502 || resp.Header.Get("Postern-Executed") != "yes" {
+		t.Fatal(resp, err, text)
+	}
+	if _, err := far.Write([]byte("x")); err == nil {
+		t.Error("the provider's connection is still open")
 	}
 }
 

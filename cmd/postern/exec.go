@@ -54,7 +54,7 @@ func (f *clientFlags) options(c *config.Config, environ []string) (clientenv.Opt
 		return o, fmt.Errorf("find the trust folder: %w", err)
 	}
 	o.TrustDir = trust
-	o.Proxy = &url.URL{Scheme: "http", Host: c.Proxy.Listen}
+	o.Proxy = &url.URL{Scheme: "http", Host: reachable(c.Proxy.Listen)}
 	if c.Proxy.TLS != nil {
 		o.Proxy.Scheme = "https"
 	}
@@ -148,7 +148,7 @@ func environment(opt clientenv.Options) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return clientenv.Merge(append(opt.Environ, "POSTERN_ACTIVE=1"), vars), nil
+	return clientenv.Merge(opt.Environ, vars), nil
 }
 
 // beside runs Postern in this process for as long as the child runs.

@@ -21,11 +21,24 @@ func adminURL(c *config.Config) string {
 	if u := os.Getenv("POSTERN_ADMIN"); u != "" {
 		return strings.TrimSuffix(u, "/")
 	}
-	host, port, err := net.SplitHostPort(c.Admin.Listen)
-	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+	scheme := "http"
+	if c.Admin.TLS != nil {
+		scheme = "https"
+	}
+	return (&url.URL{Scheme: scheme, Host: reachable(c.Admin.Listen)}).String()
+}
+
+// reachable is an address to call, of one to listen on: a wildcard is reached
+// on loopback.
+func reachable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return listen
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return (&url.URL{Scheme: "http", Host: net.JoinHostPort(host, port)}).String()
+	return net.JoinHostPort(host, port)
 }
 
 type state int

@@ -27,12 +27,12 @@ type Webhook struct {
 	Deliver  []*Deliver  `hcl:"deliver,block"`
 	Retry    *Retry      `hcl:"retry,block"`
 
-	Accept    *block.Expr `hcl:"accept,optional" scope:"webhook"`
-	Schema    []*unbuilt1 `hcl:"schema,block"`
-	Order     *unbuilt    `hcl:"order,block"`
-	Latest    *unbuilt    `hcl:"latest,block"`
-	Expect    *unbuilt    `hcl:"expect,block"`
-	Reconcile *unbuilt    `hcl:"reconcile,block"`
+	Accept    *block.Expr        `hcl:"accept,optional" scope:"webhook"`
+	Schema    []*unbuiltLabelled `hcl:"schema,block"`
+	Order     *unbuilt           `hcl:"order,block"`
+	Latest    *unbuilt           `hcl:"latest,block"`
+	Expect    *unbuilt           `hcl:"expect,block"`
+	Reconcile *unbuilt           `hcl:"reconcile,block"`
 
 	check *Verification
 }
@@ -105,7 +105,7 @@ type unbuilt struct {
 	Rest hcl.Body `hcl:",remain"`
 }
 
-type unbuilt1 struct {
+type unbuiltLabelled struct {
 	Label string   `hcl:"label,label"`
 	Rest  hcl.Body `hcl:",remain"`
 }

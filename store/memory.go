@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"slices"
 	"sync"
 	"time"
@@ -66,7 +65,7 @@ func (m memoryInbox) Insert(ctx context.Context, e *inbound.Event, targets []str
 	}
 	me := &memoryEvent{seq: m.next, event: *e}
 	m.next++
-	me.event.Body, me.event.Header, me.event.SHA256 = slices.Clone(e.Body), e.Header.Clone(), sha256.Sum256(e.Body)
+	me.event.Body, me.event.Header = slices.Clone(e.Body), e.Header.Clone()
 	me.event.Variant = 1
 	if known := m.keys[key]; len(known) > 0 {
 		me.event.Variant = m.events[known[len(known)-1]].event.Variant + 1

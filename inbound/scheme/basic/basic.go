@@ -50,7 +50,7 @@ func (b *Block) verify(r *inbound.Request) inbound.Verdict {
 	switch {
 	case ok && match == 1 && len(values) == 1:
 		return inbound.Verdict{Result: inbound.Accepted}
-	case err != nil:
+	case err != nil && ok && len(values) == 1:
 		return inbound.Verdict{Result: inbound.Unavailable, Err: err}
 	}
 	return inbound.Verdict{Result: inbound.BadSignature}

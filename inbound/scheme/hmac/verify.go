@@ -54,8 +54,10 @@ func (g *Grammar) verify(r *inbound.Request) inbound.Verdict {
 	keys, err := g.keys()
 	v := g.decide(r, keys)
 	if v.Result == inbound.BadSignature && err != nil {
-		// It may be signed with the very key that we cannot read.
-		v.Result, v.Err = inbound.Unavailable, err
+		// What is well formed may be signed with the very key that we cannot read.
+		if _, claim := g.read(r.Header); claim == inbound.Accepted {
+			v.Result, v.Err = inbound.Unavailable, err
+		}
 	}
 	return v
 }

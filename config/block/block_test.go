@@ -199,6 +199,37 @@ func TestSecretFiles(t *testing.T) {
 	}
 }
 
+// TestResolve: what is not there yet is a warning, what is wrong is an error.
+func TestResolve(t *testing.T) {
+	for _, c := range []struct {
+		src  string
+		want hcl.DiagnosticSeverity
+	}{
+		{`token = env("A")`, hcl.DiagInvalid},
+		{`token = env("NONE")`, hcl.DiagWarning},
+		{`token = file("none")`, hcl.DiagWarning},
+		{`token = env("EMPTY")`, hcl.DiagError},
+		{`token = expect(env("A"), "^sk_live_")`, hcl.DiagError},
+		{`token = expect(env("NONE"), "^sk_live_")`, hcl.DiagWarning},
+	} {
+		var s sample
+		ctx := NewContext("", NewSecrets([]string{"A=alpha-secret", "EMPTY="}))
+		if diags := Decode(parse(t, c.src), ctx, &s); diags.HasErrors() {
+			t.Fatal(diags)
+		}
+		got := hcl.DiagInvalid
+		for _, d := range ctx.Resolve() {
+			got = d.Severity
+			if strings.Contains(all(hcl.Diagnostics{d}), "alpha-secret") {
+				t.Errorf("%s: the diagnostic shows the secret", c.src)
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: severity %v, want %v", c.src, got, c.want)
+		}
+	}
+}
+
 // source answers from maps.
 type source struct {
 	header, status map[string]string

@@ -115,7 +115,7 @@ func (s *Secrets) lookup(r reference) (string, error) {
 		if r.hasDefault {
 			return r.fallback, nil
 		}
-		return "", &SecretError{r.String(), errors.New("the environment variable is not set")}
+		return "", &SecretError{r.String(), ErrUnset}
 	}
 	s.mu.Lock()
 	v, ok := s.files[r.name]

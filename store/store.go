@@ -2,9 +2,9 @@
 //
 // Read sqlite.go for how a database is opened and what is checked first,
 // writer.go for the one goroutine that writes, then the files of what is kept:
-// inbox_write.go, inbox_claim.go and inbox_read.go for the inbox. memory.go is
-// the same without a disk; migrations holds the schema. Package storetest says
-// what every implementation promises.
+// inbox_write.go, inbox_claim.go and inbox_read.go for the inbox. memory.go and
+// memory_read.go are the same without a disk; migrations holds the schema.
+// Package storetest says what every implementation promises.
 package store
 
 import (

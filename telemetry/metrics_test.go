@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -305,7 +306,7 @@ func TestMetricsOfTheSurface(t *testing.T) {
 }
 
 func TestC56SeriesStayTheSame(t *testing.T) {
-	tel := New(Options{Output: io.Discard})
+	tel := New(Options{Level: slog.LevelError})
 	plan := http.RoundTripper(policy.RoundTripper(func(*http.Request) (*http.Response, error) { return nil, io.EOF }))
 	set := policy.StaticSet(map[string]http.RoundTripper{"api.example.com": plan})
 	before := 0

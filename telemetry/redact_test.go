@@ -137,11 +137,19 @@ func TestP52AnySecretAnywhere(t *testing.T) {
 }
 
 func TestP52LinesOfAKey(t *testing.T) {
-	r := NewRedactor(fixed{"-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEG\nCCqGSM49AwEHBG0wawIBAQQg\n-----END PRIVATE KEY-----"})
+	r := NewRedactor(fixed{"-----BEGIN PRIVATE KEY-----\nshort\nMIGHAgEAMBMGByqGSM49AgEG\nCCqGSM49AwEHBG0wawIBAQQg\n-----END PRIVATE KEY-----"})
 	if out := r.Text("cannot parse CCqGSM49AwEHBG0wawIBAQQg here"); out != "cannot parse [redacted] here" {
 		t.Error(out)
 	}
-	if out := r.Text("-----BEGIN PRIVATE KEY-----"); strings.Contains(out, mask) {
+	for _, in := range []string{"-----BEGIN PRIVATE KEY-----", "a short line"} {
+		if out := r.Text(in); out != in {
+			t.Error(out)
+		}
+	}
+}
+
+func TestP52SecretEndsInsideAnEscape(t *testing.T) {
+	if out := NewRedactor(fixed{"secret\xc3"}).Text(`a secret\u00e9 b`); out != "a [redacted] b" {
 		t.Error(out)
 	}
 }

@@ -25,16 +25,30 @@ type Telemetry struct {
 	Redactor *Redactor
 	Registry *prometheus.Registry
 
-	m *metrics
+	m    *metrics
+	sink *sink // nil where lines are written at once
 }
 
-// New makes the log and the registry.
+// New makes the log and the registry. Lines for a terminal are written at once,
+// all others gathered for a moment: [Telemetry.Close] writes the last ones.
 func New(o Options) *Telemetry {
 	r := NewRedactor(o.Secrets)
 	reg := prometheus.NewRegistry()
-	t := &Telemetry{Log: slog.New(newHandler(o, r)), Redactor: r, Registry: reg, m: newMetrics(reg)}
+	t := &Telemetry{Redactor: r, Registry: reg, m: newMetrics(reg)}
+	if o.Output != nil && !terminal(o.Output) {
+		t.sink = newSink(o.Output, t.m.logDropped)
+		o.Output = t.sink
+	}
+	t.Log = slog.New(newHandler(o, r))
 	t.m.build(o.Version, o.Revision)
 	return t
+}
+
+// Close writes the lines that wait. What is logged later is written at once.
+func (t *Telemetry) Close() {
+	if t.sink != nil {
+		_ = t.sink.Close()
+	}
 }
 
 // Handler serves the metrics.

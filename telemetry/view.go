@@ -65,11 +65,11 @@ func unescape(s []byte) (char []byte, n int) {
 		return nil, 1
 	}
 	if s[0] == '%' {
-		return number(s, 1, 2)
+		return hexByte(s, 1)
 	}
 	switch s[1] {
 	case 'x':
-		return number(s, 2, 2)
+		return hexByte(s, 2)
 	case 'u':
 		return codeUnit(s)
 	case 'U':
@@ -94,16 +94,16 @@ func unescape(s []byte) (char []byte, n int) {
 	return nil, 1
 }
 
-// number reads a byte written as two hex digits after skip bytes.
-func number(s []byte, skip, digits int) ([]byte, int) {
-	if len(s) < skip+digits {
+// hexByte reads a byte written as two hex digits after skip bytes.
+func hexByte(s []byte, skip int) ([]byte, int) {
+	if len(s) < skip+2 {
 		return nil, 1
 	}
-	c, err := strconv.ParseUint(string(s[skip:skip+digits]), 16, 8)
+	c, err := strconv.ParseUint(string(s[skip:skip+2]), 16, 8)
 	if err != nil {
 		return nil, 1
 	}
-	return []byte{byte(c)}, skip + digits
+	return []byte{byte(c)}, skip + 2
 }
 
 // codePoint reads \UXXXXXXXX.

@@ -47,6 +47,7 @@ type metrics struct {
 	reloads                      *prometheus.CounterVec   // result
 	lastReload, lastReloadedTime prometheus.Gauge
 	caNotAfter                   prometheus.Gauge
+	logDropped                   prometheus.Counter
 
 	calls     *handles[callLabels, callHandles]
 	tries     *handles[tryLabels, prometheus.Counter]

@@ -12,6 +12,7 @@ import (
 // Options say where telemetry goes.
 type Options struct {
 	Output            io.Writer    // of the log, such as os.Stderr; one Write a line
+	Gather            bool         // write lines together, unless Output is a terminal: Close writes the last ones
 	Format            Format       // of the log
 	Level             slog.Leveler // least level that is logged; info if nil
 	Secrets           Secrets      // what must never be seen; nil is nothing
@@ -29,13 +30,12 @@ type Telemetry struct {
 	sink *sink // nil where lines are written at once
 }
 
-// New makes the log and the registry. Lines for a terminal are written at once,
-// all others gathered for a moment: [Telemetry.Close] writes the last ones.
+// New makes the log and the registry.
 func New(o Options) *Telemetry {
 	r := NewRedactor(o.Secrets)
 	reg := prometheus.NewRegistry()
 	t := &Telemetry{Redactor: r, Registry: reg, m: newMetrics(reg)}
-	if o.Output != nil && !terminal(o.Output) {
+	if o.Gather && o.Output != nil && !terminal(o.Output) {
 		t.sink = newSink(o.Output, t.m.logDropped)
 		o.Output = t.sink
 	}

@@ -64,7 +64,7 @@ type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 // Nothing is served yet.
 func openGate(ctx context.Context, path string, log telemetry.Options, messages io.Writer) (*gate, error) {
 	g := &gate{path: path, messages: messages, secrets: block.NewSecrets(os.Environ()), guard: new(upstream.Guard)}
-	log.Secrets = g.secrets
+	log.Secrets, log.Gather = g.secrets, true
 	log.Version, log.Revision = buildVersion()
 	g.tel = telemetry.New(log)
 	var err error
@@ -225,6 +225,7 @@ func (g *gate) close() {
 	if g.db != nil {
 		_ = g.db.Close()
 	}
+	g.tel.Close()
 }
 
 // done writes the journal of one call.

@@ -126,6 +126,7 @@ func (g *gate) drain(stopDeliveries context.CancelFunc, delivered <-chan struct{
 	g.transport.Close()
 	err = errors.Join(err, g.admin.shutdown(ctx), g.db.Close())
 	g.tel.Transition(slog.LevelInfo, "stopped")
+	g.tel.Close()
 	return err
 }
 

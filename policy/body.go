@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -78,7 +79,7 @@ func (b *Body) Bytes() ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for b.ended == nil && !b.over {
-		b.fill(max(512, int(min(b.length, b.limit))-len(b.buf)))
+		b.fill(max(512, len(b.buf), int(min(b.length, b.limit))-len(b.buf)+1)) // one more shows the end
 	}
 	switch {
 	case b.over:
@@ -101,8 +102,10 @@ func (b *Body) Replace(p []byte) {
 // fill reads up to n more bytes of the source into buf. Called with mu held.
 func (b *Body) fill(n int) {
 	at := len(b.buf)
-	b.buf = append(b.buf, make([]byte, n)...)
-	got, err := b.read(b.buf[at:])
+	if n = min(n, int(b.limit)-at+1); cap(b.buf)-at < n {
+		b.buf = slices.Grow(b.buf, n)
+	}
+	got, err := b.read(b.buf[at : at+n])
 	b.buf = b.buf[:at+got]
 	b.ended = err
 	if int64(len(b.buf)) > b.limit {

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -30,13 +31,27 @@ type head struct {
 	Listen    string    `hcl:"listen,optional"`
 }
 
+// Check refuses what no call could come to.
+func (h *head) Check() error {
+	var errs []error
+	if p := Duplicate(h.Endpoints); p != nil {
+		errs = append(errs, block.At("endpoints", "%q matches the same requests as one before it", p.Text))
+	}
+	if h.Listen != "" {
+		if _, port, err := net.SplitHostPort(h.Listen); err != nil || port != "0" && !validPort(port) {
+			errs = append(errs, block.At("listen", "%q is not an address with a port, such as \"127.0.0.1:8091\"", h.Listen))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Upstream is the base URL of another place to send to: a mock, a staging host.
 type Upstream struct{ url.URL }
 
 // UnmarshalText reads an http or https URL of a host alone.
 func (u *Upstream) UnmarshalText(text []byte) error {
 	v, err := url.Parse(string(text))
-	if err != nil || v.Scheme != "http" && v.Scheme != "https" || v.Host == "" || v.Path != "" && v.Path != "/" || v.RawQuery != "" || v.Fragment != "" || v.User != nil {
+	if err != nil || v.Scheme != "http" && v.Scheme != "https" || v.Hostname() == "" || v.Path != "" && v.Path != "/" || v.RawQuery != "" || v.Fragment != "" || v.User != nil {
 		return fmt.Errorf("%q is not the URL of a host, such as \"http://127.0.0.1:12111\"", text)
 	}
 	v.Path = ""
@@ -44,14 +59,17 @@ func (u *Upstream) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Unbuilt says which names of the policy language this version does not have:
+// unbuilt says which names of the policy language this version does not have:
 // they are refused, never ignored.
 var unbuilt = map[string]bool{"fallback": true, "drift": true, "deadletter": true, "async": true, "reconcile": true, "upsert": true}
+
+// unbuiltIn are the attributes of that kind, by block type.
+var unbuiltIn = map[string][]string{"limit": {"remaining", "reset", "unit", "concurrency", "priority", "queue"}}
 
 // Compile turns providers into a Set. Every problem is reported, not just the
 // first. base sends a request that has passed all stages.
 func Compile(written []Written, features []Feature, ctx *block.Context, base http.RoundTripper) (*Set, hcl.Diagnostics) {
-	c := &compiler{features: features, ctx: ctx, base: base, set: &Set{exact: map[string]*Provider{}, byName: map[string]*Provider{}}, at: map[string]hcl.Range{}}
+	c := &compiler{features: features, ctx: ctx, base: base, set: &Set{exact: map[string]*Provider{}, byName: map[string]*Provider{}}, at: map[string]hcl.Range{}, listens: map[string]string{}}
 	for _, w := range written {
 		if first, ok := c.at[w.Name]; ok {
 			c.fail("Duplicate provider", fmt.Sprintf("Provider %q is already at %s.", w.Name, first), w.Range)
@@ -69,6 +87,7 @@ type compiler struct {
 	base     http.RoundTripper
 	set      *Set
 	at       map[string]hcl.Range
+	listens  map[string]string // providers by their own ports
 	diags    hcl.Diagnostics
 }
 
@@ -96,6 +115,10 @@ func (c *compiler) provider(w Written) {
 	}
 	slices.SortStableFunc(p.routes, func(a, b routed) int { return comparePatterns(a.pattern, b.pattern) })
 	slices.SortStableFunc(p.labels, comparePatterns)
+	if first := c.listens[p.Listen]; p.Listen != "" && first != "" {
+		c.fail("Duplicate listen", fmt.Sprintf("Provider %q listens on %s already.", first, p.Listen), c.attribute(w, "listen"))
+	}
+	c.listens[p.Listen] = p.Name
 	c.set.byName[p.Name] = p
 	c.set.names = append(c.set.names, p.Name)
 	for _, host := range h.Hosts {
@@ -113,8 +136,8 @@ func (c *compiler) head(w Written) head {
 	}
 	diags := block.Decode(attrs, c.ctx, &h)
 	c.diags = append(c.diags, diags...)
-	if len(h.Hosts) == 0 && attrs.Attributes["hosts"] == nil && !diags.HasErrors() {
-		c.fail("Missing hosts", fmt.Sprintf("Provider %q needs hosts, such as [\"api.example.com\"], or a catalog entry that has them.", w.Name), w.Range)
+	if len(h.Hosts) == 0 && !diags.HasErrors() {
+		c.fail("Missing hosts", fmt.Sprintf("Provider %q needs hosts, such as [\"api.example.com\"], or a catalog entry that has them.", w.Name), c.attribute(w, "hosts"))
 	}
 	return h
 }

@@ -19,7 +19,7 @@ type Exchange struct {
 	Plan     *Plan
 	Endpoint string // label: a pattern of the configuration, or "other"
 
-	Request *http.Request // as the application sent it, hop-by-hop headers removed; not to be changed by stages below idempotency
+	Request *http.Request // as the application sent it; once in a plan, with the provider's URL, and not to be changed below idempotency
 	Body    *Body         // its body; never nil
 	Key     Key           // the idempotency key, set by the stage of that name
 
@@ -111,11 +111,21 @@ type Attempt struct {
 	Complete  bool  // the whole request was
 	Refused   bool  // the provider says it did not process it (REFUSED_STREAM, GOAWAY)
 	Answered  bool  // response headers arrived
+	Earlier   bool  // an attempt of the same call before it may have had an effect
 	Err       error
 }
 
-// Executed says whether the provider may have acted on the attempt.
+// Executed says whether the provider may have acted on the call so far: on
+// this attempt or, with another answer or none, on an earlier one.
 func (a *Attempt) Executed() Executed {
+	if own := a.Alone(); own != No || !a.Earlier {
+		return own
+	}
+	return Maybe
+}
+
+// Alone says whether the provider may have acted on this attempt.
+func (a *Attempt) Alone() Executed {
 	switch {
 	case a.Answered:
 		return Yes

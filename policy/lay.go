@@ -179,11 +179,22 @@ func (c *compiler) group(scope Scope, f *Feature, mine []*laid, shared []*Planne
 
 // decode reads one block into the struct of its feature.
 func (c *compiler) decode(f *Feature, l *laid) (Block, bool) {
+	for _, name := range unbuiltIn[f.Name] {
+		if a := l.body.Attributes[name]; a != nil {
+			c.fail("Not built yet", fmt.Sprintf("%s in %s is part of the policy language, but this version does not have it yet.", name, f.Name), a.NameRange)
+			return nil, false
+		}
+	}
 	b := f.New()
 	if n, ok := b.(interface{ SetLabel(string) }); ok {
 		n.SetLabel(l.label)
 	}
 	diags := block.Decode(l.body, c.ctx, b)
+	for _, d := range diags {
+		if d.Summary == "Invalid block" && len(l.ranges) > 0 { // about all of it: show its head
+			d.Subject = &l.ranges[len(l.ranges)-1]
+		}
+	}
 	c.diags = append(c.diags, diags...)
 	return b, !diags.HasErrors()
 }
@@ -235,7 +246,12 @@ func (c *compiler) plan(p *Provider, route string, at hcl.Range, stages []*Plann
 		plan.Stages = append(plan.Stages, *st)
 		plan.ReadsAnswer = plan.ReadsAnswer || st.ReadsAnswer
 		plan.Buffer = max(plan.Buffer, st.Buffer)
-		plan.Slots = append(plan.Slots, st.Slots...)
+		for _, slot := range st.Slots {
+			if slices.Contains(plan.Slots, slot) && len(st.Ranges) > 0 {
+				c.fail("Duplicate credential", "Another credential goes into the same place, and only one can.", st.Ranges[len(st.Ranges)-1])
+			}
+			plan.Slots = append(plan.Slots, slot)
+		}
 	}
 	return plan
 }
@@ -260,7 +276,7 @@ func (c *compiler) routes(layers []hclsyntax.Blocks) (out []*route) {
 				c.fail("Invalid route", capital(err.Error())+".", b.LabelRanges[0])
 				continue
 			}
-			at := slices.IndexFunc(out, func(r *route) bool { return same(&r.pattern, &pattern) })
+			at := slices.IndexFunc(out, func(r *route) bool { return r.pattern.Equal(&pattern) })
 			if at < 0 {
 				out = append(out, &route{pattern: pattern})
 				at = len(out) - 1

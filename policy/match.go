@@ -121,7 +121,7 @@ func validPort(p string) bool {
 type Pattern struct {
 	Text     string
 	method   string
-	segments []string // "{}" for a name, "**" last
+	segments []string // decoded; "{}" for a name, "**" last
 }
 
 // UnmarshalText reads a pattern.
@@ -137,18 +137,22 @@ func (p *Pattern) UnmarshalText(text []byte) error {
 	if strings.ContainsAny(rest, "?# ") {
 		return fmt.Errorf("%q has more than a path; queries do not take part in matching", s)
 	}
-	segments := strings.Split(rest[1:], "/")
-	for i, seg := range segments {
-		switch name := strings.HasPrefix(seg, "{") && strings.HasSuffix(seg, "}") && len(seg) > 2; {
-		case seg == "**" && i == len(segments)-1:
-		case name && !strings.ContainsAny(seg[1:len(seg)-1], "{}*"):
-			segments[i] = "{}"
-		case strings.ContainsAny(seg, "*{}"):
-			return fmt.Errorf("in %q, a segment is literal, {name}, or ** as the last one", s)
-		}
-	}
 	if Ambiguous(rest) {
 		return fmt.Errorf("%q can be read in two ways, and such paths are refused where a rule decides: leave out dot segments, empty segments and encoded separators", s)
+	}
+	segments := strings.Split(rest[1:], "/")
+	for i, seg := range segments {
+		name := strings.HasPrefix(seg, "{") && strings.HasSuffix(seg, "}") && len(seg) > 2 && !strings.ContainsAny(seg[1:len(seg)-1], "{}*")
+		plain, err := url.PathUnescape(seg)
+		switch {
+		case seg == "**" && i == len(segments)-1:
+		case name:
+			segments[i] = "{}"
+		case err != nil || strings.ContainsAny(plain, "*{}"):
+			return fmt.Errorf("in %q, a segment is literal, {name}, or ** as the last one", s)
+		default:
+			segments[i] = plain
+		}
 	}
 	*p = Pattern{s, method, segments}
 	return nil
@@ -172,7 +176,7 @@ func (p *Pattern) Match(method, escapedPath string) bool {
 		switch {
 		case seg == "{}" && have != "", seg == have:
 		case strings.Contains(have, "%"):
-			if plain, err := url.PathUnescape(have); err != nil || plain != unescaped(seg) {
+			if plain, err := url.PathUnescape(have); err != nil || plain != seg {
 				return false
 			}
 		default:
@@ -211,17 +215,7 @@ func rank(seg string) int {
 // Equal reports whether two patterns match the same requests: the names in
 // braces do not count.
 func (p *Pattern) Equal(other *Pattern) bool {
-	return p.method == other.method && slices.EqualFunc(p.segments, other.segments, func(a, b string) bool {
-		return a == b || a != "{}" && b != "{}" && a != "**" && b != "**" && unescaped(a) == unescaped(b)
-	})
-}
-
-func unescaped(segment string) string {
-	plain, err := url.PathUnescape(segment)
-	if err != nil {
-		return segment
-	}
-	return plain
+	return p.method == other.method && slices.Equal(p.segments, other.segments)
 }
 
 // Duplicate returns the first of patterns that equals an earlier one, or nil.

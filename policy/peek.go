@@ -24,7 +24,10 @@ type peeked struct {
 // streams, upgrades, encodings other than gzip.
 func (x *Exchange) Answer() []byte {
 	resp := x.Response
-	if resp == nil || x.peek.of == resp {
+	switch {
+	case resp == nil:
+		return nil
+	case x.peek.of == resp:
 		return x.peek.body
 	}
 	x.peek = peeked{of: resp}

@@ -91,8 +91,13 @@ type Plan struct {
 	next http.RoundTripper
 }
 
-// RoundTrip sends r through the stages. The context of r carries the Exchange.
-func (p *Plan) RoundTrip(r *http.Request) (*http.Response, error) { return p.next.RoundTrip(r) }
+// RoundTrip sends r through the stages. The context of r carries the Exchange,
+// whose Request becomes r: expressions read the call as it is for the provider,
+// whichever way it came in.
+func (p *Plan) RoundTrip(r *http.Request) (*http.Response, error) {
+	From(r.Context()).Request = r
+	return p.next.RoundTrip(r)
+}
 
 // A PlannedStage is a stage with the blocks it came from.
 type PlannedStage struct {

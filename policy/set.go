@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -51,16 +52,16 @@ const Other = "other"
 // lower case, no trailing dot) and port, or nil. A host that is written without
 // a port is owned on 443 and 80.
 func (s *Set) Find(host, port string) *Provider {
-	if port == "443" || port == "80" || port == "" {
+	if standard(port) {
 		if p := s.exact[host]; p != nil {
 			return p
 		}
 	}
-	if p := s.exact[host+":"+port]; p != nil {
+	if p := s.exact[net.JoinHostPort(host, port)]; p != nil {
 		return p
 	}
 	for _, x := range s.suffixes {
-		if strings.HasSuffix(host, x.dot) && len(host) > len(x.dot) && (x.port == port || x.port == "" && (port == "443" || port == "80" || port == "")) {
+		if strings.HasSuffix(host, x.dot) && len(host) > len(x.dot) && (x.port == port || x.port == "" && standard(port)) {
 			return x.p
 		}
 	}
@@ -79,10 +80,12 @@ func (s *Set) Providers() []string { return s.names }
 func (p *Provider) Match(method, escapedPath string) (Match, error) {
 	plan := p.plan(method, escapedPath)
 	if Ambiguous(escapedPath) {
-		if p.plan(method, canonical(escapedPath)) != plan {
-			return Match{plan, Other}, &Denial{
-				Code: BadRequest, Stage: "route", Detail: "the path can be read in two ways, and they fall under different rules",
-				Hint: "Send the path without encoded separators, dot segments, empty segments or parameters.",
+		for again, reading := 0, canonical(escapedPath); again < 3; again, reading = again+1, canonical(reading) { // some servers decode twice
+			if p.plan(method, reading) != plan {
+				return Match{plan, Other}, &Denial{
+					Code: BadRequest, Stage: "route", Detail: "the path can be read in two ways, and they fall under different rules",
+					Hint: "Send the path without encoded separators, dot segments, empty segments or parameters.",
+				}
 			}
 		}
 		return Match{plan, Other}, nil
@@ -121,22 +124,25 @@ func (p *Provider) Labels() (labels []string) {
 	return append(labels, Other)
 }
 
-// add gives h to p. It fails if another provider has it.
+// add gives h to p. It fails if another host of the set covers the same.
 func (s *Set) add(h Host, p *Provider) error {
-	rest, wild := strings.CutPrefix(string(h), "*")
+	wild, isWild := strings.CutPrefix(h.key(), "*")
 	taken := func(other *Provider) error {
 		return fmt.Errorf("%s belongs to provider %q already", h, other.Name)
 	}
-	if !wild {
-		if other := s.exact[rest]; other != nil {
-			return taken(other)
+	if !isWild {
+		for _, known := range append(sharing(h), h) {
+			if other := s.exact[known.key()]; other != nil {
+				return taken(other)
+			}
 		}
-		s.exact[rest] = p
+		s.exact[h.key()] = p
 		return nil
 	}
-	dot, port, _ := strings.Cut(rest, ":")
+	port := h.Port()
+	dot := strings.TrimSuffix(wild, ":"+port)
 	for _, x := range s.suffixes {
-		if x.dot == dot && x.port == port {
+		if x.dot == dot && (x.port == port || standard(x.port) && standard(port) && (x.port == "" || port == "")) {
 			return taken(x.p)
 		}
 	}
@@ -144,3 +150,18 @@ func (s *Set) add(h Host, p *Provider) error {
 	slices.SortStableFunc(s.suffixes, func(a, b suffix) int { return len(b.dot) - len(a.dot) })
 	return nil
 }
+
+// sharing lists the other spellings that own a part of what h owns: without a
+// port a host is owned on the standard ones.
+func sharing(h Host) []Host {
+	switch port := h.Port(); {
+	case port == "":
+		return []Host{h + ":443", h + ":80"}
+	case standard(port):
+		return []Host{Host(strings.TrimSuffix(string(h), ":"+port))}
+	}
+	return nil
+}
+
+// standard reports whether a host without a port is owned on that one.
+func standard(port string) bool { return port == "" || port == "443" || port == "80" }

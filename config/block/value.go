@@ -48,13 +48,38 @@ func (v Value) Text() (string, bool) {
 // JSONValue reads one value of a JSON text by a gjson path, "" for all of it.
 // What is missing, or in a text that is not JSON, is null.
 func JSONValue(body []byte, path string) Value {
-	if !gjson.ValidBytes(body) {
+	if !ValidJSON(body) {
 		return Value{}
 	}
 	if path == "" {
 		return fromGJSON(gjson.ParseBytes(body))
 	}
 	return fromGJSON(gjson.GetBytes(body, path))
+}
+
+// maxDepth is how deep a JSON text may be nested to be read. The parser
+// recurses: megabytes of brackets would cost gigabytes of stack.
+const maxDepth = 512
+
+// ValidJSON reports whether body is one JSON text, not nested too deeply.
+func ValidJSON(body []byte) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted && c == '\\':
+			i++
+		case quoted:
+		case c == '[' || c == '{':
+			if depth++; depth > maxDepth {
+				return false
+			}
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return gjson.ValidBytes(body)
 }
 
 func fromGJSON(r gjson.Result) Value {

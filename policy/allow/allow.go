@@ -25,12 +25,8 @@ func (b *Block) Default() { b.Mode = policy.Enforce }
 
 // Check refuses a pattern that is there twice.
 func (b *Block) Check() error {
-	seen := map[string]bool{}
-	for _, p := range b.Requests {
-		if seen[p.Text] {
-			return block.At("requests", "%q is listed twice", p.Text)
-		}
-		seen[p.Text] = true
+	if p := policy.Duplicate(b.Requests); p != nil {
+		return block.At("requests", "%q matches the same requests as one before it", p.Text)
 	}
 	return nil
 }

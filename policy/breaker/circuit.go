@@ -31,7 +31,8 @@ type circuit struct {
 	open    bool
 	until   time.Time
 	probing bool
-	at      int64 // number of the newest slot
+	start   time.Time // of counting; the clock of the wall may jump
+	at      int64     // number of the newest slot, since start
 	calls   [slots]int
 	failed  [slots]int
 }
@@ -90,7 +91,10 @@ func (c *circuit) done(b *Block, p permit, j judgement, now time.Time) (opened, 
 
 // slide forgets what is older than the window. Called with mu held.
 func (c *circuit) slide(window time.Duration, now time.Time) {
-	n := now.UnixNano() / int64(window/slots)
+	if c.start.IsZero() {
+		c.start = now
+	}
+	n := int64(now.Sub(c.start) / (window / slots))
 	if c.at < n-slots {
 		c.at = n - slots
 	}

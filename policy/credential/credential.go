@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/policy"
@@ -42,6 +43,9 @@ type Kind struct {
 	// application sent in its place. also has the values of Also. Values hold
 	// no CR, LF or NUL.
 	Put func(r *http.Request, x *policy.Exchange, value string, also []string) error
+
+	// Echo lists what is taken out of answers; nil means value and also.
+	Echo func(value string, also []string) []string
 }
 
 // Stage compiles a kind for one scope.
@@ -86,24 +90,9 @@ func (t *injector) RoundTrip(r *http.Request) (*http.Response, error) {
 			Hint: "Call https, or name the plain host as this provider's upstream.",
 		}
 	}
-	first, err := t.reveal(t.Values[0])
+	at, value, also, err := t.values()
 	if err != nil {
 		return nil, err
-	}
-	at := t.state.current(first, len(t.Values))
-	value := first
-	if at > 0 {
-		if value, err = t.reveal(t.Values[at]); err != nil {
-			return nil, err
-		}
-	}
-	var also []string
-	for _, s := range t.Also {
-		v, err := t.reveal(s)
-		if err != nil {
-			return nil, err
-		}
-		also = append(also, v)
 	}
 	if err := t.Put(r, x, value, also); err != nil {
 		return nil, err
@@ -112,20 +101,49 @@ func (t *injector) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode == http.StatusUnauthorized && t.state.refused(at, len(t.Values)) {
+	switch {
+	case resp.StatusCode != http.StatusUnauthorized:
+		t.state.accepted(at, len(t.Values))
+	case t.state.refused(at, len(t.Values), time.Now()):
 		x.Fresh = true
 		x.Note("credential", "rotated", t.Values[at].String()+" was refused; the next value is in use")
 	}
-	t.echoOf(append(also, value)).mask(resp, x)
+	t.echoOf(value, also).mask(resp, x)
 	return resp, nil
+}
+
+// values reveals what is put into this attempt, and says which of the
+// alternatives that is.
+func (t *injector) values() (at int, value string, also []string, err error) {
+	if value, err = t.reveal(t.Values[0]); err != nil {
+		return 0, "", nil, err
+	}
+	if at = t.state.current(value, len(t.Values)); at > 0 {
+		if value, err = t.reveal(t.Values[at]); err != nil {
+			return 0, "", nil, err
+		}
+	}
+	for _, s := range t.Also {
+		v, err := t.reveal(s)
+		if err != nil {
+			return 0, "", nil, err
+		}
+		also = append(also, v)
+	}
+	return at, value, also, nil
 }
 
 // echoOf returns what to look for in answers. Values seldom change: the work
 // is done once for each set of them.
-func (t *injector) echoOf(values []string) *echo {
+func (t *injector) echoOf(value string, also []string) *echo {
+	of := append(also, value)
 	e := t.echo.Load()
-	if e == nil || !slices.Equal(e.values, values) {
-		e = newEcho(values)
+	if e == nil || !slices.Equal(e.of, of) {
+		secrets := of
+		if t.Echo != nil {
+			secrets = t.Echo(value, also)
+		}
+		e = newEcho(of, secrets)
 		t.echo.Store(e)
 	}
 	return e

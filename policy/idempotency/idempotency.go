@@ -8,13 +8,10 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
-	"net/textproto"
 	"slices"
 	"strings"
 
 	"github.com/google/uuid"
-	"github.com/tidwall/gjson"
-	"github.com/tidwall/sjson"
 
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/policy"
@@ -60,6 +57,12 @@ func (b *Block) Check() error {
 	if b.Keep != "" {
 		errs = append(errs, block.At("keep", "keep is part of the policy language, but this version has no response store yet"))
 	}
+	if b.Header != "" {
+		if err := policy.CheckHeader(b.Header); err != nil {
+			errs = append(errs, block.At("header", "%w", err))
+		}
+	}
+	errs = append(errs, b.checkKey())
 	for _, m := range b.Methods {
 		if m != strings.ToUpper(m) || m == "" {
 			errs = append(errs, block.At("methods", "%q is not a method in capitals", m))
@@ -71,6 +74,25 @@ func (b *Block) Check() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkKey refuses a key that two genuine calls would share: then the provider
+// makes one of them.
+func (b *Block) checkKey() error {
+	if b.Key == nil {
+		return nil
+	}
+	if _, constant := b.Key.Constant(); constant {
+		return block.At("key", "it is the same for every call, so that the provider would take all of them for one")
+	}
+	told := false
+	for _, name := range []string{"request.header", "request.query", "request.path", "request.body"} {
+		told = told || b.Key.Reads(name)
+	}
+	if !told {
+		return block.At("key", "two genuine calls with the same body would get the same key: use a business id that the application sends, such as request.header[\"X-Order-Id\"]")
+	}
+	return nil
 }
 
 // Stage compiles the block.
@@ -111,19 +133,16 @@ func (b *Block) key(r *http.Request) error {
 	if k.Value, err = b.given(x, r); err != nil {
 		return err
 	}
-	if k.Value == "" {
-		k.Origin = policy.KeyPolicy
+	if blank(k.Value) {
+		k.Origin, k.Value = policy.KeyPolicy, ""
 		if b.Key != nil {
 			k.Value, _ = b.Key.String(x)
 		}
 	}
-	if k.Value == "" && b.Required {
-		return &policy.Denial{
-			Code: policy.IdempotencyRequired, Stage: "idempotency", Detail: "this call needs an idempotency key, and neither the application nor the policy has one",
-			Hint: fmt.Sprintf("Send a key of your own in %s, the same for every repeat of this operation.", b.Header+b.Query+b.Field),
-		}
+	if blank(k.Value) && b.Required {
+		return b.required("neither the application nor the policy has one")
 	}
-	if k.Value == "" {
+	if blank(k.Value) {
 		k.Origin, k.Value = policy.KeyRandom, uuid.NewString()
 	}
 	if len(k.Value) > maxKey || strings.ContainsFunc(k.Value, func(c rune) bool { return c < ' ' || c == 0x7f }) {
@@ -140,33 +159,53 @@ func (b *Block) key(r *http.Request) error {
 	return b.put(x, r, k.Value)
 }
 
-// given is the application's own key.
+// blank reports whether a provider would take a key for none.
+func blank(key string) bool { return strings.TrimSpace(key) == "" }
+
+func (b *Block) required(why string) error {
+	return &policy.Denial{
+		Code: policy.IdempotencyRequired, Stage: "idempotency", Detail: "this call needs an idempotency key, and " + why,
+		Hint: fmt.Sprintf("Send a key of your own in %s, the same for every repeat of this operation.", b.Header+b.Query+b.Field),
+	}
+}
+
+// given is the application's own key. Which of several a provider reads cannot
+// be known.
 func (b *Block) given(x *policy.Exchange, r *http.Request) (string, error) {
+	var keys []string
 	switch {
 	case b.Header != "":
-		v := r.Header[textproto.CanonicalMIMEHeaderKey(b.Header)]
-		if len(v) > 1 {
-			return "", &policy.Denial{Code: policy.BadRequest, Stage: "idempotency", Detail: "the request has more than one idempotency key", Hint: "Send " + b.Header + " once."}
-		}
-		if len(v) == 1 {
-			return v[0], nil
-		}
-		return "", nil
+		keys = policy.HeaderValues(r.Header, b.Header)
 	case b.Query != "":
-		return r.URL.Query().Get(b.Query), nil
+		keys = policy.QueryValues(r.URL.RawQuery, b.Query)
+	default:
+		body, err := b.json(x, r)
+		if err != nil || body == nil {
+			return "", err
+		}
+		members, _ := policy.Fields(body, b.Field)
+		for _, m := range members {
+			text, _ := m.Text()
+			keys = append(keys, text)
+		}
 	}
-	body, err := b.json(x, r)
-	if err != nil || body == nil {
-		return "", err
+	switch len(keys) {
+	case 0:
+		return "", nil
+	case 1:
+		return keys[0], nil
 	}
-	return gjson.GetBytes(body, gjson.Escape(b.Field)).String(), nil
+	return "", &policy.Denial{
+		Code: policy.BadRequest, Stage: "idempotency", Detail: "the request has more than one idempotency key",
+		Hint: "Send " + b.Header + b.Query + b.Field + " once.",
+	}
 }
 
 // put adds a key that the application did not send.
 func (b *Block) put(x *policy.Exchange, r *http.Request, key string) error {
 	switch {
 	case b.Header != "":
-		r.Header[textproto.CanonicalMIMEHeaderKey(b.Header)] = []string{key}
+		policy.SetHeader(r.Header, b.Header, key)
 		return nil
 	case b.Query != "":
 		policy.SetQuery(r.URL, b.Query, key)
@@ -176,20 +215,20 @@ func (b *Block) put(x *policy.Exchange, r *http.Request, key string) error {
 	if err != nil {
 		return err
 	}
-	if body == nil {
+	changed, ok := policy.SetField(body, b.Field, key)
+	if !ok && b.Required {
+		return b.required("it goes into a JSON object, which the body is not")
+	}
+	if !ok {
 		x.Key = policy.Key{}
 		x.Note("idempotency", "no_key", "the body is not a JSON object")
 		return nil
-	}
-	changed, err := sjson.SetBytes(body, gjson.Escape(b.Field), key)
-	if err != nil {
-		return fmt.Errorf("set the idempotency key in the body: %w", err)
 	}
 	x.Body.Replace(changed)
 	return nil
 }
 
-// json returns the body if it is a JSON object, which needs all of it.
+// json returns the body if it may be a JSON object, which needs all of it.
 func (b *Block) json(x *policy.Exchange, r *http.Request) ([]byte, error) {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" && !strings.HasSuffix(kind, "+json") {
 		return nil, nil
@@ -201,8 +240,5 @@ func (b *Block) json(x *policy.Exchange, r *http.Request) ([]byte, error) {
 			Hint: "Send a shorter body, or raise retry.buffer of this provider.", Err: err,
 		}
 	}
-	if err != nil || !gjson.ValidBytes(body) || !gjson.ParseBytes(body).IsObject() {
-		return nil, err
-	}
-	return body, nil
+	return body, err
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -30,11 +31,20 @@ func Feature(o Observer) (policy.Feature, error) {
 	if err != nil {
 		return policy.Feature{}, fmt.Errorf("make the limits' memory: %w", err)
 	}
-	return policy.Feature{Name: "limit", Named: true, New: func() policy.Block { return &Block{known: known, observer: o} }}, nil
+	sizes := new(sync.Map)
+	return policy.Feature{Name: "limit", Named: true, New: func() policy.Block { return &Block{known: known, sizes: sizes, observer: o} }}, nil
 }
 
-// key is what a bucket is about. The route is empty unless it changed the limit.
+// key is what a bucket is about. The route is empty unless it changed the size
+// of the bucket: a call takes from the provider's own wherever it can.
 type key struct{ provider, route, name, by string }
+
+// size is what two limits have to agree in to share a bucket.
+type size struct {
+	rate  block.Rate
+	burst int
+	by    string
+}
 
 // Block is a limit block: a token bucket.
 type Block struct {
@@ -45,6 +55,7 @@ type Block struct {
 	Mode  policy.Mode    `hcl:"mode,optional"`
 
 	known    *lru.Cache[key, *rate.Limiter]
+	sizes    *sync.Map // provider and label -> size of the provider's own block
 	observer Observer
 }
 
@@ -57,66 +68,85 @@ func (b *Block) Check() error {
 		return block.At("burst", "%d is negative", b.Burst)
 	}
 	if b.Burst == 0 {
-		b.Burst = max(1, int(b.Rate.PerSecond()))
+		b.Burst = max(1, int(min(b.Rate.PerSecond(), 1e9)))
 	}
 	return nil
 }
 
 // Stage compiles the block.
 func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
-	by := ""
+	by, mine := "", size{rate: b.Rate, burst: b.Burst}
 	if b.By != nil {
-		by = " by " + b.By.Source()
+		mine.by = b.By.Source()
+		by = " by " + mine.by
+	}
+	k := key{provider: s.Provider, route: s.Route, name: s.Label}
+	whole := key{provider: s.Provider, name: s.Label}
+	if s.Route == "" { // compiled before its routes
+		b.sizes.Store(whole, mine)
+	} else if shared, _ := b.sizes.Load(whole); shared == mine {
+		k = whole
 	}
 	return policy.Stage{
 		Summary: fmt.Sprintf("%v, burst %d%s, waits up to %v, %s", b.Rate, b.Burst, by, b.Wait, b.Mode),
 		Wrap: func(next http.RoundTripper) http.RoundTripper {
-			return policy.RoundTripper(func(r *http.Request) (*http.Response, error) {
-				if err := b.take(s, r.Context(), policy.From(r.Context())); err != nil {
-					return nil, err
-				}
-				return next.RoundTrip(r)
-			})
+			return policy.RoundTripper(func(r *http.Request) (*http.Response, error) { return b.pass(k, r, next) })
 		},
 	}, nil
 }
 
-// take takes a token, waiting for it if that is soon enough.
-func (b *Block) take(s policy.Scope, ctx context.Context, x *policy.Exchange) error {
-	k := key{provider: s.Provider, route: s.Route, name: s.Label}
+// pass lets an attempt through when there is a token for it. A token of which
+// nothing came, because a stage below refused, is given back.
+func (b *Block) pass(k key, r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	x := policy.From(r.Context())
 	if b.By != nil {
 		k.by, _ = b.By.String(x)
 	}
-	l := b.bucket(k)
+	bucket := b.bucket(k)
+	taken, err := b.take(r.Context(), x, k, bucket)
+	if err != nil {
+		return nil, err
+	}
+	sent := x.Attempts
+	resp, err := next.RoundTrip(r)
+	if taken && x.Attempts == sent {
+		bucket.AllowN(time.Now(), -1)
+	}
+	return resp, err
+}
+
+// take takes a token, waiting for it if that is soon enough.
+func (b *Block) take(ctx context.Context, x *policy.Exchange, k key, bucket *rate.Limiter) (taken bool, err error) {
 	now := time.Now()
-	token := l.ReserveN(now, 1)
+	token := bucket.ReserveN(now, 1)
 	wait := token.DelayFrom(now)
 	if b.By == nil {
-		b.observer.LimitRemaining(s.Provider, s.Label, l.TokensAt(now))
+		b.observer.LimitRemaining(k.provider, k.name, bucket.TokensAt(now))
 	}
 	if wait == 0 {
-		return nil
+		return true, nil
 	}
 	if b.Mode == policy.Observe {
 		token.CancelAt(now)
-		x.Note("limit", "would_wait", s.Label+": "+wait.Round(time.Millisecond).String())
-		return nil
+		x.Note("limit", "would_wait", k.name+": "+wait.Round(time.Millisecond).String())
+		return false, nil
 	}
 	until := x.Until()
 	if wait > b.Wait.Duration || !until.IsZero() && now.Add(wait).After(until) {
 		token.CancelAt(now)
-		return &policy.Denial{
+		return false, &policy.Denial{
 			Code: policy.Limited, Stage: "limit", RetryAfter: wait,
-			Detail: fmt.Sprintf("limit %q of %s (%v) is reached, and the next free place is %v away", s.Label, s.Provider, b.Rate, wait.Round(time.Millisecond)),
+			Detail: fmt.Sprintf("limit %q of %s (%v) is reached, and the next free place is %v away", k.name, k.provider, b.Rate, wait.Round(time.Millisecond)),
 			Hint:   "Call more slowly, or raise limit.rate or limit.wait if the provider grants more.",
 		}
 	}
-	err := x.Sleep(ctx, wait)
-	b.observer.LimitWait(s.Provider, s.Label, wait)
-	if err != nil {
+	if err := x.Sleep(ctx, wait); err != nil {
 		token.Cancel()
+		b.observer.LimitWait(k.provider, k.name, time.Since(now))
+		return false, err
 	}
-	return err
+	b.observer.LimitWait(k.provider, k.name, wait)
+	return true, nil
 }
 
 // bucket returns the bucket of k, with the rate that the policy has now.

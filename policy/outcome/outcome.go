@@ -8,6 +8,7 @@ package outcome
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -34,7 +35,15 @@ func (b *Block) SetLabel(label string) { b.Class = policy.Outcome(label) }
 // Check refuses classes that no answer can have.
 func (b *Block) Check() error {
 	if !b.Class.Valid() || b.Class == policy.Cancelled || b.Class == policy.Denied {
-		return fmt.Errorf("%q is not an outcome of an answer; those are %v", b.Class, policy.Outcomes()[:13])
+		answers := policy.Outcomes()[:13]
+		known := make([]string, len(answers))
+		for i, o := range answers {
+			known[i] = string(o)
+		}
+		if s := block.Suggest(string(b.Class), known); s != "" {
+			return fmt.Errorf("there is no outcome %q; did you mean %q?", b.Class, s)
+		}
+		return fmt.Errorf("%q is not an outcome of an answer; those are %v", b.Class, known)
 	}
 	return nil
 }
@@ -125,13 +134,16 @@ func describe(x *policy.Exchange, d *policy.Denial) (detail, hint string) {
 		host = up.Host
 	}
 	late := d.Code == policy.UpstreamTimeout
+	var untrusted *tls.CertificateVerificationError
 	switch {
+	case errors.As(d.Err, &untrusted):
+		return "the certificate of " + host + " is not trusted", "It is expired, for another name, or of an unknown authority; the log says which. Nothing was sent."
 	case !x.Now.Connected && late:
 		return "no connection to " + host + " in time", "Check that the host can be reached from here; timeout.connect and timeout.total bound the wait."
 	case !x.Now.Connected:
 		return "could not connect to " + host, "Check the host's name, its certificate and the network; the log has the cause."
-	case d.Executed == policy.No:
-		return "the connection to " + host + " ended before anything was sent", "Nothing was sent: the call can be made again."
+	case x.Now.Alone() == policy.No:
+		return "the connection to " + host + " ended before anything was sent", "This attempt had no effect: the call can be made again, unless an earlier one may have had one."
 	case late:
 		return host + " did not answer in time after the request was sent", "The provider may have acted on it: look there before making the call again, unless it is idempotent."
 	}

@@ -16,7 +16,8 @@ type budget struct {
 	mu      sync.Mutex
 	calls   [windowSeconds]int
 	retries [windowSeconds]int
-	last    int64 // second of the newest slot
+	start   time.Time // of counting; the clock of the wall may jump
+	last    int64     // second of the newest slot, since start
 }
 
 // call counts a call of the application.
@@ -45,7 +46,10 @@ func (b *budget) take(now time.Time, share float64) bool {
 
 // slot clears what is older than the window. Called with mu held.
 func (b *budget) slot(now time.Time) int {
-	second := now.Unix()
+	if b.start.IsZero() {
+		b.start = now
+	}
+	second := int64(now.Sub(b.start) / time.Second)
 	for b.last < second {
 		if b.last < second-windowSeconds {
 			b.last = second - windowSeconds

@@ -1,6 +1,7 @@
 package retry
 
 import (
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"slices"
@@ -33,10 +34,9 @@ type evidence struct {
 
 // decide says whether there may be another attempt.
 //
-// Not sent is safe for all. Sent and refused (below 500, or a rate limit) did
-// nothing. Sent without an answer, or answered with a server error, may have
-// had an effect: only an idempotent method (RFC 9110 §9.2.2) or a key makes
-// another attempt safe.
+// Not sent is safe for all, and so is what the provider refused. Sent without
+// an answer, or answered with a server error, may have had an effect: only an
+// idempotent method (RFC 9110 §9.2.2) or a key makes another attempt safe.
 func decide(e evidence) verdict {
 	switch {
 	case e.fresh && e.spooled:
@@ -57,12 +57,22 @@ func decide(e evidence) verdict {
 
 func safe(e evidence) bool {
 	switch {
-	case e.status == 0 && e.executed == policy.No:
-		return true
-	case e.status >= 400 && e.status < 500, e.outcome == policy.RateLimited:
+	case e.status == 0 && e.executed == policy.No, harmless(e.status, e.outcome):
 		return true
 	}
 	return e.keyed || idempotent(e.method)
+}
+
+// harmless reports whether an answer says that nothing was done. A 408 does
+// not: some providers answer so when their own back end was late.
+func harmless(status int, o policy.Outcome) bool {
+	switch o {
+	case policy.RateLimited, policy.QuotaExhausted:
+		return status != 0
+	case policy.ServerError, policy.Timeout, policy.Unreachable:
+		return false
+	}
+	return status >= 400 && status < 500
 }
 
 func idempotent(method string) bool {
@@ -73,14 +83,15 @@ func idempotent(method string) bool {
 	return false
 }
 
-// decide gathers the evidence of the n-th attempt.
-func (t *loop) decide(x *policy.Exchange, resp *http.Response, err error, n int) verdict {
+// decide gathers the evidence of the n-th attempt, before which so many were
+// made only for their fresh credential.
+func (t *loop) decide(x *policy.Exchange, resp *http.Response, err error, n, renewed int) verdict {
 	if err != nil && !retriable(err) {
 		return verdict{}
 	}
 	e := evidence{
 		outcome: x.Outcome, executed: x.Now.Executed(), method: x.Request.Method,
-		keyed: x.Key.Value != "", fresh: x.Fresh, asked: slices.Contains(t.On, x.Outcome),
+		keyed: x.Key.Value != "", fresh: x.Fresh && renewed < maxRenewed, asked: slices.Contains(t.On, x.Outcome),
 		left: t.Attempts - n, spooled: x.Body.Replayable(),
 	}
 	if resp != nil {
@@ -98,9 +109,13 @@ func (t *loop) decide(x *policy.Exchange, resp *http.Response, err error, n int)
 	return decide(e)
 }
 
-// retriable reports whether err is a failure of the transport; a refusal and a
-// client that left are final.
+// retriable reports whether err is a failure of the transport that may pass. A
+// refusal is final, a client that left too, and so is a peer that is not whom
+// it should be.
 func retriable(err error) bool {
 	var d *policy.Denial
-	return errors.As(err, &d) && (d.Code == policy.CodeUnreachable || d.Code == policy.UpstreamTimeout)
+	var untrusted *tls.CertificateVerificationError
+	var alert tls.AlertError
+	return errors.As(err, &d) && (d.Code == policy.CodeUnreachable || d.Code == policy.UpstreamTimeout) &&
+		!errors.As(err, &untrusted) && !errors.As(err, &alert)
 }

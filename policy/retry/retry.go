@@ -17,6 +17,11 @@ import (
 	"github.com/postern-proxy/postern/policy"
 )
 
+const (
+	longest    = time.Hour // no call is held for a longer Retry-After, whatever its time limit
+	maxRenewed = 2         // attempts of one call that are made only for a fresh credential
+)
+
 // Feature returns the feature. Budgets belong to it and outlive reloads. rnd
 // yields numbers in [0,1) for jitter.
 func Feature(rnd func() float64) policy.Feature {
@@ -118,9 +123,9 @@ func (t *loop) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.share.call(time.Now())
 	var wait time.Duration
 	var last result
+	earlier, renewed := false, 0
 	for n := 1; ; n++ {
-		x.Now, x.Deadline, x.Fresh, x.Send = policy.Attempt{Start: time.Now()}, time.Time{}, false, nil
-		x.Outcome, x.Hint, x.Response = "", "", nil
+		begin(x, earlier)
 		sent := x.Attempts
 		resp, err := t.next.RoundTrip(policy.Attempted(r))
 		if x.Attempts == sent { // a stage below refused before anything was sent
@@ -128,10 +133,13 @@ func (t *loop) RoundTrip(r *http.Request) (*http.Response, error) {
 				x.Note("retry", "not_again", "a stage refused the next attempt")
 				return last.restore(x)
 			}
+			last.drop()
 			return resp, err
 		}
-		last = last.then(x, resp, err)
-		v := t.decide(x, resp, err, n)
+		last.drop()
+		last = resultOf(x, resp, err)
+		earlier = earlier || last.effect()
+		v := t.decide(x, resp, err, n, renewed)
 		if v.again {
 			wait = t.delay(resp, n, wait, v.fresh)
 			v = t.affordable(x, v, wait)
@@ -142,21 +150,35 @@ func (t *loop) RoundTrip(r *http.Request) (*http.Response, error) {
 			}
 			return last.resp, last.err
 		}
+		if v.fresh {
+			renewed++
+		}
 		try := &x.Trail[len(x.Trail)-1]
 		try.Wait, try.Reason = wait, v.reason
-		last.keep()
+		last.keep(x)
 		if err := x.Sleep(r.Context(), wait); err != nil {
+			last.drop()
 			return nil, err
 		}
 	}
 }
 
+// begin forgets in x what the attempt before left there.
+func begin(x *policy.Exchange, earlier bool) {
+	x.Now = policy.Attempt{Start: time.Now(), Earlier: earlier}
+	x.Deadline, x.Fresh, x.Send = time.Time{}, false, nil
+	x.Outcome, x.Hint, x.Response = "", "", nil
+	x.ProviderCode, x.ProviderMessage, x.ProviderRequestID = "", "", ""
+}
+
 // affordable checks what another attempt costs: time, and the budget.
 func (t *loop) affordable(x *policy.Exchange, v verdict, wait time.Duration) verdict {
-	if !x.Total.IsZero() && time.Until(x.Total) <= wait {
+	switch {
+	case wait > longest:
+		return verdict{reason: "the provider asks for a wait of " + wait.String()}
+	case !x.Total.IsZero() && time.Until(x.Total) <= wait:
 		return verdict{reason: "the wait of " + wait.Round(time.Millisecond).String() + " is longer than the call may still take"}
-	}
-	if !v.fresh && !t.share.take(time.Now(), t.Budget) {
+	case !v.fresh && !t.share.take(time.Now(), t.Budget):
 		return verdict{reason: "the provider's retry budget is spent"}
 	}
 	return v

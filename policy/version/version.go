@@ -37,6 +37,11 @@ func (b *Block) Check() error {
 			places++
 		}
 	}
+	if b.Header != "" {
+		if err := policy.CheckHeader(b.Header); err != nil {
+			return block.At("header", "%w", err)
+		}
+	}
 	switch {
 	case places != 1:
 		return block.At("pin", "say where the version goes by one of header, path and query")
@@ -84,11 +89,10 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 func (b *Block) pin(r *http.Request) (was string) {
 	switch {
 	case b.Header != "":
-		name := http.CanonicalHeaderKey(b.Header)
-		was = r.Header.Get(name)
-		r.Header[name] = []string{b.Pin}
+		was = strings.Join(policy.HeaderValues(r.Header, b.Header), ", ")
+		policy.SetHeader(r.Header, b.Header, b.Pin)
 	case b.Query != "":
-		was = r.URL.Query().Get(b.Query)
+		was = strings.Join(policy.QueryValues(r.URL.RawQuery, b.Query), ", ")
 		policy.SetQuery(r.URL, b.Query, b.Pin)
 	default:
 		was = b.pinPath(r.URL)

@@ -34,10 +34,14 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 		Put: func(r *http.Request, _ *policy.Exchange, password string, also []string) error {
 			return put(r, also[0], password)
 		},
+		Echo: func(password string, also []string) []string { // a name is no secret, and answers are full of them
+			return []string{password, pair(also[0], password)}
+		},
 	}
 	if len(b.Password) == 0 {
 		k.Values, k.Also = []block.Secret{b.Username}, nil
 		k.Put = func(r *http.Request, _ *policy.Exchange, name string, _ []string) error { return put(r, name, "") }
+		k.Echo = func(name string, _ []string) []string { return []string{name, pair(name, "")} }
 	}
 	return b.live.Stage(s, k), nil
 }
@@ -49,6 +53,10 @@ func put(r *http.Request, name, password string) error {
 			Hint: "Put the part before the colon into username and the rest into password.",
 		}
 	}
-	r.Header["Authorization"] = []string{"Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))}
+	policy.SetHeader(r.Header, "Authorization", "Basic "+pair(name, password))
 	return nil
+}
+
+func pair(name, password string) string {
+	return base64.StdEncoding.EncodeToString([]byte(name + ":" + password))
 }

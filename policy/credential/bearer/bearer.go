@@ -40,7 +40,7 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 		Name: "bearer", Summary: b.Scheme + " token in Authorization",
 		Slot: policy.Slot{In: policy.InHeader, Name: "Authorization"}, Values: b.Token,
 		Put: func(r *http.Request, _ *policy.Exchange, value string, _ []string) error {
-			r.Header["Authorization"] = []string{b.Scheme + " " + value}
+			policy.SetHeader(r.Header, "Authorization", b.Scheme+" "+value)
 			return nil
 		},
 	}), nil

@@ -4,16 +4,12 @@ package body
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"mime"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/tidwall/gjson"
-	"github.com/tidwall/sjson"
 
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/policy"
@@ -69,15 +65,14 @@ func put(r *http.Request, x *policy.Exchange, names, values []string) error {
 		return err
 	}
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	var out []byte
+	out, ok := []byte(nil), false
 	switch {
 	case kind == "application/x-www-form-urlencoded":
-		out = form(string(body), names, values)
-	case (kind == "application/json" || strings.HasSuffix(kind, "+json")) && gjson.ValidBytes(body) && gjson.ParseBytes(body).IsObject():
-		if out, err = object(body, names, values); err != nil {
-			return err
-		}
-	default:
+		out, ok = form(string(body), names, values), true
+	case kind == "application/json" || strings.HasSuffix(kind, "+json"):
+		out, ok = object(body, names, values)
+	}
+	if !ok {
 		return &policy.Denial{
 			Code: policy.BadRequest, Stage: "credential", Detail: "the credential of this provider goes into the body, and the body is neither a JSON object nor a form",
 			Hint: "Send a JSON object or a form with its Content-Type.",
@@ -100,18 +95,12 @@ func form(body string, names, values []string) []byte {
 }
 
 // object sets the fields, whatever stood there, also twice.
-func object(body []byte, names, values []string) (out []byte, err error) {
+func object(body []byte, names, values []string) (out []byte, ok bool) {
 	out = body
 	for i, n := range names {
-		key := gjson.Escape(n)
-		for gjson.GetBytes(out, key).Exists() {
-			if out, err = sjson.DeleteBytes(out, key); err != nil {
-				return nil, fmt.Errorf("remove field %q of the body: %w", n, err)
-			}
-		}
-		if out, err = sjson.SetBytes(out, key, values[i]); err != nil {
-			return nil, fmt.Errorf("set field %q of the body: %w", n, err)
+		if out, ok = policy.SetField(out, n, values[i]); !ok {
+			return nil, false
 		}
 	}
-	return out, nil
+	return out, true
 }

@@ -5,8 +5,6 @@ package header
 import (
 	"net/http"
 
-	"golang.org/x/net/http/httpguts"
-
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/policy/credential"
@@ -27,12 +25,8 @@ type Block struct {
 
 // Check refuses names that are no header, or not the policy's to set.
 func (b *Block) Check() error {
-	if !httpguts.ValidHeaderFieldName(b.Name) {
-		return block.At("name", "%q is not a header name", b.Name)
-	}
-	switch http.CanonicalHeaderKey(b.Name) {
-	case "Host", "Content-Length", "Transfer-Encoding", "Connection", "Trailer", "Te", "Upgrade":
-		return block.At("name", "%s frames the message and carries no credential", b.Name)
+	if err := policy.CheckHeader(b.Name); err != nil {
+		return block.At("name", "%w", err)
 	}
 	return nil
 }
@@ -44,7 +38,7 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 		Name: "header", Summary: "value in header " + b.Name,
 		Slot: policy.Slot{In: policy.InHeader, Name: name}, Values: b.Value,
 		Put: func(r *http.Request, _ *policy.Exchange, value string, _ []string) error {
-			r.Header[name] = []string{value}
+			policy.SetHeader(r.Header, name, value)
 			return nil
 		},
 	}), nil

@@ -47,15 +47,14 @@ func (s *sink) Write(line []byte) (int, error) {
 		s.dropped.Inc()
 		return len(line), nil
 	}
-	first := len(s.buf) == 0
-	s.buf = append(s.buf, line...)
-	s.mu.Unlock()
-	if first {
-		select {
+	if len(s.buf) == 0 {
+		select { // with mu held: Close closes it
 		case s.more <- struct{}{}:
 		default:
 		}
 	}
+	s.buf = append(s.buf, line...)
+	s.mu.Unlock()
 	return len(line), nil
 }
 

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -52,6 +53,28 @@ func TestF45BlockedLog(t *testing.T) {
 	for i := 1; i < len(got)-1; i++ {
 		if len(got[i]) != len(line)+7 || got[i] <= got[i-1] {
 			t.Fatalf("line %d is cut or out of order: %.10s after %.10s", i, got[i], got[i-1])
+		}
+	}
+}
+
+// TestSinkClosesUnderWriters: lines that come while it closes are written, at
+// once or with the last ones.
+func TestSinkClosesUnderWriters(t *testing.T) {
+	for range 200 {
+		out := &blocked{free: make(chan struct{})}
+		close(out.free)
+		s := newSink(out, prometheus.NewCounter(prometheus.CounterOpts{Name: "dropped"}))
+		var writers sync.WaitGroup
+		start := make(chan struct{})
+		for range 4 {
+			writers.Go(func() { <-start; fmt.Fprintln(s, "a line") })
+		}
+		close(start)
+		runtime.Gosched()
+		s.Close()
+		writers.Wait()
+		if n := strings.Count(out.got.String(), "a line\n"); n != 4 {
+			t.Fatalf("%d lines of 4", n)
 		}
 	}
 }

@@ -60,7 +60,7 @@ func TestF45BlockedLog(t *testing.T) {
 // TestSinkClosesUnderWriters: lines that come while it closes are written, at
 // once or with the last ones.
 func TestSinkClosesUnderWriters(t *testing.T) {
-	for range 200 {
+	for range 40 {
 		out := &blocked{free: make(chan struct{})}
 		close(out.free)
 		s := newSink(out, prometheus.NewCounter(prometheus.CounterOpts{Name: "dropped"}))

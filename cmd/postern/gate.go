@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
+
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/policy"
@@ -86,8 +88,12 @@ func openGate(ctx context.Context, path string, log telemetry.Options, messages 
 // load reads the configuration, its secrets included, and reports problems.
 func (g *gate) load() (*loaded, error) {
 	l, diags := load(g.path, g.secrets, g.features, g.transport)
-	if l.Context != nil {
-		diags = append(diags, l.Context.Resolve()...)
+	if l.Context != nil && !diags.HasErrors() {
+		missing := l.Context.Resolve()
+		if err := l.inbound.Ready(); err != nil && len(missing) == 0 {
+			missing = hcl.Diagnostics{{Severity: hcl.DiagWarning, Summary: "Unusable secret of a webhook", Detail: err.Error() + ". Its requests are answered 503 until that is mended."}}
+		}
+		diags = append(diags, missing...)
 	}
 	report(g.messages, diags, l.Files)
 	if diags.HasErrors() {

@@ -17,6 +17,8 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
 	sqlite "modernc.org/sqlite"
+
+	"github.com/postern-proxy/postern/inbound"
 )
 
 //go:embed migrations/*.sql
@@ -82,6 +84,9 @@ func (s *SQLite) start(ctx context.Context) (err error) {
 	if err := migrate(ctx, s.write); err != nil {
 		return err
 	}
+	if err := endLeases(ctx, s.write); err != nil {
+		return err
+	}
 	if s.read, err = connect(s.path, "busy_timeout(5000)", "query_only(1)"); err != nil {
 		return err
 	}
@@ -140,6 +145,17 @@ func checkDurable(ctx context.Context, db interface {
 	}
 	if mode != "wal" || synchronous != 2 {
 		return fmt.Errorf("the database came up with journal_mode %s and synchronous %d instead of wal and 2 (FULL)", mode, synchronous)
+	}
+	return nil
+}
+
+// endLeases makes what was under way when the process before this one ended due
+// now. The lock on the file says that whoever held the leases is gone; their
+// fencing tokens stay, so that nothing late can be written under them.
+func endLeases(ctx context.Context, db *sql.DB) error {
+	now := time.Now().UnixMicro()
+	if _, err := db.ExecContext(ctx, "UPDATE deliveries SET due = ? WHERE state = ? AND due > ?", now, string(inbound.Processing), now); err != nil {
+		return fmt.Errorf("end the leases of the process before: %w", err)
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func TestLeasesEndWithTheirProcess(t *testing.T) {
 	if again[0].Lease.Token <= claimed[0].Lease.Token {
 		t.Errorf("the token went from %d to %d", claimed[0].Lease.Token, again[0].Lease.Token)
 	}
-	late := inbound.Move{From: inbound.Processing, To: inbound.Applied}
+	late := inbound.Move{To: inbound.Applied}
 	if err := second.Inbox().Finish(ctx, claimed[0].Lease, late); err == nil {
 		t.Error("a move under the old lease was made")
 	}

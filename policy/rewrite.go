@@ -40,14 +40,16 @@ func DropQuery(raw, name string) string {
 	var b strings.Builder
 	joint := ""
 	for part := range parameters(raw) {
-		if key, _, _ := strings.Cut(part.text, "="); decoded(key) == name {
-			continue
+		if key, _, _ := strings.Cut(part.text, "="); decoded(key) != name {
+			if b.Len() > 0 {
+				b.WriteString(joint)
+			}
+			b.WriteString(part.text)
+			joint = ""
 		}
-		if b.Len() > 0 {
-			b.WriteString(joint)
+		if joint != "&" { // an ampersand parts for every server
+			joint = part.joint
 		}
-		b.WriteString(part.text)
-		joint = part.joint
 	}
 	return b.String()
 }

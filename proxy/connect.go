@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -65,14 +66,14 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 
 // openTunnel decides whether a tunnel may be opened, and whereto.
 func (c *call) openTunnel(draining bool) error {
+	if err := c.readFields(); err != nil {
+		return err
+	}
 	if draining {
 		return &policy.Denial{Code: policy.ShuttingDown, Stage: stage, Detail: "Postern is shutting down", RetryAfter: time.Second}
 	}
 	if c.entry.way != viaListener {
 		return badRequest("CONNECT is not possible here", "send it to the proxy's own address")
-	}
-	if err := c.readFields(); err != nil {
-		return err
 	}
 	a, err := ParseAuthority(c.r.RequestURI, "")
 	if err != nil {
@@ -138,7 +139,7 @@ func (s *Server) enter(conn *replayed) error {
 		buf := make([]byte, 2048) // a ClientHello fits
 		n, err := conn.Conn.Read(buf)
 		if n == 0 {
-			return err
+			return cmp.Or(err, io.ErrNoProgress)
 		}
 		conn.head = buf[:n]
 	}
@@ -162,9 +163,14 @@ func (s *Server) enter(conn *replayed) error {
 // notTLS answers what looks like anything but TLS, most likely plain HTTP.
 const notTLS = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\nWhat follows CONNECT to this port has to be TLS.\n"
 
+// dialTime is how long opening a blind tunnel may take.
+const dialTime = 10 * time.Second
+
 // blind tunnels bytes that nobody here looks at.
 func (s *Server) blind(c *call) {
-	target, err := s.dial(c.r.Context(), "tcp", c.target.at.Address())
+	ctx, cancel := context.WithTimeout(c.r.Context(), dialTime)
+	target, err := s.dial(ctx, "tcp", c.target.at.Address())
+	cancel()
 	if err != nil {
 		defer c.done()
 		c.refuse(err)

@@ -13,6 +13,10 @@ import (
 	"github.com/postern-proxy/postern/policy"
 )
 
+// Dial opens a connection to a host that no provider names. It has to refuse
+// what nobody may reach; a [policy.Denial] is passed on to the application.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
 // A Handler serves outbound calls, whichever way they came in. The policy it
 // goes by can be swapped at any time; a call keeps the one it started with.
 type Handler struct {
@@ -26,8 +30,8 @@ type Handler struct {
 	Stall time.Duration
 
 	state  atomic.Pointer[state]
-	direct http.RoundTripper // for hosts that no provider names
-	copies sync.Pool         // of *[copySize]byte
+	direct *http.Transport // for hosts that no provider names
+	copies sync.Pool       // of *[copySize]byte
 }
 
 const copySize = 32 << 10
@@ -41,9 +45,8 @@ type state struct {
 }
 
 // NewHandler returns a handler without policy: [Handler.Swap] has to be called
-// before the first request. Dial opens connections to hosts that no provider
-// names, and has to refuse those that nobody may reach.
-func NewHandler(dial func(ctx context.Context, network, address string) (net.Conn, error)) *Handler {
+// before the first request.
+func NewHandler(dial Dial) *Handler {
 	h := &Handler{Done: func(*policy.Exchange, Result) {}, Stall: 20 * time.Second, direct: newDirect(dial)}
 	h.copies.New = func() any { return new([copySize]byte) }
 	return h
@@ -51,7 +54,7 @@ func NewHandler(dial func(ctx context.Context, network, address string) (net.Con
 
 // newDirect is the transport for hosts that no provider names. It takes
 // nothing from the environment.
-func newDirect(dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Transport {
+func newDirect(dial Dial) *http.Transport {
 	return &http.Transport{
 		DialContext:            dial,
 		DisableCompression:     true,
@@ -108,6 +111,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *call) serve() error {
+	c.expectBody()
 	if err := c.readHead(); err != nil {
 		return err
 	}
@@ -163,6 +167,7 @@ func (c *call) done() {
 	c.mu.Lock()
 	c.settled = true
 	c.mu.Unlock()
+	c.body.close(c.r, c.h.Stall)
 	end := time.Now()
 	r := &c.result
 	r.Duration, r.In = end.Sub(c.x.Start), c.body.read.Load()

@@ -19,7 +19,7 @@ type Result struct {
 	Code     policy.Code     // of a refusal or failure made here, else ""
 	Executed policy.Executed // on answers made here
 	In, Out  int64           // body bytes from and to the application
-	Duration time.Duration   // from the first byte of the body or head to the last byte out
+	Duration time.Duration   // from the request's head to the last byte out
 	Overhead time.Duration   // spent here until response headers: neither in the transport nor waiting
 	Err      error           // the cause, also of an answer that broke off; may not be shown to the application
 }

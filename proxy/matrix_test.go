@@ -203,6 +203,85 @@ func TestC76SlowBody(t *testing.T) {
 	})
 }
 
+// Whoever announces a body and does not send it gets the refusal at once, and
+// is dropped.
+func TestC76BodyThatNeverComes(t *testing.T) {
+	g := newRig(t, &recorder{}, func(g *rig, l *proxy.Limits) {
+		g.config.Unmatched = "deny"
+		g.handler.Stall = 200 * time.Millisecond
+	})
+	for _, framing := range []string{"Content-Length: 5", "Transfer-Encoding: chunked"} {
+		c := raw(t, g.addr)
+		resp, text, err := exchange(c, "POST", "POST http://other.example/ HTTP/1.1\r\nHost: x\r\n"+framing+"\r\n\r\n")
+		if err != nil || resp.StatusCode != 403 {
+			t.Fatal(resp, err, text)
+		}
+		start := time.Now()
+		if _, err := io.Copy(io.Discard, c); err != nil && strings.Contains(err.Error(), "timeout") || time.Since(start) > 8*time.Second {
+			t.Errorf("%s: the connection was kept for %v", framing, time.Since(start))
+		}
+	}
+}
+
+// A refusal keeps the connection if the body is there, and what is left of a
+// body is never taken for a request.
+func TestRefusedBodies(t *testing.T) {
+	up := &recorder{}
+	g := newRig(t, up, func(g *rig, _ *proxy.Limits) { g.config.Unmatched = "deny" })
+	const next = "GET https://api.example.com/next HTTP/1.1\r\nHost: x\r\n\r\n"
+	for name, c := range map[string]struct {
+		head, body string
+		kept       bool
+	}{
+		"there":    {"Content-Length: 5\r\n", "hello", true},
+		"chunked":  {"Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n", true},
+		"hidden":   {fmt.Sprintf("Content-Length: %d\r\n", len(next)+5), "hello", false},
+		"long":     {"Content-Length: 100000\r\n", strings.Repeat("a", 100000), false},
+		"expected": {"Expect: 100-continue\r\nContent-Length: 5\r\n", "", false},
+	} {
+		conn := raw(t, g.addr)
+		br := bufio.NewReader(conn)
+		io.WriteString(conn, "POST http://other.example/ HTTP/1.1\r\nHost: x\r\n"+c.head+"\r\n"+c.body)
+		resp, err := http.ReadResponse(br, nil)
+		if err != nil || resp.StatusCode != 403 || resp.Close == c.kept {
+			t.Fatalf("%s: %v %v", name, resp, err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		io.WriteString(conn, next)
+		resp, err = http.ReadResponse(br, nil)
+		if (err == nil && resp.StatusCode == 200) != c.kept {
+			t.Errorf("%s: then %v %v", name, resp, err)
+		}
+		if saw := up.take(); (saw != "") != c.kept {
+			t.Errorf("%s: upstream saw %q", name, saw)
+		}
+	}
+}
+
+// Once an answer has begun, both sides may pause.
+func TestStreamsMayPause(t *testing.T) {
+	both(t, func(t *testing.T, h2, up bool) {
+		g := newRig(t, origin(t, up, func(w http.ResponseWriter, r *http.Request) {
+			http.NewResponseController(w).EnableFullDuplex()
+			w.(http.Flusher).Flush()
+			io.Copy(w, r.Body)
+		}), func(g *rig, _ *proxy.Limits) { g.handler.Stall = 300 * time.Millisecond })
+		pr, pw := io.Pipe()
+		req, _ := http.NewRequest("POST", apiURL, pr)
+		go pw.Write([]byte("a"))
+		resp, err := g.client(h2, nil).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(700 * time.Millisecond) // twice the limit that held until the answer began
+		io.WriteString(pw, "b")
+		pw.Close()
+		if text := body(t, resp, nil); text != "ab" {
+			t.Errorf("%q", text)
+		}
+	})
+}
+
 // An application that does not read its answer is dropped.
 func TestC76SlowReader(t *testing.T) {
 	g := newRig(t, origin(t, false, func(w http.ResponseWriter, r *http.Request) {
@@ -398,6 +477,61 @@ func TestFullDuplex(t *testing.T) {
 		pw.Close()
 		body(t, resp, nil)
 	})
+}
+
+// An answer that does not wait for the body is passed on, and whoever still
+// reads the body then does no harm to the connection.
+func TestP17EarlyAnswer(t *testing.T) {
+	both(t, func(t *testing.T, h2, up bool) {
+		g := newRig(t, origin(t, up, func(w http.ResponseWriter, r *http.Request) {
+			http.NewResponseController(w).EnableFullDuplex() // else it would wait for the body
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+			io.WriteString(w, "too large")
+		}))
+		client := g.client(h2, nil)
+		for range 5 {
+			pr, pw := io.Pipe()
+			go pw.Write(make([]byte, 100))
+			req, _ := http.NewRequest("POST", apiURL, pr)
+			resp, err := client.Do(req)
+			if text := body(t, resp, err); text != "too large" || resp.StatusCode != 413 {
+				t.Errorf("%d %q", resp.StatusCode, text)
+			}
+			pw.Close()
+		}
+	})
+}
+
+// The transport may read the body when the call is over.
+func TestLateReaderOfTheBody(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		late := make(chan error, 1)
+		g := newRig(t, policy.RoundTripper(func(r *http.Request) (*http.Response, error) {
+			body, err := policy.From(r.Context()).Body.Reader()
+			if err != nil {
+				return nil, err
+			}
+			first := make(chan bool)
+			go func() {
+				one := make([]byte, 1)
+				body.Read(one)
+				close(first)
+				_, err := io.Copy(io.Discard, body) // until the handler's end, and beyond
+				late <- err
+			}()
+			<-first
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody}, nil
+		}))
+		pr, pw := io.Pipe()
+		go pw.Write([]byte("a"))
+		req, _ := http.NewRequest("POST", apiURL, pr)
+		resp, err := g.client(h2, nil).Do(req)
+		body(t, resp, err)
+		if err := <-late; err == nil {
+			t.Error("the body ended well")
+		}
+		pw.Close()
+	}
 }
 
 func TestP13Trailers(t *testing.T) {

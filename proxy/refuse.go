@@ -66,6 +66,7 @@ func (c *call) refuse(err error) {
 	if p.Status == http.StatusProxyAuthRequired {
 		h["Proxy-Authenticate"] = []string{`Basic realm="postern", charset="UTF-8"`}
 	}
+	c.keepOrClose(h, true)
 	c.mark(h)
 	c.w.WriteHeader(p.Status)
 	if c.r.Method != http.MethodHead {

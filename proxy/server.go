@@ -34,7 +34,7 @@ func DefaultLimits() Limits {
 type Server struct {
 	handler *Handler
 	config  *Config
-	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	dial    Dial
 	limits  Limits
 
 	http    http.Server
@@ -54,9 +54,9 @@ type Server struct {
 }
 
 // NewServer returns a server for the proxy block config, that has no policy
-// yet. Dial opens connections to hosts that no provider names. Errors of
-// single connections are written to errors, which may be nil.
-func NewServer(config *Config, h *Handler, authority *ca.Authority, limits Limits, dial func(ctx context.Context, network, address string) (net.Conn, error), errors *log.Logger) *Server {
+// yet. Errors of single connections, such as an application that does not trust
+// the authority, are written to errors, which may be nil.
+func NewServer(config *Config, h *Handler, authority *ca.Authority, limits Limits, dial Dial, errors *log.Logger) *Server {
 	s := &Server{handler: h, config: config, dial: dial, limits: limits, door: newDoor(), inner: newHandover(), failed: make(chan error, 1), ports: map[string]net.Listener{}}
 	s.tls = authority.ServerConfig(func(c net.Conn) string { return c.(*replayed).entry.target.Host })
 	s.http = http.Server{
@@ -202,6 +202,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.tunnels.closeAll()
 	s.inner.Close()
 	s.http.Close()
+	s.handler.direct.CloseIdleConnections()
 	if err != nil {
 		return fmt.Errorf("calls or tunnels were cut off at the end of the drain: %w", err)
 	}

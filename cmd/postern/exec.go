@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,13 +123,13 @@ func execute(cmd *cobra.Command, o *options, f *clientFlags, wait time.Duration,
 		report(cmd.ErrOrStderr(), diags, l.Files)
 		return &exitError{exitUsage, nil}
 	}
-	opt, err := f.options(l.Config, os.Environ())
+	opt, err := f.options(l.Config, without(os.Environ(), l.keys))
 	if err != nil {
 		return &exitError{exitFailure, err}
 	}
 	state := ready(cmd.Context(), adminURL(l.Config), wait)
 	if state == starting {
-		return &exitError{exitFailure, fmt.Errorf("Postern at %s is not ready after %v; `postern health` says why", adminURL(l.Config), wait)}
+		return &exitError{exitFailure, fmt.Errorf("the Postern at %s is not ready after %v; `postern health` says why", adminURL(l.Config), wait)}
 	}
 	child := clientenv.Command{Args: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	if state == absent {
@@ -138,6 +139,15 @@ func execute(cmd *cobra.Command, o *options, f *clientFlags, wait time.Duration,
 		return &exitError{exitFailure, err}
 	}
 	return &exitError{child.Exec(), nil}
+}
+
+// without takes variables out of an environment: what holds a provider's
+// credential is Postern's, and the application gets none.
+func without(environ, names []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(e string) bool {
+		name, _, _ := strings.Cut(e, "=")
+		return slices.Contains(names, name)
+	})
 }
 
 func environment(opt clientenv.Options) ([]string, error) {

@@ -116,12 +116,12 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 	if g.db, err = store.Open(ctx, l.Store.Path(l.Folder)); err != nil {
 		return err
 	}
-	g.handler = proxy.NewHandler(g.guard.DialContext)
+	g.handler = proxy.NewHandler(g.dial)
 	g.handler.Done = g.done
 	g.handler.Passed = g.passed
-	g.proxy = proxy.NewServer(l.Proxy, g.handler, g.authority, proxy.DefaultLimits(), g.guard.DialContext, slog.NewLogLogger(g.tel.Log.Handler(), slog.LevelDebug))
+	g.proxy = proxy.NewServer(l.Proxy, g.handler, g.authority, proxy.DefaultLimits(), g.dial, slog.NewLogLogger(g.tel.Log.Handler(), slog.LevelDebug))
 	g.inbox = inbound.New(inbound.Options{
-		Store: g.db.Inbox(), Observer: g.tel.Inbox(), Retain: l.Store.Retain.Duration,
+		Store: g.db.Inbox(), Observer: g.tel.Inbox(), Retain: l.Store.Retain.Duration, Grace: graceDeliveries,
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return (*g.deliveries.Load())(ctx, network, address)
 		},
@@ -131,6 +131,17 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 		return err
 	}
 	return g.listen(l)
+}
+
+// dial connects to a host that no provider names. That the guard refuses an
+// address is a decision, not a failure of the network.
+func (g *gate) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := g.guard.DialContext(ctx, network, address)
+	var refused *upstream.Refused
+	if errors.As(err, &refused) {
+		return nil, &policy.Denial{Code: policy.NotAllowed, Stage: "guard", Detail: refused.Error(), Hint: fallback(refused.Cure, "No policy can allow this address."), Err: refused}
+	}
+	return conn, err
 }
 
 // use makes l the configuration in force: whole, or not at all.

@@ -30,6 +30,7 @@ type loaded struct {
 	outbound *policy.Set
 	inbound  *inbound.Set
 	hooks    []*inbound.Webhook
+	keys     []string // environment variables that hold credentials of providers
 }
 
 // load reads and compiles everything, and reports every problem. It needs no
@@ -41,7 +42,9 @@ func load(path string, secrets *block.Secrets, features []policy.Feature, base h
 	}
 	l := &loaded{Config: c}
 	var more hcl.Diagnostics
+	before := len(c.Context.Variables())
 	l.outbound, more = policy.Compile(c.Providers, features, c.Context, base)
+	l.keys = c.Context.Variables()[before:]
 	diags = append(diags, more...)
 	for _, w := range c.Webhooks {
 		hook, more := inbound.Decode(w.Name, w.Range, w.Body, c.Context, schemes())

@@ -20,8 +20,12 @@ import (
 	"github.com/postern-proxy/postern/telemetry"
 )
 
-// grace is how long calls, tunnels and webhooks under way may take to end.
-const grace = 25 * time.Second
+// What is under way may take so long to end: calls, tunnels and webhooks first,
+// then deliveries. Kubernetes kills after 30 s.
+const (
+	graceCalls      = 17 * time.Second
+	graceDeliveries = 8 * time.Second
+)
 
 func runCommand(o *options) *cobra.Command {
 	var level slog.Level
@@ -97,6 +101,9 @@ func (g *gate) serve(ctx context.Context) error {
 	watched := make(chan struct{})
 	go func() { defer close(watched); g.watch(watching) }()
 	g.tel.Reload(nil)
+	if w := g.authority.Warning(); w != "" {
+		g.tel.Transition(slog.LevelWarn, w)
+	}
 	g.ready.Store(true)
 
 	var cause error
@@ -115,7 +122,7 @@ func (g *gate) serve(ctx context.Context) error {
 // first, the store last.
 func (g *gate) drain(stopDeliveries context.CancelFunc, delivered <-chan struct{}) error {
 	g.tel.Transition(slog.LevelInfo, "draining")
-	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	ctx, cancel := context.WithTimeout(context.Background(), graceCalls)
 	defer cancel()
 	out := make(chan error, 1)
 	go func() { out <- g.proxy.Shutdown(ctx) }()
@@ -124,7 +131,9 @@ func (g *gate) drain(stopDeliveries context.CancelFunc, delivered <-chan struct{
 	<-delivered
 	err = errors.Join(err, <-out)
 	g.transport.Close()
-	err = errors.Join(err, g.admin.shutdown(ctx), g.db.Close())
+	last, end := context.WithTimeout(context.Background(), time.Second)
+	defer end()
+	err = errors.Join(err, g.admin.shutdown(last), g.db.Close())
 	g.tel.Transition(slog.LevelInfo, "stopped")
 	g.tel.Close()
 	return err

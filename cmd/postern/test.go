@@ -143,7 +143,6 @@ type trialRequest struct {
 	Header  map[string]string `hcl:"header,optional"`
 	Body    string            `hcl:"body,optional"`
 	Account string            `hcl:"account,optional"`
-	Client  string            `hcl:"client,optional"`
 }
 
 // trialUpstream is one answer of the provider; they are given in turn, and the

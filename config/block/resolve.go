@@ -32,3 +32,18 @@ func (c *Context) Resolve() (diags hcl.Diagnostics) {
 	}
 	return diags
 }
+
+// Variables lists the environment variables that the secrets decoded so far
+// come from, in the order of decoding.
+func (c *Context) Variables() (names []string) {
+	for _, s := range c.secrets {
+		val, _ := s.expr.Value(c.eval(s.expr.Range().Filename, false))
+		_, marks := val.UnmarkDeep()
+		for m := range marks {
+			if r, ok := m.(reference); ok && r.kind == "env" {
+				names = append(names, r.name)
+			}
+		}
+	}
+	return names
+}

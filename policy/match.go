@@ -46,9 +46,11 @@ func (h *Host) UnmarshalText(text []byte) error {
 
 // address reads an IPv6 address in brackets.
 func (h *Host) address(s string) error {
-	literal, port, _ := strings.Cut(strings.TrimPrefix(s, "["), "]")
+	literal, port, closed := strings.Cut(strings.TrimPrefix(s, "["), "]")
 	a, err := netip.ParseAddr(literal)
 	switch {
+	case strings.HasPrefix(s, "[") && !closed:
+		return fmt.Errorf("%q has no closing bracket", s)
 	case err != nil || !a.Is6() || a.Is4In6() || a.Zone() != "" || port != "" && !validPort(strings.TrimPrefix(port, ":")) || port == ":":
 		return fmt.Errorf("%q is not a host name or an address such as \"[2001:db8::1]\"", s)
 	case s[0] != '[' || literal != a.String():

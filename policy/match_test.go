@@ -21,7 +21,7 @@ func TestC5Hosts(t *testing.T) {
 		"": "not a host", "*.": "not a host", ".com": "not a host", "a..b": "not a host", "api.example.com.": "not a host", "a b": "not a host", "a_b.com": "not a host",
 		"user@a.com": "not a host", "a.com/x": "not a host", "a%2eb": "not a host", "a\x00b": "not a host", "-a.com": "not a host", "xn--abc-.com": "not a host", "https://a.com": "",
 		"a.com:0": "port", "a.com:99999": "port", "a.com:x": "port", "a.com:": "port", "127.1": "not a host", "0x7f.1": "not a host", "0177.0.0.1": "not a host", "*.127.0.0.1": "not a host",
-		"::1": `"[::1]"`, "[::ffff:127.0.0.1]": "address", "[::1%eth0]": "address", "[a.com]": "address", "[::1]x": "address", "[0:0::1]": `"[::1]"`,
+		"::1": `"[::1]"`, "[::ffff:127.0.0.1]": "address", "[::1%eth0]": "address", "[a.com]": "address", "[::1]x": "address", "[::1": "closing bracket", "[0:0::1]": `"[::1]"`,
 		strings.Repeat("a", 64) + ".com": "not a host",
 	} {
 		var h policy.Host

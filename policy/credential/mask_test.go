@@ -1,0 +1,137 @@
+package credential
+
+import (
+	"bytes"
+	"encoding/base64"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/postern-proxy/postern/policy"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// masking masks text as it comes in pieces and is read with a buffer of size.
+func masking(t testing.TB, secret string, src io.Reader, size int) string {
+	t.Helper()
+	resp := &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(src)}
+	newEcho(nil, []string{secret}).mask(resp, &policy.Exchange{})
+	var out bytes.Buffer
+	p := make([]byte, size)
+	for {
+		n, err := resp.Body.Read(p)
+		out.Write(p[:n])
+		if err == io.EOF {
+			return out.String()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// FuzzMask: what comes out holds no form of the secret, is as long as what went
+// in, and differs from it only where there are asterisks; where the secret is
+// not in it, it is the same.
+func FuzzMask(f *testing.F) {
+	f.Add("secret-key-1234", "you sent secret-key-1234!", uint8(3), uint8(7))
+	f.Add(`a"b/c<d&e f+g%h`, `{"k":"a\"b/c<d&e f+g%h"} a%22b%2fc`, uint8(1), uint8(1))
+	f.Add("aaaaaaaaaaaa", strings.Repeat("a", 50), uint8(5), uint8(11))
+	f.Add("abcabcabcabd", "abcabcabcabcabcabd", uint8(2), uint8(4))
+	f.Fuzz(func(t *testing.T, secret, text string, cut, size uint8) {
+		if len(secret) > 200 || len(text) > 4096 {
+			return
+		}
+		at := 0
+		if len(text) > 0 {
+			at = int(cut) % len(text)
+		}
+		text = text[:at] + secret + text[at:] + base64.StdEncoding.EncodeToString([]byte(secret))
+		src := io.MultiReader(strings.NewReader(text[:at+len(secret)/2]), iotest.HalfReader(strings.NewReader(text[at+len(secret)/2:])))
+		got := masking(t, secret, src, int(size)+1)
+		if len(got) != len(text) {
+			t.Fatalf("%d bytes of %d", len(got), len(text))
+		}
+		for i := range len(got) {
+			if got[i] != text[i] && got[i] != '*' {
+				t.Fatalf("byte %d is %q, was %q", i, got[i], text[i])
+			}
+		}
+		e := newEcho(nil, []string{secret})
+		if len(secret) >= shortest && !strings.Contains(secret, "*") && e.in(got) {
+			t.Fatalf("%q still holds a form of %q", got, secret)
+		}
+		if !e.in(text) && got != text {
+			t.Fatalf("%q became %q", text, got)
+		}
+	})
+}
+
+// TestMaskStream: what cannot be the beginning of a secret is not held back.
+func TestMaskStream(t *testing.T) {
+	src, provider := io.Pipe()
+	resp := &http.Response{StatusCode: 200, Header: http.Header{}, Body: src}
+	newEcho(nil, []string{"secret-key-1234"}).mask(resp, &policy.Exchange{})
+	defer resp.Body.Close()
+	p := make([]byte, 100)
+	for _, event := range []string{"data: one\n\n", "data: two\n\n"} {
+		go io.WriteString(provider, event)
+		if n, err := resp.Body.Read(p); string(p[:n]) != event || err != nil {
+			t.Errorf("%q, %v", p[:n], err)
+		}
+	}
+	go func() { io.WriteString(provider, "data: sec"); provider.CloseWithError(io.ErrUnexpectedEOF) }()
+	got, err := io.ReadAll(resp.Body)
+	if string(got) != "data: sec" || err != io.ErrUnexpectedEOF {
+		t.Errorf("%q, %v: what broke off must end so, with all that came", got, err)
+	}
+}
+
+// TestMaskNothing: short values and compressed bodies stay.
+func TestMaskNothing(t *testing.T) {
+	if got := masking(t, "short", strings.NewReader("a short text"), 64); got != "a short text" {
+		t.Error(got)
+	}
+	body := io.NopCloser(strings.NewReader("secret-key-1234"))
+	resp := &http.Response{StatusCode: 200, Header: http.Header{"Content-Encoding": {"gzip"}}, Body: body}
+	newEcho(nil, []string{"secret-key-1234"}).mask(resp, &policy.Exchange{})
+	if resp.Body != body {
+		t.Error("a compressed body is read")
+	}
+}
+
+// TestP27RotationState: each value is given up once, all are refused at most
+// once a minute, and one that works starts afresh.
+func TestP27RotationState(t *testing.T) {
+	var r rotation
+	now := time.Now()
+	step := func(at int, want bool, then int) {
+		t.Helper()
+		if got := r.refused(at, 3, now); got != want || r.current("n", 3) != then {
+			t.Errorf("refused(%d) = %v, then %d in use; want %v, %d", at, got, r.current("n", 3), want, then)
+		}
+	}
+	r.current("n", 3)
+	step(0, true, 1)
+	step(0, true, 1) // a call that was on its way with the one before
+	step(1, true, 2)
+	r.accepted(2, 3)
+	step(2, true, 0)
+	step(0, true, 1)
+	step(1, false, 0)
+	step(0, false, 0)
+	now = now.Add(rest + 1)
+	step(0, true, 1)
+	if r.current("newer", 3) != 0 {
+		t.Error("a newer value does not start again")
+	}
+	if (&rotation{}).refused(0, 1, now) {
+		t.Error("one value alone is tried twice")
+	}
+}

@@ -1,0 +1,188 @@
+package policy_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/policy"
+)
+
+// summary is what explain shows of a stage.
+func summary(t *testing.T, p *policy.Plan, name string) string {
+	t.Helper()
+	for _, st := range p.Stages {
+		if st.Name == name {
+			return st.Summary
+		}
+	}
+	return ""
+}
+
+// TestOverlay: catalogue, provider, route: attribute by attribute; credentials
+// replace the set, own outcomes come first.
+func TestOverlay(t *testing.T) {
+	ctx := block.NewContext("test", block.NewSecrets(environ))
+	w := layers(t, "p", ctx, `
+		hosts = ["catalogue.example"]
+		endpoints = ["/c"]
+		timeout {
+			connect = "1s"
+			attempt = "2s"
+			total   = "3s"
+		}
+		retry {
+			attempts = 5
+			backoff {
+				first = "1s"
+				max   = "9s"
+			}
+		}
+		limit "a" { rate = "1/s" }
+		outcome "not_found" { when = response.status == 418 }
+		credential "header" {
+			name  = "X-Old"
+			value = env("OLD")
+		}
+	`, `
+		hosts = ["p.example"]
+		timeout { attempt = "4s" }
+		retry {
+			backoff { first = "2s" }
+		}
+		limit "b" { rate = "2/s" }
+		outcome "conflict" { when = response.status == 418 }
+		credential "bearer" { token = env("NEW") }
+		route "/r" {
+			timeout { total = "7s" }
+			outcome "forbidden" { when = response.status == 418 }
+			credential "query" {
+				name  = "key"
+				value = env("THIRD")
+			}
+		}
+		route "/plain" {
+			timeout { idle = "8s" }
+		}
+	`)
+	var seen *http.Request
+	set, diags := policy.Compile([]policy.Written{w}, features(t), ctx, policy.RoundTripper(func(r *http.Request) (*http.Response, error) {
+		seen = r
+		return &http.Response{StatusCode: 418, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(""))}, nil
+	}))
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	p := set.Provider("p")
+	if set.Find("catalogue.example", "443") != nil || set.Find("p.example", "443") != p {
+		t.Error("hosts of the catalogue are not replaced")
+	}
+	whole, route, plain := p.Plans()[0], p.Plans()[1], p.Plans()[2]
+	if route.Route != "/r" {
+		route, plain = plain, route
+	}
+	for _, c := range []struct {
+		plan       *policy.Plan
+		name, want string
+	}{
+		{whole, "timeout", "connect 1s, attempt 4s, total 3s"}, {route, "timeout", "connect 1s, attempt 4s, total 7s"}, {whole, "retry", "up to 5 attempts"},
+		{whole, "retry", "2s doubling by 2 to 9s"}, {route, "retry", "2s doubling by 2 to 9s"}, {whole, `limit "a"`, "1/s"}, {route, `limit "b"`, "2/s"}, {whole, "outcome", "2 rules"},
+		{route, "outcome", "3 rules"}, {whole, `credential "bearer"`, "Bearer"}, {route, `credential "query"`, "key"}, {plain, `credential "bearer"`, "Bearer"},
+	} {
+		if got := summary(t, c.plan, c.name); !strings.Contains(got, c.want) {
+			t.Errorf("%s %s: %q, want %q", c.plan.Route, c.name, got, c.want)
+		}
+	}
+	if summary(t, whole, `credential "header"`) != "" || summary(t, route, `credential "bearer"`) != "" {
+		t.Error("credentials were added instead of replaced")
+	}
+	h := &house{t: t, set: set}
+	for path, want := range map[string]policy.Outcome{"/x": policy.Conflict, "/r": policy.Forbidden, "/plain": policy.Conflict} {
+		x, _, err := h.do(call{method: "GET", path: path})
+		if err != nil || x.Outcome != want {
+			t.Errorf("%s: %s, %v; want %s", path, x.Outcome, err, want)
+		}
+		if (seen.Header.Get("Authorization") == "") != (path == "/r") || (seen.URL.Query().Get("key") != "") != (path == "/r") || seen.Header.Get("X-Old") != "" {
+			t.Errorf("%s: %v %s", path, seen.Header, seen.URL)
+		}
+	}
+}
+
+// TestCompileRefuses: two things in one place, and things that are not there.
+func TestCompileRefuses(t *testing.T) {
+	for _, src := range []string{
+		"credential \"bearer\" { token = env(\"NEW\") }\ncredential \"basic\" { username = env(\"OLD\") }",
+		"retry {}\nretry {}", "limit \"a\" { rate = \"1/s\" }\nlimit \"a\" { rate = \"1/s\" }", "limit \"a\" { concurrency = 3 }", "limit \"a\" {}",
+		`fallback { stale = "10m" }`, `hosts = []`, `listen = "8091"`, `upstream = "http://:80"`, `upstream = "ftp://x"`, `credential "aws_sigv4" {}`, `credential "berer" {}`,
+		"version {\nheader = \"A B\"\npin = \"1\"\n}", "version {\npath = \"v1\"\npin = \"1\"\n}", `idempotency {}`, "idempotency {\nheader = \"Content-Length\"\n}",
+		"credential \"header\" {\nname = \"Host\"\nvalue = env(\"NEW\")\n}", `outcome "ratelimited" { when = true }`, `retry { on = ["ok"] }`, `breaker { failures = 2 }`,
+	} {
+		if _, diags := open(t, nil).try(src); !diags.HasErrors() {
+			t.Errorf("%s was accepted", src)
+		}
+	}
+	if _, diags := open(t, nil).try("a: listen = \"127.0.0.1:1\"\n", "b: listen = \"127.0.0.1:1\"\n"); !diags.HasErrors() {
+		t.Error("two providers on one port were accepted")
+	}
+}
+
+// TestVersion: the pinned version stands in its place and nowhere else.
+func TestVersion(t *testing.T) {
+	for _, c := range []struct{ src, path, want string }{
+		{`path = "v{version}"`, "/v1/charges", "/v2026-10/charges"}, {`path = "v{version}"`, "/videos/1", "/videos/1"}, {`path = "v{version}"`, "/", "/"},
+		{`path = "admin/api/{version}"`, "/admin/api/2024-01/orders%2Fx", "/admin/api/2026-10/orders%2Fx"}, {`path = "admin/api/{version}"`, "/admin/other", "/admin/other"},
+		{`query = "api-version"`, "/x?api-version=1&a=%zz&api%2dversion=2", "/x?a=%zz&api-version=2026-10"}, {`header = "X-Version"`, "/x", "/x"},
+	} {
+		s := play(t, step{status: 200, header: map[string]string{"X-Version": "2020"}})
+		h := compile(t, s.RoundTrip, "version {\n"+c.src+"\npin = \"2026-10\"\necho = response.header[\"X-Version\"]\n}")
+		x, resp, err := h.do(call{method: "GET", path: c.path, header: http.Header{"x-version": {"raw"}}})
+		finish(t, resp, err)
+		if got := s.sent[0].URL.RequestURI(); got != c.want {
+			t.Errorf("%s: %s went out as %s, want %s", c.src, c.path, got, c.want)
+		}
+		if strings.HasPrefix(c.src, "header") && (s.sent[0].Header.Get("X-Version") != "2026-10" || len(s.sent[0].Header["x-version"]) != 0) {
+			t.Errorf("%v", s.sent[0].Header)
+		}
+		if !noted(x, "version", "answered_with") {
+			t.Error("another version in the answer was not noted")
+		}
+	}
+}
+
+// TestOutcomeBody: a rule reads the beginning of a JSON answer, gzip too, and
+// the application still gets every byte; a stream is never waited for.
+func TestOutcomeBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := oneTry + `outcome "rate_limited" { when = response.body.error == "ratelimited" }
+			error { code = response.body.error }`
+		body := `{"ok":false,"error":"ratelimited"}`
+		s := play(t, step{status: 200, header: map[string]string{"Content-Type": "application/json"}, body: body})
+		x, resp, err := compile(t, s.RoundTrip, src).do(call{method: "GET", path: "/x"})
+		if got := finish(t, resp, err); got != body || x.Outcome != policy.RateLimited || x.ProviderCode != "ratelimited" || !x.Plan.ReadsAnswer {
+			t.Errorf("%q, %s, %q", got, x.Outcome, x.ProviderCode)
+		}
+		for _, header := range []map[string]string{{"Content-Type": "text/event-stream"}, {"Content-Type": "application/json", "Content-Encoding": "br"}, {"Content-Type": "application/octet-stream"}} {
+			pr, pw := io.Pipe() // nobody ever writes
+			h := compile(t, func(*http.Request) (*http.Response, error) {
+				hd := http.Header{}
+				for k, v := range header {
+					hd.Set(k, v)
+				}
+				return &http.Response{StatusCode: 200, Header: hd, ContentLength: -1, Body: pr}, nil
+			}, src)
+			if x, _, err := h.do(call{method: "GET", path: "/x"}); err != nil || x.Outcome != policy.OK {
+				t.Errorf("%v: %s, %v", header, x.Outcome, err)
+			}
+			pw.Close()
+		}
+		long := `{"a":"` + strings.Repeat("x", policy.PeekLimit) + `","error":"ratelimited"}`
+		s = play(t, step{status: 200, header: map[string]string{"Content-Type": "application/json"}, body: long})
+		_, resp, err = compile(t, s.RoundTrip, src).do(call{method: "GET", path: "/x"})
+		if got := finish(t, resp, err); got != long {
+			t.Errorf("%d bytes of %d came through", len(got), len(long))
+		}
+	})
+}

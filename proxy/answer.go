@@ -21,6 +21,9 @@ func (c *call) answer(resp *http.Response) {
 	c.result.Err = err
 	if err != nil {
 		c.broken(err)
+		// What came is passed on before the connection is cut: an application
+		// that saw nothing at all would take the call for one to repeat.
+		_ = http.NewResponseController(c.w).Flush()
 		panic(http.ErrAbortHandler)
 	}
 	c.answerTrailers(resp, announced)

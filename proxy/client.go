@@ -52,10 +52,11 @@ func (s *state) verify(is claim) *Client {
 	return &s.clients[found]
 }
 
-// proxyCredentials reads "Basic name:token" or "Basic name+account:token".
+// proxyCredentials reads "Basic name:token" or "Basic name+account:token". Ruby
+// reads the plus in the user info of a URL as a space.
 func proxyCredentials(header string) (is claim, account string, ok bool) {
 	user, token, ok := basic(header)
-	name, account, _ := strings.Cut(user, "+")
+	name, account, _ := strings.Cut(strings.ReplaceAll(user, " ", "+"), "+")
 	return claim{name, token}, account, ok && name != ""
 }
 
@@ -123,6 +124,13 @@ func (c *call) authenticate(plan *policy.Plan) (*Client, string, error) {
 		if is, account, ok := proxyCredentials(c.head.proxyAuth); ok {
 			if client := c.state.verify(is); client != nil {
 				return client, account, nil
+			}
+			// axios 1.x sends the user info of the proxy's URL as it is
+			// written there, percent-encoded.
+			if token, err := url.PathUnescape(is.token); err == nil && token != is.token {
+				if client := c.state.verify(claim{is.name, token}); client != nil {
+					return client, account, nil
+				}
 			}
 		}
 		return nil, "", clientRefused()

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -71,6 +72,12 @@ func (c *call) outgoing() (*http.Request, error) {
 		out.Header["User-Agent"] = nil // net/http would name itself
 	}
 	if plan := c.x.Plan; plan != nil {
+		if up := plan.Upstream; up != nil && net.ParseIP(up.Hostname()) == nil {
+			out.Host = up.Host // another host goes by its own name; a mock at an address sees the provider's
+		}
+		for _, name := range internal {
+			delete(out.Header, name)
+		}
 		if plan.ReadsAnswer {
 			limitEncodings(out.Header)
 		}
@@ -78,6 +85,10 @@ func (c *call) outgoing() (*http.Request, error) {
 	}
 	return out, nil
 }
+
+// internal are headers that tie calls together inside the application's own
+// systems (W3C Trace Context, Baggage); they are none of a provider's business.
+var internal = [...]string{"Traceparent", "Tracestate", "Baggage"}
 
 // limitEncodings keeps the provider from answering in an encoding that we
 // cannot read a copy of.

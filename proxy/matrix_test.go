@@ -265,7 +265,7 @@ func TestStreamsMayPause(t *testing.T) {
 			http.NewResponseController(w).EnableFullDuplex()
 			w.(http.Flusher).Flush()
 			io.Copy(w, r.Body)
-		}), func(g *rig, _ *proxy.Limits) { g.handler.Stall = 300 * time.Millisecond })
+		}), func(g *rig, _ *proxy.Limits) { g.handler.Stall = time.Second })
 		pr, pw := io.Pipe()
 		req, _ := http.NewRequest("POST", apiURL, pr)
 		go pw.Write([]byte("a"))
@@ -273,7 +273,7 @@ func TestStreamsMayPause(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(700 * time.Millisecond) // twice the limit that held until the answer began
+		time.Sleep(1500 * time.Millisecond) // longer than the limit that held until the answer began
 		io.WriteString(pw, "b")
 		pw.Close()
 		if text := body(t, resp, nil); text != "ab" {

@@ -51,7 +51,7 @@ func (h *Host) address(s string) error {
 	switch {
 	case strings.HasPrefix(s, "[") && !closed:
 		return fmt.Errorf("%q has no closing bracket", s)
-	case err != nil || !a.Is6() || a.Is4In6() || a.Zone() != "" || port != "" && !validPort(strings.TrimPrefix(port, ":")) || port == ":":
+	case err != nil || !a.Is6() || a.Is4In6() || a.Zone() != "" || port != "" && (port[0] != ':' || !validPort(port[1:])):
 		return fmt.Errorf("%q is not a host name or an address such as \"[2001:db8::1]\"", s)
 	case s[0] != '[' || literal != a.String():
 		return fmt.Errorf("%q is written \"[%v]%s\"", s, a, port)

@@ -20,7 +20,7 @@ func (c *conn) receive(ctx context.Context, resp *http.Response, o *outgoing, up
 	resp.TLS = c.tls
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		up.quit()
-		c.pace.enter(upgraded, false)
+		c.pace.enter(released, false)
 		resp.Body = &tunnel{c: c}
 		return
 	}
@@ -57,6 +57,7 @@ type body struct {
 	mu      sync.Mutex
 	src     io.Reader // if chunked
 	chunked bool
+	ended   bool  // the last chunk was read, what follows it was not
 	left    int64 // if not; -1 is until the connection ends
 	err     error // of all reads from now on
 }
@@ -78,8 +79,8 @@ func (b *body) Read(p []byte) (int, error) {
 		b.err = io.EOF
 		b.finish()
 	default:
-		b.drop()
 		op, err := b.up.blame(err, OpBody)
+		b.drop()
 		b.err = fault(b.ctx, op, b.c.key.addr(), err)
 	}
 	return n, b.err
@@ -89,11 +90,18 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) read(p []byte) (int, error) {
 	switch {
 	case b.chunked:
-		n, err := b.src.Read(p)
-		if err == io.EOF {
-			err = b.readTrailer()
+		n := 0
+		if !b.ended {
+			var err error
+			if n, err = b.src.Read(p); err != io.EOF {
+				return n, err
+			}
+			b.ended = true
 		}
-		return n, err
+		if n > 0 && !b.closing() {
+			return n, nil // the trailers may take their time
+		}
+		return n, b.readTrailer()
 	case b.left < 0:
 		return b.c.br.Read(p)
 	}
@@ -105,12 +113,22 @@ func (b *body) read(p []byte) (int, error) {
 	return n, err
 }
 
+// closing reports whether the end of a body without trailers is here.
+func (b *body) closing() bool {
+	if b.c.br.Buffered() < 2 {
+		return false
+	}
+	next, _ := b.c.br.Peek(2)
+	return string(next) == "\r\n"
+}
+
 // readTrailer reads what follows the last chunk. It returns io.EOF if that is
 // in order.
 func (b *body) readTrailer() error {
-	if next, err := b.c.br.Peek(2); err != nil {
+	if _, err := b.c.br.Peek(2); err != nil {
 		return headError(err)
-	} else if next[0] == '\r' && next[1] == '\n' {
+	}
+	if b.closing() {
 		b.c.br.Discard(2)
 		return io.EOF
 	}

@@ -21,6 +21,7 @@ const headLimit = 64 << 10
 type conn struct {
 	t     *Transport
 	key   key
+	entry *entry
 	round int // of the pool
 	rw    net.Conn
 	wire  *wire
@@ -38,8 +39,8 @@ type conn struct {
 	stop func() bool
 }
 
-func newConn(t *Transport, k key, rw net.Conn, round int) *conn {
-	c := &conn{t: t, key: k, round: round, rw: rw, budget: -1}
+func newConn(t *Transport, k key, e *entry, rw net.Conn, round int) *conn {
+	c := &conn{t: t, key: k, entry: e, round: round, rw: rw, budget: -1}
 	switch n := rw.(type) {
 	case *tls.Conn:
 		state := n.ConnectionState()
@@ -50,7 +51,7 @@ func newConn(t *Transport, k key, rw net.Conn, round int) *conn {
 	}
 	c.br = bufio.NewReader(c)
 	c.tp.R = c.br
-	c.pace.conn = c.wire.Conn
+	c.pace.on = c.wire.Conn
 	c.cut = func() { c.wire.Conn.Close() }
 	return c
 }
@@ -123,8 +124,8 @@ func (c *conn) roundTrip(ctx context.Context, x *policy.Exchange, o *outgoing) (
 	x.Now.Complete = up.complete()
 	x.Now.Written += up.sent()
 	if err != nil {
+		op, err := up.blame(err, OpHeaders) // before failing it gives the upload an error of its own
 		c.fail()
-		op, err := up.blame(err, OpHeaders)
 		return nil, fault(ctx, op, c.key.addr(), err)
 	}
 	x.Now.Answered = true

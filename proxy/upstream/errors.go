@@ -4,9 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
+
+	"golang.org/x/net/http2"
 
 	"github.com/postern-proxy/postern/policy"
 )
@@ -16,12 +19,11 @@ type Op string
 
 // The steps of an attempt, in order.
 const (
-	OpDial     Op = "connect to"
-	OpTLS      Op = "make a TLS connection with"
-	OpWrite    Op = "write the request to"
-	OpHeaders  Op = "read the response headers of"
-	OpBody     Op = "read the response body of"
-	OpUpgraded Op = "use the upgraded connection to"
+	OpDial    Op = "connect to"
+	OpTLS     Op = "make a TLS connection with"
+	OpWrite   Op = "write the request to"
+	OpHeaders Op = "read the response headers of"
+	OpBody    Op = "read the response body of"
 )
 
 // An Error says which step of an attempt failed. It holds no header and no part
@@ -118,7 +120,10 @@ func timedOut(err error) bool {
 func plain(err error) error {
 	var header tls.RecordHeaderError
 	var op *net.OpError
+	var away http2.GoAwayError
 	switch {
+	case errors.As(err, &away):
+		return fmt.Errorf("the connection was closed after a GOAWAY frame (%v)", away.ErrCode)
 	case errors.As(err, &header):
 		return errors.New("the answer does not look like TLS")
 	case errors.As(err, &op) && op.Err != nil:

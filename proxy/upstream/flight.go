@@ -74,7 +74,7 @@ func (t *Transport) connect(ctx context.Context, x *policy.Exchange, k key, e *e
 	defer cancel()
 
 	t.pool.mu.Lock()
-	if e.proto == http1 {
+	if e.proto == speaksHTTP1 {
 		t.pool.mu.Unlock()
 		l, op, err := t.open(dctx, k, e)
 		if err != nil {
@@ -144,16 +144,16 @@ func (t *Transport) open(ctx context.Context, k key, e *entry) (lease, Op, error
 	if err != nil {
 		return lease{}, op, err
 	}
-	spoken, l := http1, lease{}
+	spoken, l := speaksHTTP1, lease{}
 	if multiplexed(raw) {
 		cc, err := t.h2.NewClientConn(raw)
 		if err != nil {
 			raw.Close()
 			return lease{}, OpTLS, err
 		}
-		spoken, l.h2 = http2x, &h2conn{ClientConn: cc, t: t, key: k, round: round}
+		spoken, l.h2 = speaksHTTP2, &h2conn{ClientConn: cc, key: k, round: round}
 	} else {
-		l.h1 = newConn(t, k, raw, round)
+		l.h1 = newConn(t, k, e, raw, round)
 	}
 	t.pool.mu.Lock()
 	e.proto = spoken

@@ -1,12 +1,12 @@
 package upstream
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // counted is a request body in memory.
@@ -57,11 +57,11 @@ func (p *pump) Read(b []byte) (int, error) {
 	p.once.Do(func() { go p.run() })
 	n, err := p.r.Read(b)
 	p.e.sent.Add(int64(n))
-	if err != nil {
-		p.e.out.stop()
+	if err == nil {
+		p.e.pace.progress()
+	} else {
+		p.e.pace.sent()
 	}
-	p.e.out.progress()
-	p.e.in.progress()
 	return n, err
 }
 
@@ -86,10 +86,7 @@ func (p *pump) run() {
 		case err == nil:
 			continue
 		case err == io.EOF && p.left <= 0:
-			for name := range p.trailer {
-				p.trailer[name] = p.from[name]
-			}
-			p.w.Close()
+			p.w.CloseWithError(p.finish())
 		default:
 			p.w.CloseWithError(sourceError(err))
 		}
@@ -97,88 +94,41 @@ func (p *pump) run() {
 	}
 }
 
-// body2 is the body of an HTTP/2 response.
-type body2 struct {
-	io.ReadCloser
-	e   *exchange2
-	ctx context.Context // the stream's
+// finish fills in the trailers.
+func (p *pump) finish() error {
+	for name := range p.trailer {
+		for _, v := range p.from[name] {
+			if !httpguts.ValidHeaderFieldValue(v) {
+				return malformedRequest("The value of the trailer " + name)
+			}
+		}
+		p.trailer[name] = p.from[name]
+	}
+	return nil
 }
 
-// receive puts resp's body under the limits of the exchange.
-func (e *exchange2) receive(rctx context.Context, resp *http.Response, o *outgoing) {
-	e.stop()
-	resp.Request = o.req
-	resp.Body = &body2{resp.Body, e, rctx}
-}
+// body2 is the body of an HTTP/2 response.
+type body2 exchange2
 
 func (b *body2) Read(p []byte) (int, error) {
-	b.e.in.start()
-	n, err := b.ReadCloser.Read(p)
-	b.e.in.stop()
+	e := (*exchange2)(b)
+	e.pace.progress()
+	e.reading.Store(true)
+	n, err := e.body.Read(p)
 	if err == nil {
+		e.reading.Store(false)
 		return n, nil
 	}
 	if err != io.EOF {
-		err = fault(b.e.ctx, OpBody, b.e.c.key.addr(), b.e.blame(b.ctx, err))
+		err = fault(e.ctx, OpBody, e.c.key.addr(), e.blame(err))
 	}
-	b.e.cancel(nil)
+	e.reading.Store(false)
+	e.end()
 	return n, err
 }
 
 // Close ends the stream. It does not wait for the request body.
 func (b *body2) Close() error {
-	b.e.cancel(nil)
-	return b.ReadCloser.Close()
-}
-
-// idler calls a function when nothing has moved for a while. A nil one never
-// does.
-type idler struct {
-	limit time.Duration
-	mu    sync.Mutex
-	timer *time.Timer
-	until time.Time // zero is stopped
-}
-
-func newIdler(limit time.Duration, f func()) *idler {
-	if limit <= 0 {
-		return nil
-	}
-	i := &idler{limit: limit}
-	i.timer = time.AfterFunc(limit, func() {
-		i.mu.Lock()
-		late := !i.until.IsZero() && !time.Now().Before(i.until)
-		i.mu.Unlock()
-		if late {
-			f()
-		}
-	})
-	i.timer.Stop()
-	return i
-}
-
-// start begins to wait.
-func (i *idler) start() { i.set(true, true) }
-
-// stop ends the wait.
-func (i *idler) stop() { i.set(true, false) }
-
-// progress begins it again, if it was started.
-func (i *idler) progress() { i.set(false, true) }
-
-func (i *idler) set(always, wait bool) {
-	if i == nil {
-		return
-	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	switch {
-	case !always && i.until.IsZero():
-	case wait:
-		i.until = time.Now().Add(i.limit)
-		i.timer.Reset(i.limit)
-	default:
-		i.until = time.Time{}
-		i.timer.Stop()
-	}
+	(*exchange2)(b).end()
+	return b.body.Close()
 }

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"net"
 	"sync"
 	"time"
 )
@@ -13,14 +12,14 @@ const (
 	sending   phase = iota // the body is being streamed, no response yet
 	waiting                // the request is out
 	receiving              // the response has begun; the body may still be streamed
-	upgraded               // it is no longer HTTP
+	released               // nothing has to happen any more, or not in HTTP
 )
 
-// pace keeps the deadlines of a connection: a fixed one until the response
-// headers, one that moves with progress while a body streams.
+// pace keeps the deadline of a request: a fixed one until the response headers,
+// one that moves with progress while a body streams.
 type pace struct {
 	mu    sync.Mutex
-	conn  net.Conn
+	on    interface{ SetDeadline(time.Time) error }
 	phase phase
 	until time.Time     // zero is never
 	idle  time.Duration // zero is no limit
@@ -86,16 +85,23 @@ func (p *pace) move() {
 	}
 	if !end.Equal(p.end) {
 		p.end = end
-		p.conn.SetDeadline(end)
+		p.on.SetDeadline(end)
 	}
 }
 
-// idled reports whether a deadline that passed while the body was being sent
-// was the one of progress.
-func (p *pace) idled() bool {
+// idles reports whether the deadline is the one of progress.
+func (p *pace) idles() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.phase == sending && p.idle > 0 && (p.until.IsZero() || p.end.Before(p.until))
+	return p.idle > 0 && (p.phase == receiving || p.phase == sending && (p.until.IsZero() || p.end.Before(p.until)))
+}
+
+// late reports whether the deadline has really passed, and was not moved in the
+// meantime. While a response is received it only counts during a read.
+func (p *pace) late(reading bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.end.IsZero() && !time.Now().Before(p.end) && (p.phase != receiving || reading)
 }
 
 // hurry leaves only a moment for the response of a provider that has stopped
@@ -107,7 +113,7 @@ func (p *pace) hurry() {
 	if p.phase == sending && (p.until.IsZero() || soon.Before(p.until)) {
 		p.until, p.phase = soon, waiting
 		p.end = soon
-		p.conn.SetDeadline(soon)
+		p.on.SetDeadline(soon)
 	}
 }
 

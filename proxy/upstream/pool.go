@@ -37,8 +37,8 @@ type proto int
 
 const (
 	unknown proto = iota
-	http1
-	http2x
+	speaksHTTP1
+	speaksHTTP2
 )
 
 // get returns the entry of k. Called with mu held.
@@ -50,16 +50,16 @@ func (p *pool) get(k key, t *Transport) *entry {
 			e.tls = t.tlsConfig(k)
 		}
 		if k.http1 || k.scheme == "http" {
-			e.proto = http1
+			e.proto = speaksHTTP1
 		}
 		p.entries[k] = e
+		p.arm()
 	}
 	return e
 }
 
 // take returns an unused HTTP/1.1 connection, the one used last, or a stream on
-// an HTTP/2 one. The former may be dead. If there is neither it returns the
-// entry.
+// an HTTP/2 one, or neither. The former may be dead.
 func (t *Transport) take(k key) (lease, *entry, error) {
 	p := &t.pool
 	p.mu.Lock()
@@ -82,8 +82,15 @@ func (t *Transport) take(k key) (lease, *entry, error) {
 func (p *pool) put(c *conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed || c.round != p.round {
+		return false
+	}
 	e := p.entries[c.key]
-	if e == nil || p.closed || c.round != p.round || len(e.idle) >= p.idlePerHost {
+	if e == nil { // forgotten during a long response
+		e = c.entry
+		p.entries[c.key] = e
+	}
+	if len(e.idle) >= p.idlePerHost {
 		return false
 	}
 	c.idleSince = time.Now()

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	mrand "math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -18,6 +19,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/postern-proxy/postern/policy"
@@ -50,6 +52,50 @@ func TestP13Trailers(t *testing.T) {
 			resp.Body.Close()
 		}
 	})
+}
+
+// TestC21Trailer: a trailer that would be more than one is not sent.
+func TestC21Trailer(t *testing.T) {
+	both(t, func(t *testing.T, h2 bool) {
+		whole := make(chan error, 1)
+		srv, tr := serve(t, h2, func(w http.ResponseWriter, r *http.Request) {
+			_, err := io.Copy(io.Discard, r.Body)
+			whole <- err
+		})
+		_, _, err := call{method: "POST", url: srv.URL, body: strings.NewReader("x"), length: -1, trailer: http.Header{"X-T": {"hunter2\r\nX: y"}}}.do(t.Context(), tr)
+		var d *policy.Denial
+		if !errors.As(err, &d) || d.Code != policy.BadRequest || strings.Contains(err.Error(), "hunter2") {
+			t.Error(err)
+		}
+		if await(t, whole, "the request") == nil {
+			t.Error("the request came to its end")
+		}
+	})
+}
+
+// TestP15LateTrailers: what comes before slow trailers does not wait for them.
+func TestP15LateTrailers(t *testing.T) {
+	next := make(chan bool)
+	s := raw(t, func(s *wireServer, _ int, c net.Conn, br *bufio.Reader) {
+		s.read(br)
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n")
+		if <-next {
+			io.WriteString(c, "A: b\r\n\r\n")
+		}
+	})
+	resp, _, err := call{url: s.URL}.do(t.Context(), start(t, Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	buf := make([]byte, 100)
+	if n, err := resp.Body.Read(buf); string(buf[:n]) != "hello" || err != nil {
+		t.Fatalf("%q %v", buf[:n], err)
+	}
+	next <- true
+	if n, err := resp.Body.Read(buf); n != 0 || err != io.EOF || resp.Trailer.Get("A") != "b" {
+		t.Errorf("%d %v %v", n, err, resp.Trailer)
+	}
 }
 
 // atEOF is an empty reader that calls f.
@@ -320,6 +366,55 @@ func TestP17EarlyAnswer(t *testing.T) {
 	})
 }
 
+// TestP17AnswerAndReset: a provider that answers and then slams the door is
+// still heard.
+func TestP17AnswerAndReset(t *testing.T) {
+	s := raw(t, func(_ *wireServer, _ int, c net.Conn, br *bufio.Reader) {
+		http.ReadRequest(br)
+		io.WriteString(c, "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno")
+	})
+	resp, _, err := call{method: "POST", url: s.URL, body: &endless{new(atomic.Int64)}, length: 1 << 40}.do(t.Context(), start(t, Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(resp.Body); resp.StatusCode != 413 || string(b) != "no" || err != nil {
+		t.Errorf("%d %q %v", resp.StatusCode, b, err)
+	}
+}
+
+// TestP17StopsSending: the rest of a body that was answered already does not go
+// out, although the provider would read it.
+func TestP17StopsSending(t *testing.T) {
+	both(t, func(t *testing.T, h2 bool) {
+		const far = 200 << 20
+		received := make(chan int64, 1)
+		srv, tr := serve(t, h2, func(w http.ResponseWriter, r *http.Request) {
+			rc := http.NewResponseController(w)
+			rc.EnableFullDuplex()
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+			rc.Flush()
+			n := int64(0)
+			for buf := make([]byte, 64<<10); n < far; {
+				rc.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+				m, err := r.Body.Read(buf)
+				n += int64(m)
+				if err != nil {
+					break
+				}
+			}
+			received <- n
+		})
+		resp, _, err := call{method: "POST", url: srv.URL, body: &endless{new(atomic.Int64)}, length: -1}.do(t.Context(), tr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := await(t, received, "the end of the request"); n >= far {
+			t.Errorf("%d bytes arrived", n)
+		}
+		resp.Body.Close()
+	})
+}
+
 // endless is a body without end.
 type endless struct{ read *atomic.Int64 }
 
@@ -373,7 +468,7 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // TestF18Deadlines is every limit of an exchange, and what each is called.
 func TestF18Deadlines(t *testing.T) {
-	const soon, late = 50 * time.Millisecond, time.Hour
+	const soon, late = 150 * time.Millisecond, time.Hour
 	both(t, func(t *testing.T, h2 bool) {
 		release := make(chan bool)
 		srv, tr := serve(t, h2, func(w http.ResponseWriter, r *http.Request) {
@@ -387,10 +482,10 @@ func TestF18Deadlines(t *testing.T) {
 				w.(http.Flusher).Flush()
 				<-release
 			case "/drips":
-				for range 20 {
+				for range 10 {
 					io.WriteString(w, "drip")
 					w.(http.Flusher).Flush()
-					time.Sleep(soon / 4)
+					time.Sleep(soon / 5)
 				}
 			case "/reads":
 				io.Copy(io.Discard, r.Body)
@@ -454,6 +549,40 @@ func TestF18Deadlines(t *testing.T) {
 				if !ok {
 					t.Errorf("%s: %v", tt.path, err)
 				}
+			}
+		}
+	})
+}
+
+// TestF18VirtualTime runs in memory, where three hours take no time.
+func TestF18VirtualTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := New(Options{IdleTimeout: time.Hour, Dial: func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() {
+				defer theirs.Close()
+				br := bufio.NewReader(theirs)
+				for i := 0; ; i++ {
+					if _, err := http.ReadRequest(br); err != nil {
+						return
+					}
+					if i == 0 {
+						time.Sleep(2 * time.Hour)
+						io.WriteString(theirs, ok)
+					}
+				}
+			}()
+			return ours, nil
+		}})
+		defer tr.Close()
+		for i, want := range []time.Duration{2 * time.Hour, 3 * time.Hour} {
+			begin := time.Now()
+			resp, _, err := call{url: "http://127.0.0.1", x: policy.Exchange{Deadline: begin.Add(3 * time.Hour), Idle: time.Minute}}.do(t.Context(), tr)
+			if err == nil {
+				resp.Body.Close()
+			}
+			if took := time.Since(begin); took != want || (err == nil) != (i == 0) {
+				t.Errorf("%v after %v", err, took)
 			}
 		}
 	})
@@ -592,6 +721,25 @@ func TestC48Answers(t *testing.T) {
 			t.Errorf("%d whole, %d broken: this shows little", whole.Load(), broken.Load())
 		}
 	})
+}
+
+// TestC48CancelledLate: a connection that is being cut, because the application
+// left in the moment the answer was complete, is nobody else's.
+func TestC48CancelledLate(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	tr := start(t, Options{})
+	k := key{scheme: "https", host: "x"}
+	_, e, _ := tr.take(k)
+	for _, stopped := range []bool{true, false} {
+		c := newConn(tr, k, e, newWire(ours), 0)
+		c.stop = func() bool { return stopped }
+		c.done(true)
+		if got := idle(tr) == 1; got != stopped {
+			t.Errorf("in time: %v, kept: %v", stopped, got)
+		}
+		tr.take(k)
+	}
 }
 
 // TestCloseDoesNotHang closes bodies in every state.

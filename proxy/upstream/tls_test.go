@@ -284,13 +284,16 @@ func TestCloseIdleAndClose(t *testing.T) {
 			t.Fatal(err)
 		}
 		tr.CloseIdle() // in use: it goes on, and is closed afterwards
+		if _, x, err := get(t, tr, srv.URL); err != nil || x.Now.Reused {
+			t.Error("a connection of before is used", err)
+		}
 		close(release)
 		b, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		if string(b) != second || err != nil {
 			t.Errorf("%q %v", b, err)
 		}
-		if third, x, _ := get(t, tr, srv.URL); third == second || x.Now.Reused {
+		if third, x, _ := get(t, tr, srv.URL); third == second || !x.Now.Reused {
 			t.Error("a connection of before survived its use")
 		}
 		tr.Close()

@@ -192,7 +192,7 @@ func (u *upload) blame(err error, op Op) (Op, error) {
 	switch {
 	case u.err != nil:
 		return OpWrite, u.err
-	case !u.ok && timedOut(err) && u.reading.Load() && u.c.pace.idled():
+	case !u.ok && timedOut(err) && u.reading.Load() && op == OpHeaders && u.c.pace.idles():
 		return OpWrite, sourceError(errStalled)
 	case !u.ok && !u.stopped.Load() && op == OpHeaders:
 		return OpWrite, err

@@ -136,7 +136,8 @@ func (c *compiler) head(w Written) head {
 	}
 	diags := block.Decode(attrs, c.ctx, &h)
 	c.diags = append(c.diags, diags...)
-	if len(h.Hosts) == 0 && !diags.HasErrors() {
+	lost := attrs.Attributes["catalog"] != nil && len(w.Layers) == 1 // an entry that there is not was reported already
+	if len(h.Hosts) == 0 && !diags.HasErrors() && !lost {
 		c.fail("Missing hosts", fmt.Sprintf("Provider %q needs hosts, such as [\"api.example.com\"], or a catalog entry that has them.", w.Name), c.attribute(w, "hosts"))
 	}
 	return h

@@ -127,10 +127,10 @@ func (u *upload) end() {
 			return
 		}
 	}
-	u.mu.Lock()
-	u.ok = true
-	u.mu.Unlock()
 	u.c.pace.sent()
+	u.mu.Lock()
+	u.ok = true // from here on the connection may be another request's
+	u.mu.Unlock()
 }
 
 func (u *upload) fail(err error) {

@@ -4,12 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
-
-	"golang.org/x/net/http2"
 
 	"github.com/postern-proxy/postern/policy"
 )
@@ -120,10 +117,10 @@ func timedOut(err error) bool {
 func plain(err error) error {
 	var header tls.RecordHeaderError
 	var op *net.OpError
-	var away http2.GoAwayError
+	if away := wentAway(err); away != nil {
+		return away
+	}
 	switch {
-	case errors.As(err, &away):
-		return fmt.Errorf("the connection was closed after a GOAWAY frame (%v)", away.ErrCode)
 	case errors.As(err, &header):
 		return errors.New("the answer does not look like TLS")
 	case errors.As(err, &op) && op.Err != nil:

@@ -146,12 +146,10 @@ func (t *Transport) open(ctx context.Context, k key, e *entry) (lease, Op, error
 	}
 	spoken, l := speaksHTTP1, lease{}
 	if multiplexed(raw) {
-		cc, err := t.h2.NewClientConn(raw)
-		if err != nil {
-			raw.Close()
+		if l.h2, err = t.multiplex(raw, k, round); err != nil {
 			return lease{}, OpTLS, err
 		}
-		spoken, l.h2 = speaksHTTP2, &h2conn{ClientConn: cc, key: k, round: round}
+		spoken = speaksHTTP2
 	} else {
 		l.h1 = newConn(t, k, e, raw, round)
 	}

@@ -303,22 +303,19 @@ func TestC23Accepted(t *testing.T) {
 func TestC20RequestHead(t *testing.T) {
 	heads := make(chan string, 1)
 	s := raw(t, func(_ *wireServer, _ int, c net.Conn, br *bufio.Reader) {
+		var head []string
 		for {
-			var head []string
-			for {
-				line, err := br.ReadString('\n')
-				if err != nil {
-					return
-				}
-				if line == "\r\n" {
-					break
-				}
-				head = append(head, strings.TrimSuffix(line, "\r\n"))
+			line, err := br.ReadString('\n')
+			if err != nil {
+				return
 			}
-			heads <- strings.Join(head, "|")
-			io.WriteString(c, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-			return
+			if line == "\r\n" {
+				break
+			}
+			head = append(head, strings.TrimSuffix(line, "\r\n"))
 		}
+		heads <- strings.Join(head, "|")
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 	})
 	hostile := http.Header{
 		"Connection": {"close, X-A"}, "Keep-Alive": {"5"}, "Proxy-Connection": {"x"}, "Transfer-Encoding": {"chunked"}, "Content-Length": {"99"},

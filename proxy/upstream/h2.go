@@ -1,7 +1,11 @@
 package upstream
 
+//lint:file-ignore SA1019 the successor, net/http's ClientConn, makes its connection itself; ours is there already when we learn that it speaks HTTP/2
+
 import (
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -9,6 +13,10 @@ import (
 
 	"golang.org/x/net/http2"
 )
+
+// http2Transport is the protocol without its pool and its retries: connections
+// are made with NewClientConn, and used one by one.
+type http2Transport = http2.Transport
 
 // h2conn is an HTTP/2 connection. Many requests at a time use it.
 type h2conn struct {
@@ -18,9 +26,7 @@ type h2conn struct {
 	served atomic.Int64
 }
 
-// newHTTP2 is the protocol without its pool and its retries: connections are
-// made with NewClientConn, and used one by one.
-func newHTTP2(opt Options) *http2.Transport {
+func newHTTP2(opt Options) *http2Transport {
 	t1 := &http.Transport{
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: headLimit,
@@ -36,6 +42,16 @@ func newHTTP2(opt Options) *http2.Transport {
 		panic(err) // only if it had been configured before
 	}
 	return t2
+}
+
+// multiplex makes c, on which HTTP/2 was agreed, a connection for many.
+func (t *Transport) multiplex(c net.Conn, k key, round int) (*h2conn, error) {
+	cc, err := t.h2.NewClientConn(c)
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return &h2conn{ClientConn: cc, key: k, round: round}, nil
 }
 
 // reserve takes a stream on a connection that has one left. Called with the
@@ -71,6 +87,16 @@ func (c *h2conn) retire() {
 	if s := c.State(); s.StreamsActive+s.StreamsReserved == 0 {
 		c.Close()
 	}
+}
+
+// wentAway is the text for a connection that ended with a GOAWAY frame, without
+// what the provider wrote into it; nil for other errors.
+func wentAway(err error) error {
+	var away http2.GoAwayError
+	if !errors.As(err, &away) {
+		return nil
+	}
+	return fmt.Errorf("the connection was closed after a GOAWAY frame (%v)", away.ErrCode)
 }
 
 // refused reports whether the provider says that it did not process the

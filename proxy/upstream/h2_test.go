@@ -25,7 +25,6 @@ import (
 // peer is one connection of a server that speaks HTTP/2 frame by frame.
 type peer struct {
 	*http2.Framer
-	mu   sync.Mutex
 	conn net.Conn
 	n    int // of the connection, from 0
 	buf  bytes.Buffer

@@ -55,7 +55,7 @@ func (o *outgoing) release() {
 
 // newOutgoing checks a request and reads its body if that is small.
 func newOutgoing(req *http.Request, x *policy.Exchange, k key) (*outgoing, error) {
-	o := &outgoing{req: req, target: req.URL.RequestURI(), host: req.Host, upgrade: upgradeOf(req.Header), keep: k.private(), length: x.Body.Len()}
+	o := &outgoing{req: req, target: req.URL.RequestURI(), host: req.Host, upgrade: upgradeOf(req.Header), keep: k.private(), length: x.Outgoing().Len()}
 	if o.host == "" {
 		o.host = req.URL.Host
 	}
@@ -66,7 +66,7 @@ func newOutgoing(req *http.Request, x *policy.Exchange, k key) (*outgoing, error
 		o.scratch = scratches.Get().(*scratch)
 		return o, nil
 	}
-	src, err := x.Body.Reader()
+	src, err := x.Outgoing().Reader()
 	if err != nil {
 		return nil, fmt.Errorf("read the request body again: %w", err)
 	}

@@ -38,7 +38,7 @@ type Options struct {
 type Transport struct {
 	opt  Options
 	pool pool
-	h2   *http2.Transport
+	h2   *http2Transport
 }
 
 // New returns a transport.

@@ -82,6 +82,20 @@ func TestBodyLate(t *testing.T) {
 	}
 }
 
+// TestBodyOneReader: a new reader cuts off the one before it.
+func TestBodyOneReader(t *testing.T) {
+	b := policy.NewBody(strings.NewReader("hello"), 5, 1<<10)
+	first, _ := b.Reader()
+	io.ReadFull(first, make([]byte, 2))
+	second, _ := b.Reader()
+	if n, err := first.Read(make([]byte, 9)); n != 0 || err == nil || err == io.EOF {
+		t.Errorf("the first went on: %d, %v", n, err)
+	}
+	if got, err := io.ReadAll(second); string(got) != "hello" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 // TestBodyBrokenOff: what the application broke off is its doing, every time.
 func TestBodyBrokenOff(t *testing.T) {
 	b := policy.NewBody(io.MultiReader(strings.NewReader("half"), iotest.ErrReader(io.ErrUnexpectedEOF)), 100, 1<<10)

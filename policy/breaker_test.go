@@ -128,6 +128,21 @@ func TestP26Probe(t *testing.T) {
 			finish(t, resp, err)
 		}
 	})
+	synctest.Test(t, func(t *testing.T) { // a 429 tells nothing about its health
+		s := play(t)
+		h := compile(t, s.RoundTrip, breakerOf4)
+		a := call{method: "GET", path: "/a"}
+		trip(h, s, a)
+		time.Sleep(15 * time.Second)
+		s.steps = []step{{status: 429}}
+		_, resp, err := h.do(a)
+		finish(t, resp, err)
+		s.steps = []step{{status: 500}}
+		_, resp, err = h.do(a) // still half-open: one probe
+		finish(t, resp, err)
+		_, _, err = h.do(a)
+		denied(t, err, policy.BreakerOpen)
+	})
 	synctest.Test(t, func(t *testing.T) { // refused by a limit beneath: the place is free again
 		s := play(t)
 		h := compile(t, s.RoundTrip, breakerOf4+`limit "few" {

@@ -176,7 +176,7 @@ func (h *house) do(c call) (*policy.Exchange, *http.Response, error) {
 	}
 	x.Body = policy.NewBody(src, c.length, m.Plan.Buffer)
 	r := (&http.Request{Method: c.method, URL: u, Host: u.Host, Header: c.header}).WithContext(policy.With(c.ctx, x))
-	x.Request = r
+	x.Request = &http.Request{Method: c.method, URL: &url.URL{Path: "/p/" + c.provider + u.Path}, Header: c.header} // as a base URL has it
 	resp, err := m.Plan.RoundTrip(r)
 	return x, resp, err
 }

@@ -89,6 +89,9 @@ func TestP33Keys(t *testing.T) {
 			if x.Key.Origin != c.origin || c.want == "*" && len(got) != 36 || c.want != "*" && got != c.want {
 				t.Errorf("sent key %q, %+v; want %q %s", got, x.Key, c.want, c.origin)
 			}
+			if _, query, _ := strings.Cut(c.path, "?"); c.origin == policy.KeyApp && (s.sent[0].URL.RawQuery != query || s.body[0] != c.body) {
+				t.Errorf("the application's own key was touched: %s %s", s.sent[0].URL.RawQuery, s.body[0])
+			}
 			if c.origin != policy.KeyNone && x.Key.Value != got {
 				t.Errorf("decisions go by %q, and %q was sent", x.Key.Value, got)
 			}

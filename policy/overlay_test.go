@@ -186,3 +186,15 @@ func TestOutcomeBody(t *testing.T) {
 		}
 	})
 }
+
+// TestExpressionsOneWay: an expression reads the call as it is for the
+// provider, whichever way it came in.
+func TestExpressionsOneWay(t *testing.T) {
+	s := play(t, step{status: 200})
+	h := compile(t, s.RoundTrip, "idempotency {\nheader = \"K\"\nkey = \"${request.method} ${request.host}${request.path} ${request.query.a} ${request.header[\"x-b\"]}\"\n}")
+	x, resp, err := h.do(call{method: "POST", path: "/v1/a%2Fb?a=1", header: http.Header{"X-B": {"2"}}})
+	finish(t, resp, err)
+	if x.Key.Value != "POST p.example/v1/a%2Fb 1 2" {
+		t.Errorf("%+v", x.Key)
+	}
+}

@@ -29,6 +29,7 @@ func TestP19Evidence(t *testing.T) {
 		{"nothing written", "POST", false, step{err: errBroke, now: dialled}, 2, policy.No},
 		{"refused stream", "POST", false, step{err: errBroke, now: goaway}, 2, policy.No},
 		{"reset after the request", "POST", false, step{err: errBroke, now: sent}, 1, policy.Maybe},
+		{"the transport's own word", "POST", false, step{err: &policy.Denial{Code: policy.CodeUnreachable}, now: sent}, 1, policy.Maybe},
 		{"reset after one byte", "POST", false, step{err: errBroke, now: partly}, 1, policy.Maybe},
 		{"reset, with a key", "POST", true, step{err: errBroke, now: sent}, 2, policy.Maybe},
 		{"reset, idempotent", "PUT", false, step{err: errBroke, now: sent}, 2, policy.Maybe},

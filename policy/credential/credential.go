@@ -136,14 +136,14 @@ func (t *injector) values() (at int, value string, also []string, err error) {
 // echoOf returns what to look for in answers. Values seldom change: the work
 // is done once for each set of them.
 func (t *injector) echoOf(value string, also []string) *echo {
-	of := append(also, value)
 	e := t.echo.Load()
-	if e == nil || !slices.Equal(e.of, of) {
-		secrets := of
+	if e == nil || e.value != value || !slices.Equal(e.also, also) {
+		secrets := append([]string{value}, also...)
 		if t.Echo != nil {
 			secrets = t.Echo(value, also)
 		}
-		e = newEcho(of, secrets)
+		e = newEcho(secrets)
+		e.value, e.also = value, also
 		t.echo.Store(e)
 	}
 	return e

@@ -21,13 +21,14 @@ const shortest = 8
 // echo is what to look for in answers: the ways in which injected values may
 // come back, the longest first.
 type echo struct {
-	of    []string // the values
+	value string // that was injected
+	also  []string
 	forms []string
 	bytes [][]byte // the same
 }
 
-func newEcho(of, values []string) *echo {
-	e := &echo{of: of}
+func newEcho(values []string) *echo {
+	e := new(echo)
 	for _, v := range values {
 		if len(v) < shortest {
 			continue
@@ -40,6 +41,9 @@ func newEcho(of, values []string) *echo {
 		}
 		for _, text := range inJSON(v) {
 			e.add(text)
+			for _, twice := range inJSON(text) { // a JSON body that is repeated in a JSON message
+				e.add(twice)
+			}
 		}
 		e.add64(base64.RawStdEncoding.EncodeToString([]byte(v)))
 		for offset := range 3 {
@@ -178,7 +182,7 @@ func (m *masked) Read(p []byte) (int, error) {
 		n, err := m.read(p)
 		if n > 0 {
 			m.look(p[:n])
-			if keep := m.tail(p[:n]); keep > 0 && err == nil {
+			if keep := m.tail(p[:n]); keep > 0 && err != io.EOF {
 				m.buf = append(m.buf, p[n-keep:n]...)
 				n -= keep
 			}
@@ -190,8 +194,11 @@ func (m *masked) Read(p []byte) (int, error) {
 	for m.safe == 0 && m.err == nil {
 		m.more(len(p))
 	}
-	if m.err != nil {
+	switch {
+	case m.err == io.EOF:
 		m.safe = len(m.buf)
+	case m.err != nil && m.safe == 0: // the beginning of a form, cut off: its rest was on the way
+		m.buf = nil
 	}
 	n := copy(p, m.buf[:m.safe])
 	m.buf, m.safe = m.buf[n:], m.safe-n

@@ -44,9 +44,13 @@ func BenchmarkOutbound(b *testing.B) {
 	for _, c := range []struct {
 		name string
 		w    io.Writer
-	}{{"discard", io.Discard}, {"devnull", null}} {
+		slog bool // as lines were written before there was an encoder
+	}{{"discard", io.Discard, false}, {"discard/slog", io.Discard, true}, {"devnull", null, false}, {"devnull/slog", null, true}} {
 		b.Run(c.name, func(b *testing.B) {
 			t := New(Options{Output: c.w, Format: JSON, Secrets: manySecrets})
+			if c.slog {
+				t.lines = nil
+			}
 			x, call := aCall()
 			b.ReportAllocs()
 			for b.Loop() {

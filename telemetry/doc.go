@@ -6,6 +6,7 @@
 //	telemetry.go  the parts put together
 //	redact.go     no secret leaves: by value (forms.go, view.go), then by name (named.go)
 //	log.go        the log handler; clean.go what a line may be made of
+//	encode.go     lines written fast; sink.go lines written together
 //	trace.go      ids by which lines belong together
 //	outbound.go   one call: its line; egress.go: its metrics
 //	inbox.go      webhooks and their deliveries; stats.go the state of the inbox

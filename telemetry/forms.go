@@ -11,8 +11,8 @@ import (
 type forms struct {
 	version uint64
 	empty   bool
-	pairs   [1 << 10]uint64       // bit set of the first two bytes of all forms
-	heads   map[[4]byte][]pattern // by the first four, longest first
+	maybe   [1 << 10]uint64       // bit set of hashes of the heads: few texts have one
+	heads   map[[4]byte][]pattern // by the first four bytes, longest first
 }
 
 // pattern is one form of one secret, of at least four bytes.
@@ -83,15 +83,21 @@ func (f *forms) add(text string, base64 bool) {
 		return
 	}
 	f.heads[head] = append(f.heads[head], pattern{text, base64})
-	pair := uint16(text[0])<<8 | uint16(text[1])
-	f.pairs[pair>>6] |= 1 << (pair & 63)
+	h := hash(text[:leastForm])
+	f.maybe[h>>6] |= 1 << (h & 63)
+}
+
+// hash is of the first four bytes, for maybe.
+func hash(s string) uint16 {
+	head := uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16 | uint32(s[3])<<24
+	return uint16(head * 0x9e3779b1 >> 16)
 }
 
 // find appends where s holds a form.
 func (f *forms) find(s string, hits []span) []span {
 	for i := 0; i+leastForm <= len(s); i++ {
-		pair := uint16(s[i])<<8 | uint16(s[i+1])
-		if f.pairs[pair>>6]&(1<<(pair&63)) == 0 {
+		h := hash(s[i : i+leastForm])
+		if f.maybe[h>>6]&(1<<(h&63)) == 0 {
 			continue
 		}
 		for _, p := range f.heads[[4]byte{s[i], s[i+1], s[i+2], s[i+3]}] {

@@ -36,7 +36,7 @@ func (t *Telemetry) received(r *inbound.Reception) {
 	l.add(slog.Int("bytes", r.Bytes))
 	l.seconds("duration", r.Took)
 	l.err(r.Err)
-	l.write(t.Log, level, "webhook")
+	l.write(t, level, "webhook")
 }
 
 func (m *metrics) received(r *inbound.Reception) {
@@ -94,5 +94,5 @@ func (t *Telemetry) moved(m *inbound.Transition) {
 	}
 	l.str("reason", m.Reason)
 	l.str("by", m.By)
-	l.write(t.Log, level, "delivery "+string(m.To))
+	l.write(t, level, "delivery "+string(m.To))
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/term"
@@ -42,12 +43,10 @@ const (
 	kindTransition = "transition"
 )
 
+// newHandler writes to o.Output, as JSON unless o.Format is Text.
 func newHandler(o Options, r *Redactor) slog.Handler {
-	if o.Output == nil {
-		o.Output = io.Discard
-	}
 	opt := &slog.HandlerOptions{Level: o.Level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr { return r.attr(a) }}
-	if o.Format == Text || o.Format == Auto && terminal(o.Output) {
+	if o.Format == Text {
 		return slog.NewTextHandler(o.Output, opt)
 	}
 	return slog.NewJSONHandler(o.Output, opt)
@@ -58,15 +57,19 @@ func terminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// plain are keys that are written here and name no secret: looking at the name
-// takes longer than this.
-var plain = map[string]bool{
-	slog.TimeKey: true, slog.LevelKey: true, slog.MessageKey: true, "log": true, "id": true, "trace_id": true, "span_id": true,
-	"provider": true, "endpoint": true, "account": true, "client": true, "method": true, "host": true, "status": true, "outcome": true,
-	"source": true, "attempts": true, "waited": true, "duration": true, "overhead": true, "bytes_in": true, "bytes_out": true,
-	"provider_request_id": true, "provider_code": true, "code": true, "executed": true, "notes": true, "tags": true, "error": true,
-	"webhook": true, "result": true, "event": true, "event_id": true, "type": true, "bytes": true, "target": true, "from": true,
-	"to": true, "attempt": true, "reason": true, "by": true, "trail": true, "hint": true,
+// plain reports keys that are written here and name no secret: looking at the
+// name takes longer than this.
+func plain(key string) bool {
+	switch key {
+	case slog.TimeKey, slog.LevelKey, slog.MessageKey, "log", "id", "trace_id", "span_id",
+		"provider", "endpoint", "account", "client", "method", "host", "status", "outcome",
+		"source", "attempts", "waited", "duration", "overhead", "bytes_in", "bytes_out",
+		"provider_request_id", "provider_code", "code", "executed", "notes", "tags", "error",
+		"webhook", "result", "event", "event_id", "type", "bytes", "target", "from",
+		"to", "attempt", "reason", "by", "trail", "hint":
+		return true
+	}
+	return false
 }
 
 // attr makes one attribute fit for a line. Numbers, times and booleans are; all
@@ -80,7 +83,7 @@ func (r *Redactor) attr(a slog.Attr) slog.Attr {
 	case slog.KindDuration:
 		a.Value = slog.Float64Value(a.Value.Duration().Seconds())
 	}
-	if plain[a.Key] {
+	if plain(a.Key) {
 		return a
 	}
 	if sensitive(a.Key) {
@@ -91,8 +94,10 @@ func (r *Redactor) attr(a slog.Attr) slog.Attr {
 }
 
 // fit makes s fit for a line.
-func (r *Redactor) fit(s string) string {
-	m := marksOf(s)
+func (r *Redactor) fit(s string) string { return r.fitMarked(s, marksOf(s)) }
+
+// fitMarked is fit with the marks of s known.
+func (r *Redactor) fitMarked(s string, m marks) string {
 	s = r.text(s, m)
 	if m&odd != 0 || len(s) > maxText {
 		s = clean(s)
@@ -120,6 +125,7 @@ func printed(v any) string {
 type line struct {
 	n     int
 	attrs [32]slog.Attr
+	made  strings.Builder // texts put together for this line, in one piece of memory
 }
 
 func (l *line) add(a slog.Attr) {
@@ -145,6 +151,13 @@ func (l *line) seconds(key string, d time.Duration) {
 	l.add(slog.Float64(key, float64(d.Microseconds())/1e6))
 }
 
-func (l *line) write(log *slog.Logger, level slog.Level, msg string) {
-	log.LogAttrs(context.Background(), level, msg, l.attrs[:l.n]...)
+// write logs the line, unless nobody wants to see the level.
+func (l *line) write(t *Telemetry, level slog.Level, msg string) {
+	ctx := context.Background()
+	if !t.Log.Enabled(ctx, level) {
+		return
+	}
+	if t.lines == nil || !t.lines.write(level, msg, l.attrs[:l.n]) {
+		t.Log.LogAttrs(ctx, level, msg, l.attrs[:l.n]...)
+	}
 }

@@ -14,14 +14,39 @@ func sensitive(name string) bool {
 			short = append(short, c)
 		}
 	}
-	switch string(short) {
+	bare := string(short)
+	switch bare {
 	case "auth", "pass", "pwd", "key", "sig", "signature", "otp", "jwt", "assertion", "sessionid":
 		return true
 	}
-	for _, part := range []string{
-		"authorization", "cookie", "apikey", "token", "password", "passwd", "passphrase", "secret", "credential", "privatekey", "accesskey", "signingkey",
-	} {
-		if strings.Contains(string(short), part) {
+	for i := range len(bare) {
+		if beginsSensitive(bare[i:]) {
+			return true
+		}
+	}
+	return false
+}
+
+// beginsSensitive reports words that make a name sensitive wherever they stand.
+func beginsSensitive(s string) bool {
+	switch s[0] {
+	case 'a':
+		return hasPrefix(s, "authorization", "apikey", "accesskey")
+	case 'c':
+		return hasPrefix(s, "cookie", "credential")
+	case 'p':
+		return hasPrefix(s, "password", "passwd", "passphrase", "privatekey")
+	case 's':
+		return hasPrefix(s, "secret", "signingkey")
+	case 't':
+		return hasPrefix(s, "token")
+	}
+	return false
+}
+
+func hasPrefix(s string, prefixes ...string) bool {
+	for _, p := range prefixes {
+		if strings.HasPrefix(s, p) {
 			return true
 		}
 	}
@@ -37,7 +62,9 @@ func maskNamed(s string) string {
 		var sp span
 		switch s[i] {
 		case '=':
-			sp = named(s, i, assigned(s, i+1), false)
+			if isNamed(s, i, false) {
+				sp = assigned(s, i+1)
+			}
 		case ':':
 			sp = field(s, i)
 		}
@@ -52,18 +79,23 @@ func maskNamed(s string) string {
 	return cut(s, spans)
 }
 
-// named returns sp if the name that ends at end is sensitive; if it stands in
-// prose, only the name of a header is.
+// named returns sp if what stands there is named by the name that ends at end.
 func named(s string, end int, sp span, prose bool) span {
+	if !isNamed(s, end, prose) {
+		return span{}
+	}
+	return sp
+}
+
+// isNamed reports whether the name that ends at end is sensitive; in prose, only
+// that of a header is.
+func isNamed(s string, end int, prose bool) bool {
 	from := end
 	for from > 0 && isName(s[from-1]) {
 		from--
 	}
 	name := s[from:end]
-	if name == "" || !sensitive(name) || prose && !isHeader(name) {
-		return span{}
-	}
-	return sp
+	return name != "" && sensitive(name) && (!prose || isHeader(name))
 }
 
 // assigned is the value that begins at from, perhaps in quotes.

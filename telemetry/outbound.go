@@ -39,7 +39,7 @@ func (t *Telemetry) Outbound(x *policy.Exchange, c Call) {
 	l.str("source", string(c.Source))
 	l.add(slog.Int("attempts", x.Attempts))
 	if len(x.Trail) > 1 {
-		l.str("trail", trail(x.Trail))
+		l.str("trail", trail(&l.made, x.Trail))
 	}
 	l.seconds("waited", x.Waited)
 	l.seconds("duration", c.Duration)
@@ -51,10 +51,10 @@ func (t *Telemetry) Outbound(x *policy.Exchange, c Call) {
 	l.str("hint", x.Hint)
 	l.add(slog.Int64("bytes_in", c.In))
 	l.add(slog.Int64("bytes_out", c.Out))
-	l.str("notes", notes(x.Notes))
+	l.str("notes", notes(&l.made, x.Notes))
 	l.str("tags", x.Tags)
 	l.err(c.Err)
-	l.write(t.Log, level, "call")
+	l.write(t, level, "call")
 }
 
 // caller adds what the call was.
@@ -80,9 +80,9 @@ func levelOf(c *Call) slog.Level {
 }
 
 // trail is "503 server_error, 200 ok": what became of each attempt, with the
-// wait before the next.
-func trail(tries []policy.Try) string {
-	var b strings.Builder
+// wait before the next. It is put together in b.
+func trail(b *strings.Builder, tries []policy.Try) string {
+	from := b.Len()
 	for i, try := range tries {
 		if i > 0 {
 			b.WriteString(", ")
@@ -97,15 +97,12 @@ func trail(tries []policy.Try) string {
 			b.WriteString(try.Wait.Round(time.Millisecond).String())
 		}
 	}
-	return b.String()
+	return b.String()[from:]
 }
 
-// notes is "stage.key=value; stage.key=value".
-func notes(list []policy.Note) string {
-	if len(list) == 0 {
-		return ""
-	}
-	var b strings.Builder
+// notes is "stage.key=value; stage.key=value", put together in b.
+func notes(b *strings.Builder, list []policy.Note) string {
+	from := b.Len()
 	for i, n := range list {
 		if i > 0 {
 			b.WriteString("; ")
@@ -116,7 +113,7 @@ func notes(list []policy.Note) string {
 		b.WriteByte('=')
 		b.WriteString(n.Value)
 	}
-	return b.String()
+	return b.String()[from:]
 }
 
 // Passage is traffic for a host that no provider names.
@@ -144,5 +141,5 @@ func (t *Telemetry) Passed(p Passage) {
 	l.add(slog.Int64("bytes_in", p.In))
 	l.add(slog.Int64("bytes_out", p.Out))
 	l.err(p.Err)
-	l.write(t.Log, slog.LevelInfo, "passed through unseen")
+	l.write(t, slog.LevelInfo, "passed through unseen")
 }

@@ -13,7 +13,7 @@ func (t *Telemetry) Transition(level slog.Level, msg string, attrs ...slog.Attr)
 	for _, a := range attrs[:min(len(attrs), len(l.attrs)-l.n)] {
 		l.add(a)
 	}
-	l.write(t.Log, level, msg)
+	l.write(t, level, msg)
 }
 
 // Trouble logs what failed in the background.

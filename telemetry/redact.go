@@ -49,10 +49,11 @@ type marks uint8
 const (
 	escaped marks = 1 << iota // an escape begins with it
 	naming                    // it may stand between a name and its value
+	quote                     // it is escaped in JSON
 	odd                       // not printable ASCII
 )
 
-var markOf = [256]marks{'%': escaped, '\\': escaped, '=': naming, ':': naming}
+var markOf = [256]marks{'%': escaped, '\\': escaped | quote, '"': quote, '=': naming, ':': naming}
 
 func marksOf(s string) (m marks) {
 	for i := range len(s) {

@@ -13,6 +13,18 @@ const (
 	sinkPause = 20 * time.Millisecond
 )
 
+// inTurn lets one line through at a time.
+type inTurn struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (w *inTurn) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to.Write(line)
+}
+
 // A sink takes lines at once and writes them together, so that a call neither
 // pays a system call for its line nor waits for a reader that has stopped
 // (fault F45). A process that is killed loses the lines of the last moment; one

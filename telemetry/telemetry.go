@@ -26,8 +26,9 @@ type Telemetry struct {
 	Redactor *Redactor
 	Registry *prometheus.Registry
 
-	m    *metrics
-	sink *sink // nil where lines are written at once
+	m     *metrics
+	lines *encoder // of lines about calls and webhooks; nil where slog writes them: as text
+	sink  *sink    // nil where lines are written at once
 }
 
 // New makes the log and the registry.
@@ -35,13 +36,31 @@ func New(o Options) *Telemetry {
 	r := NewRedactor(o.Secrets)
 	reg := prometheus.NewRegistry()
 	t := &Telemetry{Redactor: r, Registry: reg, m: newMetrics(reg)}
-	if o.Gather && o.Output != nil && !terminal(o.Output) {
-		t.sink = newSink(o.Output, t.m.logDropped)
-		o.Output = t.sink
+	o.Output = t.output(&o)
+	if o.Format != Text {
+		t.lines = newEncoder(o.Output, r)
 	}
 	t.Log = slog.New(newHandler(o, r))
 	t.m.build(o.Version, o.Revision)
 	return t
+}
+
+// output settles the format, and returns what both writers of lines write to.
+func (t *Telemetry) output(o *Options) io.Writer {
+	to := o.Output
+	if to == nil {
+		return io.Discard
+	}
+	tty := terminal(to)
+	if o.Format == Auto && tty {
+		o.Format = Text
+	}
+	to = &inTurn{to: to}
+	if o.Gather && !tty {
+		t.sink = newSink(to, t.m.logDropped)
+		to = t.sink
+	}
+	return to
 }
 
 // Close writes the lines that wait. What is logged later is written at once.

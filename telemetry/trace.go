@@ -12,14 +12,18 @@ type trace struct{ id, span string }
 
 // traceOf continues the trace of the application's request. Where there is
 // none, the correlation id, which is as long, is the trace's: what belongs
-// together has one trace either way.
-func traceOf(h http.Header, id string) trace {
+// together has one trace either way. It is put together in b.
+func traceOf(b *strings.Builder, h http.Header, id string) trace {
 	if v := h["Traceparent"]; len(v) == 1 {
 		if t, ok := parseTraceparent(v[0]); ok {
 			return t
 		}
 	}
-	bare := strings.ReplaceAll(id, "-", "")
+	from := b.Len()
+	for part := range strings.SplitSeq(id, "-") {
+		b.WriteString(part)
+	}
+	bare := b.String()[from:]
 	if len(bare) != 32 {
 		return trace{}
 	}
@@ -53,7 +57,8 @@ func lowerHex(s string) bool {
 
 // identify adds the three ids that every line has.
 func (l *line) identify(h http.Header, id string) {
-	t := traceOf(h, id)
+	l.made.Grow(128) // holds what most lines put together
+	t := traceOf(&l.made, h, id)
 	l.str("id", id)
 	l.str("trace_id", t.id)
 	l.str("span_id", t.span)

@@ -16,7 +16,7 @@ import (
 )
 
 // TestP41Injection: the application's own copies go in every spelling, and
-// exactly one value leaves.
+// exactly one value leaves (claim C7).
 func TestP41Injection(t *testing.T) {
 	raw := func() http.Header {
 		return http.Header{

@@ -115,9 +115,11 @@ func (b *Block) circuit(k key) *circuit {
 // judge says what an attempt tells about the provider: 4xx and rate limits are
 // no failures of it, and a client that left or a refusal of ours says nothing.
 func judge(x *policy.Exchange, err error) judgement {
-	var d *policy.Denial
-	if errors.As(err, &d) && d.Code != policy.CodeUnreachable && d.Code != policy.UpstreamTimeout {
-		return neutral
+	if err != nil {
+		var d *policy.Denial
+		if errors.As(err, &d) && d.Code != policy.CodeUnreachable && d.Code != policy.UpstreamTimeout {
+			return neutral
+		}
 	}
 	switch x.Outcome {
 	case policy.ServerError, policy.Timeout, policy.Unreachable:

@@ -66,12 +66,18 @@ func (e *Expr) Reads(name string) bool {
 }
 
 // ParseExpr compiles an expression that stands alone, for tests.
-func ParseExpr(src, scope string) (*Expr, error) {
+func ParseExpr(src, scope string) (*Expr, error) { return parseExpr(src, scope, false) }
+
+// ParseURLExpr compiles an expression of a URL or path, for defaults: what is
+// interpolated is percent-encoded.
+func ParseURLExpr(src, scope string) (*Expr, error) { return parseExpr(src, scope, true) }
+
+func parseExpr(src, scope string, encode bool) (*Expr, error) {
 	x, diags := hclsyntax.ParseExpression([]byte(src), "expr.hcl", hcl.InitialPos)
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	e, diags := NewContext("test", NewSecrets(nil)).expr(x, scope, false)
+	e, diags := NewContext("test", NewSecrets(nil)).expr(x, scope, encode)
 	if diags.HasErrors() {
 		return nil, diags
 	}

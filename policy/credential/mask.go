@@ -45,6 +45,11 @@ func newEcho(values []string) *echo {
 				e.add(twice)
 			}
 		}
+		for _, run := range strings.FieldsFunc(v, rewritten) {
+			if len(run) >= 2*shortest { // long enough to be the secret, whatever became of the rest
+				e.add(run)
+			}
+		}
 		e.add64(base64.RawStdEncoding.EncodeToString([]byte(v)))
 		for offset := range 3 {
 			e.add64(base64Core(v, offset))
@@ -55,6 +60,12 @@ func newEcho(values []string) *echo {
 		e.bytes = append(e.bytes, []byte(f))
 	}
 	return e
+}
+
+// rewritten reports whether c is written in many ways: encoded, escaped,
+// replaced by a dot or a question mark.
+func rewritten(c rune) bool {
+	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.' || c == '~')
 }
 
 func (e *echo) add(s string) {

@@ -3,6 +3,7 @@
 package path
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -18,8 +19,8 @@ func Feature(live *credential.Live) policy.Feature {
 
 // Block is a credential "path" block.
 type Block struct {
-	Token  []block.Secret `hcl:"token"`                                  // newest first
-	Prefix *block.Expr    `hcl:"prefix" scope:"credential" encode:"url"` // one segment: "/bot${token}"
+	Token  []block.Secret `hcl:"token"`                                           // newest first
+	Prefix *block.Expr    `hcl:"prefix,optional" scope:"credential" encode:"url"` // one segment
 
 	live *credential.Live
 }
@@ -35,8 +36,14 @@ func (t token) Lookup(ref *block.Ref) block.Value {
 	return block.Value{Kind: block.String, Str: string(t)}
 }
 
-// Check wants one segment that holds the token.
+// Check wants one segment that holds the token. Telegram's is the default.
 func (b *Block) Check() error {
+	if b.Prefix == nil {
+		var err error
+		if b.Prefix, err = block.ParseURLExpr(`"/bot${token}"`, "credential"); err != nil {
+			return fmt.Errorf("make the default prefix: %w", err)
+		}
+	}
 	sample, ok := b.Prefix.String(token("T0KEN"))
 	if !ok || !strings.HasPrefix(sample, "/") || strings.Count(sample, "/") != 1 || strings.Count(sample, "T0KEN") != 1 || strings.ContainsAny(sample, "?#") {
 		return block.At("prefix", "the prefix is one segment with the token in it, such as \"/bot${token}\"")

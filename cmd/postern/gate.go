@@ -73,7 +73,7 @@ func openGate(ctx context.Context, path string, log telemetry.Options, messages 
 	if g.features, err = stages(g.tel); err != nil {
 		return nil, &exitError{exitFailure, err}
 	}
-	g.transport = upstream.New(upstream.Options{Guard: g.guard})
+	g.transport = upstream.New(upstream.Options{Guard: g.guard, Mirror: true})
 	l, err := g.load()
 	if err != nil {
 		return nil, err

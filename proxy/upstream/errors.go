@@ -39,7 +39,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // ErrRequestBody is wrapped by the error of an attempt whose request body could
 // not be read to its end: the application broke off or stalled, and the
 // provider is not to blame.
-var ErrRequestBody = errors.New("the request body of the application ended early")
+var ErrRequestBody = policy.ErrRequestBody
 
 // ErrClosed is what an attempt gets after [Transport.Close].
 var ErrClosed = errors.New("the transport is closed")

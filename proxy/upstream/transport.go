@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/http"
+	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -18,6 +21,7 @@ type Options struct {
 	Guard          *Guard         // says which addresses may be dialled; nil lets public ones through
 	RootCAs        *x509.CertPool // whom to believe; nil is the system
 	HTTP1          bool           // do not offer HTTP/2
+	Mirror         bool           // offer HTTP/2 only for requests that came over it, and to hosts that refuse HTTP/1.1
 	ConnectTimeout time.Duration  // of a connection attempt where the policy sets none; default 10 s
 	IdleTimeout    time.Duration  // for which an unused connection is kept; default 60 s
 	IdlePerHost    int            // unused HTTP/1.1 connections kept per provider and host; default 256
@@ -36,9 +40,10 @@ type Options struct {
 // An Expect header is not forwarded: by the time a request is here, its body
 // is wanted.
 type Transport struct {
-	opt  Options
-	pool pool
-	h2   *http2Transport
+	opt    Options
+	pool   pool
+	strict sync.Map // addresses that refuse HTTP/1.1
+	h2     *http2Transport
 }
 
 // New returns a transport.
@@ -98,6 +103,25 @@ func (t *Transport) attempt(ctx context.Context, x *policy.Exchange, req *http.R
 	if err != nil {
 		return nil, err
 	}
+	resp, err := t.over(ctx, x, req, k)
+	if err != nil && k.mirrored && refusesHTTP1(err) {
+		t.strict.Store(k.addr(), true)
+		k.http1, k.mirrored = false, false
+		return t.over(ctx, x, req, k)
+	}
+	return resp, err
+}
+
+// refusesHTTP1 reports whether a TLS handshake failed because HTTP/1.1 was all
+// that was offered (RFC 7301 §3.2): nothing was sent. Package tls has no type
+// for the alert.
+func refusesHTTP1(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Op == OpTLS && strings.Contains(e.Err.Error(), "no application protocol")
+}
+
+// over makes the attempt over a connection of k.
+func (t *Transport) over(ctx context.Context, x *policy.Exchange, req *http.Request, k key) (*http.Response, error) {
 	if until := x.Until(); !until.IsZero() && !time.Now().Before(until) {
 		return nil, &Error{OpDial, k.addr(), errDeadline, true}
 	}
@@ -133,7 +157,8 @@ type key struct {
 	scheme     string
 	host, port string // dialled, and verified
 	named      bool   // by the policy
-	http1      bool   // HTTP/2 is not wanted: an upgrade
+	http1      bool   // HTTP/2 is not wanted
+	mirrored   bool   // because the application does not speak it
 }
 
 func (k *key) addr() string { return net.JoinHostPort(k.host, k.port) }
@@ -159,6 +184,10 @@ func (t *Transport) target(req *http.Request, x *policy.Exchange) (key, error) {
 		return k, malformedRequest("A URL without a host")
 	}
 	k.http1 = t.opt.HTTP1 || upgradeOf(req.Header) != ""
+	if t.opt.Mirror && !k.http1 && req.ProtoMajor < 2 {
+		_, strict := t.strict.Load(k.addr())
+		k.http1, k.mirrored = !strict, !strict
+	}
 	return k, nil
 }
 

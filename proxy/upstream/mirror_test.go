@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -34,9 +35,13 @@ func TestMirror(t *testing.T) {
 			}))
 			srv.EnableHTTP2 = c.offers[0] == "h2"
 			srv.Config.ErrorLog = quiet
-			srv.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			srv.TLS = &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 				connections.Add(1)
-				return &tls.Config{Certificates: srv.TLS.Certificates, NextProtos: c.offers}, nil
+				offers := c.offers
+				if !slices.ContainsFunc(offers, func(p string) bool { return slices.Contains(hello.SupportedProtos, p) }) {
+					offers = []string{"none of these"} // crypto/tls lets HTTP/1.1 past a server of h2 alone
+				}
+				return &tls.Config{Certificates: srv.TLS.Certificates, NextProtos: offers}, nil
 			}}
 			srv.StartTLS()
 			defer srv.Close()

@@ -16,6 +16,7 @@ type call struct {
 	Path    string            `json:"path"`
 	Status  int               `json:"status"` // 0: no answer
 	ID      string            `json:"id"`
+	Own     string            `json:"own"`     // the idempotency key that the application sent
 	Postern map[string]string `json:"postern"` // Postern's headers, in lower case without the prefix
 	Error   string            `json:"error"`
 	Problem struct {

@@ -1,10 +1,12 @@
-// An application that calls Stripe with stripe-node, and a ledger with fetch. It knows of no proxy, and the only key it
-// has is the placeholder that stripe-node insists on. It prints its environment, then a line for each call; app.go does
-// the same.
+// An application that calls Stripe, in part with stripe-node and in part with fetch, and a ledger. It knows of no proxy,
+// and the only key it has is the placeholder that stripe-node insists on. It prints its environment, then a line for each
+// call; app.go does the same.
 import { createRequire } from 'node:module';
 
 const Stripe = createRequire(new URL('../node/package.json', import.meta.url))('stripe');
 const stripe = new Stripe('placeholder', { maxNetworkRetries: 0, telemetry: false });
+let own = ''; // the idempotency key that stripe-node made for its latest request
+stripe.on('request', (e) => (own = e.method === 'POST' ? e.idempotency_key : ''));
 
 const print = (line) => console.log(JSON.stringify(line));
 
@@ -16,13 +18,29 @@ function postern(headers) {
   return out;
 }
 
-async function call(method, path, work) {
-  const line = { method, path, status: 0, id: '', postern: {}, error: '' };
+// byStripeNode makes a call with work, which resolves to an object of Stripe.
+async function byStripeNode(method, path, work) {
+  const line = { method, path, status: 0, id: '', own: '', postern: {}, error: '' };
   try {
     const object = await work();
     Object.assign(line, { status: object.lastResponse.statusCode, id: object.id, postern: postern(Object.entries(object.lastResponse.headers)) });
   } catch (e) {
     Object.assign(line, { status: e.statusCode ?? 0, postern: postern(Object.entries(e.headers ?? {})), error: e.message });
+  }
+  line.own = own;
+  print(line);
+  return line;
+}
+
+async function byFetch(origin, path, form) {
+  const line = { method: 'POST', path, status: 0, id: '', own: '', postern: {}, error: '' };
+  try {
+    const response = await fetch(origin + path, { method: 'POST', body: new URLSearchParams(form) });
+    Object.assign(line, { status: response.status, postern: postern(response.headers) });
+    const object = await response.json();
+    Object.assign(line, response.ok ? { id: object.id } : { problem: object });
+  } catch (e) {
+    line.error = String(e.cause ?? e);
   }
   print(line);
   return line;
@@ -30,16 +48,9 @@ async function call(method, path, work) {
 
 print({ environment: Object.entries(process.env).map(([name, value]) => `${name}=${value}`) });
 for (let i = 0; i < 5; i++) {
-  const customer = await call('POST', '/v1/customers', () => stripe.customers.create({ email: `jenny${i}@example.com` }));
-  await call('GET', `/v1/customers/${customer.id}`, () => stripe.customers.retrieve(customer.id));
-  const charge = await call('POST', '/v1/charges', () => stripe.charges.create({ amount: 100 + i, currency: 'eur', source: 'tok_visa' }));
-  await call('GET', `/v1/charges/${charge.id}`, () => stripe.charges.retrieve(charge.id));
+  const customer = await byStripeNode('POST', '/v1/customers', () => stripe.customers.create({ email: `jenny${i}@example.com` }));
+  await byStripeNode('GET', `/v1/customers/${customer.id}`, () => stripe.customers.retrieve(customer.id));
+  const charge = await byFetch('https://api.stripe.com', '/v1/charges', { amount: 100 + i, currency: 'eur', source: 'tok_visa' });
+  await byStripeNode('GET', `/v1/charges/${charge.id}`, () => stripe.charges.retrieve(charge.id));
 }
-const line = { method: 'POST', path: '/v1/entries', status: 0, id: '', postern: {}, error: '' };
-try {
-  const response = await fetch('https://api.ledger.example/v1/entries', { method: 'POST', body: new URLSearchParams({ amount: '100' }) });
-  Object.assign(line, { status: response.status, postern: postern(response.headers), problem: await response.json() });
-} catch (e) {
-  line.error = String(e.cause ?? e);
-}
-print(line);
+await byFetch('https://api.ledger.example', '/v1/entries', { amount: 100 });

@@ -12,10 +12,11 @@
 //	policy.go    examples/quickstart, made fit for it
 //	gate.go      the postern process
 //	client.go    which program makes the calls; app.go and app.mjs are those
-//	outbound.go  the calls, what goes wrong with them, and what must be true
+//	outbound.go  the calls, and what goes wrong with them
 //	sender.go    Stripe's side of webhooks
-//	inbound.go   the webhooks, the kill, and what must be true
-//	account.go   how it is told
+//	shop.go      the application's side of webhooks
+//	inbound.go   the webhooks, and the kill
+//	account.go   how it is told; tell_calls.go and tell_webhooks.go say what must be true
 package main
 
 import (
@@ -45,6 +46,7 @@ func main() {
 	if *app {
 		os.Exit(application())
 	}
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // should nobody read on, the demo still cleans up
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(show(ctx, *binary, *policy))
@@ -106,6 +108,9 @@ func run(ctx context.Context, a *account, binary, policy, dir string) error {
 	}
 	defer mock.Close()
 	c := chooseClient(ctx, a)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("it takes longer than %s", within))
 	defer cancel()
 	a.begin()

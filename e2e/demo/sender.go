@@ -60,8 +60,8 @@ func (p *sender) once(ctx context.Context, n int) int {
 	return p.post(ctx, body, sign(p.gate.stripeHook, body, time.Now()))
 }
 
-// send sends events until each is acknowledged, four at a time.
-func (p *sender) send(ctx context.Context, first, last int) {
+// send sends events, one at each pace and four at a time, until each is acknowledged.
+func (p *sender) send(ctx context.Context, first, last int, pace time.Duration) {
 	todo := make(chan int)
 	var workers sync.WaitGroup
 	for range 4 {
@@ -73,6 +73,7 @@ func (p *sender) send(ctx context.Context, first, last int) {
 	}
 	for n := first; n <= last; n++ {
 		todo <- n
+		time.Sleep(pace)
 	}
 	close(todo)
 	workers.Wait()

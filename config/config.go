@@ -206,10 +206,7 @@ func (l *loader) base(b *hclsyntax.Block) *hclsyntax.Body {
 	if entry := l.catalog[b.Type+" "+name]; entry != nil {
 		return entry.Body
 	}
-	var known []string
-	for _, k := range l.catalogNames(b.Type) {
-		known = append(known, k)
-	}
+	known := l.catalogNames(b.Type)
 	detail := fmt.Sprintf("The catalogue has no %s %q. It has %v.", b.Type, name, known)
 	if s := block.Suggest(name, known); s != "" {
 		detail = fmt.Sprintf("The catalogue has no %s %q. Did you mean %q?", b.Type, name, s)

@@ -58,8 +58,12 @@ func (w *Webhook) unbuilt() (errs []error) {
 		name    string
 		written bool
 	}{
-		{"accept", w.Accept != nil}, {"schema", len(w.Schema) > 0}, {"order", w.Order != nil},
-		{"latest", w.Latest != nil}, {"expect", w.Expect != nil}, {"reconcile", w.Reconcile != nil},
+		{"accept", w.Accept != nil},
+		{"schema", len(w.Schema) > 0},
+		{"order", w.Order != nil},
+		{"latest", w.Latest != nil},
+		{"expect", w.Expect != nil},
+		{"reconcile", w.Reconcile != nil},
 	} {
 		if part.written {
 			errs = append(errs, block.At(part.name, "%s is part of the policy language but not built yet", part.name))

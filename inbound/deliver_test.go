@@ -143,7 +143,9 @@ func TestFailures(t *testing.T) {
 	}{
 		{"no more after a 422", "", func(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(422) }, 1, "422 Unprocessable Entity"},
 		{"attempts are spent", "", func(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, 3, "given up after 3 attempts: 404 Not Found"},
-		{"redirects are not followed", "", func(_ int, w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 307) }, 3, "given up after 3 attempts: 307 Temporary Redirect"},
+		{"redirects are not followed", "", func(_ int, w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		}, 3, "given up after 3 attempts: 307 Temporary Redirect"},
 		{"P7 a broken connection is not hidden", "", func(_ int, w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }, 3, "given up after 3 attempts: no answer: "},
 		{"an answer that breaks off", "", func(_ int, w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "10")

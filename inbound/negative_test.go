@@ -15,12 +15,10 @@ import (
 
 // signer signs as a provider does, written a second time and independently.
 type signer struct {
-	verify  string // the body of the verify block but for the secrets
 	kind    string
 	secret  string
 	headers []string // that must all be there, the signature first
 	sign    func(secret, stamp, body string) http.Header
-	plain   func(sum []byte) string // one bare signature
 	timed   bool
 }
 

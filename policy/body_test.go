@@ -20,8 +20,14 @@ func TestBodyBytes(t *testing.T) {
 		err                    error
 		again                  bool
 	}{
-		{100, 100, 100, nil, true}, {100, -1, 100, nil, true}, {0, 0, 10, nil, true}, {0, -1, 10, nil, true}, {100, 100, 1 << 20, nil, true},
-		{101, 101, 100, policy.ErrTooLarge, false}, {101, -1, 100, policy.ErrTooLarge, false}, {5000, -1, 0, policy.ErrTooLarge, false},
+		{100, 100, 100, nil, true},
+		{100, -1, 100, nil, true},
+		{0, 0, 10, nil, true},
+		{0, -1, 10, nil, true},
+		{100, 100, 1 << 20, nil, true},
+		{101, 101, 100, policy.ErrTooLarge, false},
+		{101, -1, 100, policy.ErrTooLarge, false},
+		{5000, -1, 0, policy.ErrTooLarge, false},
 	} {
 		want := bytes.Repeat([]byte("x"), int(c.size))
 		b := policy.NewBody(iotest.HalfReader(bytes.NewReader(want)), c.announced, c.limit)

@@ -68,8 +68,16 @@ func TestP26Breaker(t *testing.T) {
 // TestP26NoFailure: what says nothing about the provider does not count.
 func TestP26NoFailure(t *testing.T) {
 	for _, st := range []step{
-		{status: 400}, {status: 401}, {status: 404}, {status: 409}, {status: 422}, {status: 429}, {status: 200},
-		{err: context.Canceled}, {err: policy.ErrRequestBody}, {err: &policy.Denial{Code: policy.NotAllowed}},
+		{status: 400},
+		{status: 401},
+		{status: 404},
+		{status: 409},
+		{status: 422},
+		{status: 429},
+		{status: 200},
+		{err: context.Canceled},
+		{err: policy.ErrRequestBody},
+		{err: &policy.Denial{Code: policy.NotAllowed}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := play(t, st)

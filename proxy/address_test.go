@@ -106,8 +106,14 @@ func TestC1HostAgreementH2(t *testing.T) {
 		authority, host string
 		status          string
 	}{
-		{apiHost, "", "200"}, {"API.example.com:443", "", "200"}, {"", apiHost, "200"}, {apiHost, apiHost, "200"},
-		{"second.example.com", "", "421"}, {apiHost, "second.example.com", "421"}, {"second.example.com", apiHost, "421"}, {apiHost + ":444", "", "421"},
+		{apiHost, "", "200"},
+		{"API.example.com:443", "", "200"},
+		{"", apiHost, "200"},
+		{apiHost, apiHost, "200"},
+		{"second.example.com", "", "421"},
+		{apiHost, "second.example.com", "421"},
+		{"second.example.com", apiHost, "421"},
+		{apiHost + ":444", "", "421"},
 	} {
 		conn := g.tunnel(apiHost+":443", apiHost, "h2")
 		if got := h2Get(t, conn, c.authority, c.host); got != c.status {

@@ -65,7 +65,8 @@ func attrs() *rapid.Generator[slog.Attr] {
 		rapid.Map(rapid.Int64(), func(n int64) slog.Value { return slog.DurationValue(time.Duration(n)) }),
 		rapid.Map(rapid.Int64Range(-60e9, 250e9), func(n int64) slog.Value { return slog.TimeValue(time.Unix(n, n).UTC()) }),
 		rapid.SampledFrom([]slog.Value{
-			{}, slog.AnyValue(slog.LevelWarn), slog.AnyValue(error((*broken)(nil))), slog.AnyValue(make(chan int)), slog.AnyValue(fits("x")),
+			{},
+			slog.AnyValue(slog.LevelWarn), slog.AnyValue(error((*broken)(nil))), slog.AnyValue(make(chan int)), slog.AnyValue(fits("x")),
 			slog.Float64Value(1e-7), slog.Float64Value(1e21), slog.Float64Value(nan), slog.Float64Value(1 / zero), slog.Float64Value(-1 / zero),
 		}),
 	)

@@ -232,8 +232,8 @@ func TestResolve(t *testing.T) {
 
 // source answers from maps.
 type source struct {
-	header, status map[string]string
-	body           string
+	header map[string]string
+	body   string
 }
 
 func (s source) Lookup(r *Ref) Value {

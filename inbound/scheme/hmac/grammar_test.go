@@ -188,10 +188,23 @@ func TestEncodings(t *testing.T) {
 		text string
 		ok   bool
 	}{
-		{Hex, "0aFF", true}, {Hex, "0a f", false}, {Hex, "0a0", false}, {Hex, "0x0a", false},
-		{Base64, "AAA=", true}, {Base64, "AAA", false}, {Base64, "AAB=", false}, {Base64, "A\nAA=", false}, {Base64, "-_8=", false}, {Base64, "+/8=", true},
-		{Base64URL, "-_8=", true}, {Base64URL, "-_8", true}, {Base64URL, "+/8=", false}, {Base64URL, "-_9", false}, {Base64URL, "-_\r8", false},
-		{UTF8, "any thing", true}, {"rot13", "x", false},
+		{Hex, "0aFF", true},
+		{Hex, "0a f", false},
+		{Hex, "0a0", false},
+		{Hex, "0x0a", false},
+		{Base64, "AAA=", true},
+		{Base64, "AAA", false},
+		{Base64, "AAB=", false},
+		{Base64, "A\nAA=", false},
+		{Base64, "-_8=", false},
+		{Base64, "+/8=", true},
+		{Base64URL, "-_8=", true},
+		{Base64URL, "-_8", true},
+		{Base64URL, "+/8=", false},
+		{Base64URL, "-_9", false},
+		{Base64URL, "-_\r8", false},
+		{UTF8, "any thing", true},
+		{"rot13", "x", false},
 	} {
 		if _, err := tt.e.decode(tt.text); (err == nil) != tt.ok {
 			t.Errorf("%s %q: %v", tt.e, tt.text, err)

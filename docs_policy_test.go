@@ -32,9 +32,7 @@ import (
 var documented = map[string]string{
 	"proxy.Config":                    "proxy",
 	"proxy.Client":                    "client",
-	"proxy.TLS":                       "tls",
-	"inbound.TLS":                     "tls",
-	"admin.TLS":                       "tls",
+	"config/block.TLS":                "tls",
 	"inbound.Config":                  "inbound",
 	"admin.Config":                    "admin",
 	"store.Config":                    "store",

@@ -1,13 +1,10 @@
 package admin
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 
 	"github.com/postern-proxy/postern/config/block"
@@ -19,14 +16,7 @@ type Config struct {
 	Names  []string     `hcl:"names,optional"` // host names it may be called by, besides that of listen, localhost and addresses
 	Token  block.Secret `hcl:"token,optional"` // demanded of everything but health
 	Pprof  bool         `hcl:"pprof,optional"` // serve /debug/pprof
-	TLS    *TLS         `hcl:"tls,block"`
-}
-
-// TLS is the tls block of the admin listener.
-type TLS struct {
-	Cert     block.Path `hcl:"cert"`
-	Key      block.Path `hcl:"key"`
-	ClientCA block.Path `hcl:"client_ca,optional"` // demands client certificates of these authorities
+	TLS    *block.TLS   `hcl:"tls,block"`
 }
 
 // Default listens on loopback, without a token.
@@ -77,25 +67,4 @@ func (c *Config) token() (string, error) {
 		return "", fmt.Errorf("the admin token, %v, is shorter than %d bytes", c.Token, leastToken)
 	}
 	return token, nil
-}
-
-// Load reads the certificate and, if client certificates are demanded, their
-// authorities.
-func (t *TLS) Load() (*tls.Config, error) {
-	cert, err := tls.LoadX509KeyPair(string(t.Cert), string(t.Key))
-	if err != nil {
-		return nil, fmt.Errorf("load the admin certificate: %w", err)
-	}
-	c := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
-	if t.ClientCA != "" {
-		pem, err := os.ReadFile(string(t.ClientCA))
-		if err != nil {
-			return nil, fmt.Errorf("load the admin client authorities: %w", err)
-		}
-		c.ClientCAs, c.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
-		if !c.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("load the admin client authorities: %s holds no certificate", t.ClientCA)
-		}
-	}
-	return c, nil
 }

@@ -1,13 +1,9 @@
 package inbound
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/postern-proxy/postern/config/block"
@@ -15,16 +11,9 @@ import (
 
 // Config is the inbound block.
 type Config struct {
-	Listen    string `hcl:"listen,optional"`
-	PublicURL string `hcl:"public_url,optional"` // what schemes that sign the URL sign
-	TLS       *TLS   `hcl:"tls,block"`
-}
-
-// TLS is the tls block of the inbound listener.
-type TLS struct {
-	Cert     block.Path `hcl:"cert"`
-	Key      block.Path `hcl:"key"`
-	ClientCA block.Path `hcl:"client_ca,optional"` // demands client certificates of these authorities
+	Listen    string     `hcl:"listen,optional"`
+	PublicURL string     `hcl:"public_url,optional"` // what schemes that sign the URL sign
+	TLS       *block.TLS `hcl:"tls,block"`
 }
 
 // Default sets the listener's address.
@@ -51,26 +40,4 @@ func (c *Config) publicURL(uri string) string {
 		return ""
 	}
 	return strings.TrimSuffix(c.PublicURL, "/") + uri
-}
-
-// Load reads the certificate and, if client certificates are demanded, their
-// authorities.
-func (t *TLS) Load() (*tls.Config, error) {
-	cert, err := tls.LoadX509KeyPair(string(t.Cert), string(t.Key))
-	if err != nil {
-		return nil, fmt.Errorf("load the inbound certificate: %w", err)
-	}
-	c := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
-	if t.ClientCA != "" {
-		pem, err := os.ReadFile(string(t.ClientCA))
-		if err != nil {
-			return nil, fmt.Errorf("load the inbound client authorities: %w", err)
-		}
-		c.ClientCAs = x509.NewCertPool()
-		if !c.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("load the inbound client authorities: %s holds no certificate", t.ClientCA)
-		}
-		c.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	return c, nil
 }

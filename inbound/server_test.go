@@ -62,7 +62,7 @@ func TestTLSAndClientCertificates(t *testing.T) {
 	cert, key := certificate(t, dir, "server")
 	sender, senderKey := certificate(t, dir, "sender")
 	stranger, strangerKey := certificate(t, dir, "stranger")
-	conf, err := (&inbound.TLS{Cert: block.Path(cert), Key: block.Path(key), ClientCA: block.Path(sender)}).Load()
+	conf, err := (&block.TLS{Cert: block.Path(cert), Key: block.Path(key), ClientCA: block.Path(sender)}).Load("h2", "http/1.1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestTLSAndClientCertificates(t *testing.T) {
 		}
 		transport.CloseIdleConnections()
 	}
-	if _, err := (&inbound.TLS{Cert: block.Path(key), Key: block.Path(key)}).Load(); err == nil {
+	if _, err := (&block.TLS{Cert: block.Path(key), Key: block.Path(key)}).Load(); err == nil {
 		t.Error("a key was taken for a certificate")
 	}
 }

@@ -1,13 +1,10 @@
 package proxy
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 
 	"github.com/postern-proxy/postern/config/block"
@@ -21,14 +18,7 @@ type Config struct {
 	CA              block.Path `hcl:"ca,optional"`        // folder of the authority's private key
 	PrivateNetworks []string   `hcl:"private_networks,optional"`
 	Clients         []Client   `hcl:"client,block"`
-	TLS             *TLS       `hcl:"tls,block"`
-}
-
-// TLS is the certificate of the proxy's own listeners.
-type TLS struct {
-	Cert     block.Path `hcl:"cert"`
-	Key      block.Path `hcl:"key"`
-	ClientCA block.Path `hcl:"client_ca,optional"` // demands client certificates
+	TLS             *block.TLS `hcl:"tls,block"`
 }
 
 // Default implements [block.Defaulter].
@@ -107,26 +97,4 @@ func loopback(address string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.IsLoopback()
-}
-
-// server reads the files. HTTP/1.1 alone is offered: CONNECT takes a whole
-// connection.
-func (t *TLS) server() (*tls.Config, error) {
-	cert, err := tls.LoadX509KeyPair(string(t.Cert), string(t.Key))
-	if err != nil {
-		return nil, fmt.Errorf("read the proxy's certificate: %w", err)
-	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, Certificates: []tls.Certificate{cert}}
-	if t.ClientCA == "" {
-		return cfg, nil
-	}
-	text, err := os.ReadFile(string(t.ClientCA))
-	if err != nil {
-		return nil, fmt.Errorf("read client_ca: %w", err)
-	}
-	cfg.ClientCAs, cfg.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
-	if !cfg.ClientCAs.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("client_ca: %s holds no certificate", t.ClientCA)
-	}
-	return cfg, nil
 }

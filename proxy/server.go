@@ -146,7 +146,7 @@ func (s *Server) bind(address string, e *entry) (net.Listener, error) {
 	}
 	e.tunnels = &s.tunnels
 	if s.config.TLS != nil {
-		cfg, err := s.config.TLS.server()
+		cfg, err := s.config.TLS.Load("http/1.1") // CONNECT takes a whole connection
 		if err != nil {
 			l.Close()
 			return nil, err

@@ -132,7 +132,7 @@ func TestC26ListenerWithTLS(t *testing.T) {
 	writeLeaf(t, dir, leaf)
 	for _, h2 := range []bool{false, true} {
 		g := newRig(t, origin(t, h2, echo), withClients, func(g *rig, _ *proxy.Limits) {
-			g.config.TLS = &proxy.TLS{Cert: block.Path(filepath.Join(dir, "cert.pem")), Key: block.Path(filepath.Join(dir, "key.pem"))}
+			g.config.TLS = &block.TLS{Cert: block.Path(filepath.Join(dir, "cert.pem")), Key: block.Path(filepath.Join(dir, "key.pem"))}
 		})
 		g.roots.AppendCertsFromPEM(outer.PEM())
 		client := g.client(h2, nil)

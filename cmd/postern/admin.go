@@ -42,7 +42,7 @@ func (g *gate) newAdmin(l *loaded) (*adminServer, error) {
 		return nil, fmt.Errorf("listen for admin: %w", err)
 	}
 	if l.Admin.TLS != nil {
-		config, err := l.Admin.TLS.Load()
+		config, err := l.Admin.TLS.Load("h2", "http/1.1")
 		if err != nil {
 			return nil, errors.Join(err, a.Listener.Close())
 		}

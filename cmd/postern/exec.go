@@ -115,13 +115,9 @@ func execCommand(o *options) *cobra.Command {
 }
 
 func execute(cmd *cobra.Command, o *options, f *clientFlags, wait time.Duration, args []string) error {
-	l, diags, err := check(o.config)
+	l, err := checked(o.config, cmd.ErrOrStderr())
 	if err != nil {
 		return err
-	}
-	if diags.HasErrors() {
-		report(cmd.ErrOrStderr(), diags, l.Files)
-		return &exitError{exitUsage, nil}
 	}
 	opt, err := f.options(l.Config, without(os.Environ(), l.keys))
 	if err != nil {
@@ -191,13 +187,9 @@ func envCommand(o *options) *cobra.Command {
 		Example: "  eval \"$(postern env)\"",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			l, diags, err := check(o.config)
+			l, err := checked(o.config, cmd.ErrOrStderr())
 			if err != nil {
 				return err
-			}
-			if diags.HasErrors() {
-				report(cmd.ErrOrStderr(), diags, l.Files)
-				return &exitError{exitUsage, nil}
 			}
 			environ := os.Environ()
 			if shell == "docker" || shell == "k8s" {

@@ -25,13 +25,9 @@ func explainCommand(o *options) *cobra.Command {
 		Example: "  postern explain POST https://api.stripe.com/v1/charges",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, diags, err := check(o.config)
+			l, err := checked(o.config, cmd.ErrOrStderr())
 			if err != nil {
 				return err
-			}
-			if diags.HasErrors() {
-				report(cmd.ErrOrStderr(), diags, l.Files)
-				return &exitError{exitUsage, nil}
 			}
 			return explain(cmd.OutOrStdout(), l, strings.ToUpper(args[0]), args[1], account, values)
 		},

@@ -203,7 +203,7 @@ func (g *gate) listen(l *loaded) (err error) {
 	}
 	g.receiver = g.inbox.Server()
 	if l.Inbound.TLS != nil {
-		if g.receiver.TLSConfig, err = l.Inbound.TLS.Load(); err != nil {
+		if g.receiver.TLSConfig, err = l.Inbound.TLS.Load("h2", "http/1.1"); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,7 @@
 //	native.go    the forms of expression that need no HCL at request time
 //	template.go  byte-exact templates
 //	value.go     what expressions read and yield
+//	types.go     durations, sizes, rates, paths; tls.go: the tls block of listeners
 //	resolve.go   reading all secrets at start
 //	overlay.go   one body laid over another
 //	scan.go      what is refused before the parser sees it

@@ -35,14 +35,22 @@ func validateCommand(o *options) *cobra.Command {
 			}
 			report(cmd.ErrOrStderr(), diags, l.Files)
 			if diags.HasErrors() {
-				return &exitError{exitUsage, fmt.Errorf("%d of the configuration's statements are wrong", len(diags.Errs()))}
+				return &exitError{exitUsage, fmt.Errorf("the configuration is not valid: %s.", count(len(diags.Errs()), "mistake"))}
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "The configuration is valid: %d providers, %d webhooks, %d tests.\n", len(l.Providers), len(l.Webhooks), len(l.Tests))
+			fmt.Fprintf(cmd.OutOrStdout(), "The configuration is valid: %s, %s, %s.\n", count(len(l.Providers), "provider"), count(len(l.Webhooks), "webhook"), count(len(l.Tests), "test"))
 			return nil
 		},
 	}
 	cmd.Flags().StringVar(&output, "output", "text", "text or json")
 	return cmd
+}
+
+// count is a number of things, in words.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 // check loads a configuration as "postern run" would, and keeps nothing.
@@ -53,6 +61,16 @@ func check(path string) (*loaded, hcl.Diagnostics, error) {
 	}
 	l, diags := load(path, block.NewSecrets(os.Environ()), features, policy.RoundTripper(nowhere))
 	return l, diags, nil
+}
+
+// checked is check for those who go on only with a valid configuration.
+func checked(path string, messages io.Writer) (*loaded, error) {
+	l, diags, err := check(path)
+	if err == nil && diags.HasErrors() {
+		report(messages, diags, l.Files)
+		err = &exitError{exitUsage, nil}
+	}
+	return l, err
 }
 
 func nowhere(*http.Request) (*http.Response, error) {

@@ -1,4 +1,4 @@
-# Hosts: written in one way, owned by one provider.
+# Hosts: written in one way.
 provider "none" {} # error: Missing hosts
 
 provider "empty" {
@@ -23,22 +23,4 @@ provider "address" {
 
 provider "idn" {
   hosts = ["bücher.example"] # error: is written "xn--bcher-kva.example" in DNS
-}
-
-provider "first" {
-  hosts    = ["shared.example", "*.wild.example"]
-  upstream = "127.0.0.1:12111" # error: is not the URL of a host
-}
-
-provider "second" {
-  hosts = ["shared.example:443"] # error: belongs to provider "first" already
-}
-
-provider "third" {
-  hosts  = ["*.wild.example"] # error: belongs to provider "first" already
-  listen = "8091"             # error: is not an address with a port
-}
-
-provider "first" { # error: Duplicate provider
-  hosts = ["another.example"]
 }

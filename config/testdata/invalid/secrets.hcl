@@ -1,24 +1,14 @@
-# A secret is a reference, and goes only where it is kept one.
-environment = "test"
-
+# A secret is a reference to what can be read.
 provider "a" {
   hosts = ["a.example"]
   credential "bearer" {
     token = "sk_live_0123456789" # error: Secret written out
   }
-  version {
-    header = "X-Version"
-    pin    = env("VERSION") # error: Secret in a plain place
-  }
-  idempotency {
-    header = "Idempotency-Key"
-    key    = "${env("PREFIX")}-${request.header["X-Order-Id"]}" # error: Secret in a plain place
-  }
 }
 
 provider "b" {
   hosts = ["b.example"]
-  credential "bearer" { token = [] }                  # error: At least one secret
+  credential "bearer" { token = [] } # error: At least one secret
 }
 
 provider "c" {
@@ -29,9 +19,4 @@ provider "c" {
 provider "d" {
   hosts = ["d.example"]
   credential "bearer" { token = expect(env("T"), "(") } # error: is not a regular expression
-}
-
-provider "e" {
-  hosts = ["e.example"]
-  credential "body" { fields = {} } # error: at least one field
 }

@@ -8,10 +8,4 @@ provider "a" {
   limit "learned" {
     remaining = response.header["X-RateLimit-Remaining"] # error: Not built yet
   }
-  credential "oauth2_client_credentials" {         # error: does not have it yet
-    token_url = "https://a.example/token"
-  }
-  credential "aws_sigv4" {                         # error: does not have it yet
-    region = "eu-west-1"
-  }
 }

@@ -1,4 +1,4 @@
-# Values of the wrong type or form.
+# Values of the wrong type, or of no closed set.
 provider "b" {
   hosts = ["b.example"]
   retry { on = ["server"] } # error: is not an outcome
@@ -6,19 +6,14 @@ provider "b" {
 
 provider "a" {
   hosts = ["a.example"]
-
   retry {
-    attempts = "many"      # error: a number is required
-    buffer   = "1MB"       # error: is not a size
+    attempts = "many" # error: a number is required
     backoff {
-      first  = "1 second"  # error: is not a duration
-      jitter = "some"      # error: unknown jitter
+      jitter = "some" # error: unknown jitter
     }
   }
-  timeout { total = "-5s" }        # error: is not a duration
-  limit "a" { rate = "100 per s" } # error: is not a rate
   allow {
     requests = ["/v1"]
-    mode     = "warn"              # error: neither "enforce" nor "observe"
+    mode     = "warn" # error: neither "enforce" nor "observe"
   }
 }

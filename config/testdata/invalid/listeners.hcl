@@ -1,4 +1,4 @@
-# The process: listeners, clients, store.
+# The process: where it listens, and for whom.
 proxy {
   listen           = "0.0.0.0:8080"      # error: so a client has to be declared
   unmatched        = "block"             # error: either "tunnel" or "deny"
@@ -11,6 +11,3 @@ inbound {
 }
 
 admin { listen = "0.0.0.0:8082" }        # error: token
-
-store { url = "postgres://db/postern" }  # error: not built yet
-store { url = "sqlite:other.db" }        # error: Duplicate store

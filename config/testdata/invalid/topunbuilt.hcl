@@ -1,0 +1,10 @@
+# Blocks of the language that this version has not yet.
+contract "create" {} # error: Not built yet
+
+connect { # error: Not built yet
+  listen = "127.0.0.1:8083"
+}
+
+seal { keys = [file("seal")] } # error: Not built yet
+
+shared { url = "redis://127.0.0.1:6379/0" } # error: Not built yet

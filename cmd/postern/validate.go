@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -60,7 +61,62 @@ func check(path string) (*loaded, hcl.Diagnostics, error) {
 		return nil, nil, &exitError{exitFailure, err}
 	}
 	l, diags := load(path, block.NewSecrets(os.Environ()), features, policy.RoundTripper(nowhere))
-	return l, diags, nil
+	return l, append(diags, l.shortTotals()...), nil
+}
+
+// shortTotals warns of plans in which one attempt may take longer than the
+// whole call, both as written: the catalogue, the provider and the route may
+// each have said a part of it.
+func (l *loaded) shortTotals() (diags hcl.Diagnostics) {
+	if l.outbound == nil {
+		return nil
+	}
+	seen := map[[2]hcl.Range]bool{}
+	for _, name := range l.outbound.Providers() {
+		for _, plan := range l.outbound.Provider(name).Plans() {
+			attempt, total := written(plan, "attempt"), written(plan, "total")
+			pair := [2]hcl.Range{attempt.at, total.at}
+			if total.time.Duration == 0 || attempt.time.Duration <= total.time.Duration || seen[pair] {
+				continue
+			}
+			seen[pair] = true
+			at, other := total.at, attempt.at
+			if l.Files[at.Filename] == nil { // in the catalogue
+				at, other = other, at
+			}
+			diags = append(diags, &hcl.Diagnostic{
+				Severity: hcl.DiagWarning, Summary: "Attempt longer than the call", Subject: &at,
+				Detail: fmt.Sprintf("For %s one attempt may take %v and the whole call %v, so that one slow attempt leaves no time for another. Lower attempt, or raise total; the other one is at %v.",
+					fallback(plan.Route, "provider "+name), attempt.time, total.time, other),
+			})
+		}
+	}
+	return diags
+}
+
+// bound is a limit of time and where it was written.
+type bound struct {
+	time block.Duration
+	at   hcl.Range
+}
+
+// written returns what a plan's timeout block says about an attribute: zero if
+// that was not written, or is no constant.
+func written(plan *policy.Plan, attribute string) (found bound) {
+	for _, st := range plan.Stages {
+		if st.Name != "timeout" {
+			continue
+		}
+		for _, o := range st.Origins {
+			if o.Name != attribute {
+				continue
+			}
+			if text, err := strconv.Unquote(o.Text); err == nil && found.time.UnmarshalText([]byte(text)) == nil {
+				found.at = o.Range
+			}
+		}
+	}
+	return found
 }
 
 // checked is check for those who go on only with a valid configuration.

@@ -144,32 +144,6 @@ func (g *gate) dial(ctx context.Context, network, address string) (net.Conn, err
 	return conn, err
 }
 
-// use makes l the configuration in force: whole, or not at all.
-func (g *gate) use(l *loaded) error {
-	if err := g.proxy.Swap(l.outbound, l.Proxy); err != nil {
-		return err
-	}
-	var targets []string
-	for _, w := range l.hooks {
-		for _, d := range w.Deliver {
-			targets = append(targets, hostPort(d.To))
-		}
-	}
-	d := dialer(g.guard.DialerFor(targets...))
-	g.deliveries.Store(&d)
-	g.inbox.Swap(l.inbound)
-	now, none := time.Now(), ""
-	g.now.Store(l)
-	g.loadedAt.Store(&now)
-	g.refused.Store(&none)
-	g.generation.Add(1)
-	if g.admin != nil {
-		g.admin.Swap(l.Admin)
-	}
-	g.protect(l)
-	return nil
-}
-
 // protect tells the guard which addresses are ours, and which private ones may
 // be dialled.
 func (g *gate) protect(l *loaded) {
@@ -255,46 +229,6 @@ func (g *gate) passed(p proxy.Passage) {
 		Start: p.Start, Client: p.Client, Host: p.Target.Address(),
 		In: p.In, Out: p.Out, Duration: p.Duration, Err: p.Err,
 	})
-}
-
-// reload puts the configuration that the files have now in force, or keeps the
-// one before.
-func (g *gate) reload() error {
-	g.loading.Lock()
-	defer g.loading.Unlock()
-	g.secrets.Forget()
-	l, err := g.load()
-	if err == nil {
-		err = g.use(l)
-	}
-	g.tel.Reload(err)
-	if err != nil {
-		why := err.Error()
-		g.refused.Store(&why)
-		return fmt.Errorf("%w; the configuration before it stays in force", err)
-	}
-	g.transport.CloseIdle()
-	for _, c := range g.restarts(l) {
-		g.tel.Transition(slog.LevelWarn, "changed, and takes effect at the next start", slog.String("setting", c))
-	}
-	return nil
-}
-
-// restarts lists what changed and is not applied by a reload.
-func (g *gate) restarts(l *loaded) (changed []string) {
-	for _, s := range []struct {
-		name, bound, now string
-	}{
-		{"proxy.listen", g.asked.proxy, l.Proxy.Listen},
-		{"inbound.listen", g.asked.inbound, l.Inbound.Listen},
-		{"admin.listen", g.asked.admin, l.Admin.Listen},
-		{"store.url", g.asked.store, l.Store.Path(l.Folder)},
-	} {
-		if s.bound != s.now {
-			changed = append(changed, s.name)
-		}
-	}
-	return changed
 }
 
 // hostPort is the address that a URL names.

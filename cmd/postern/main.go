@@ -6,7 +6,7 @@
 //	main.go      the command line
 //	stages.go    the ordered list of stages
 //	load.go      files -> policy
-//	gate.go      everything that runs, put together
+//	gate.go      everything that runs, put together; reload.go: a configuration in force
 //	run.go       its life: start, reload, drain
 //
 // and one file for each further subcommand.

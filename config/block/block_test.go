@@ -204,13 +204,15 @@ func TestResolve(t *testing.T) {
 	for _, c := range []struct {
 		src  string
 		want hcl.DiagnosticSeverity
+		says string
 	}{
-		{`token = env("A")`, hcl.DiagInvalid},
-		{`token = env("NONE")`, hcl.DiagWarning},
-		{`token = file("none")`, hcl.DiagWarning},
-		{`token = env("EMPTY")`, hcl.DiagError},
-		{`token = expect(env("A"), "^sk_live_")`, hcl.DiagError},
-		{`token = expect(env("NONE"), "^sk_live_")`, hcl.DiagWarning},
+		{`token = env("A")`, hcl.DiagInvalid, ""},
+		{`token = env("NONE")`, hcl.DiagWarning, "Set NONE and start again: the environment is read at start."},
+		{`token = file("/none")`, hcl.DiagWarning, "Put the value into /none: a file is read anew when it changes."},
+		{`token = env("EMPTY")`, hcl.DiagError, "[secret env:EMPTY]"},
+		{`token = expect(env("A"), "^sk_live_")`, hcl.DiagError, "[secret env:A]"},
+		{`token = expect(env("NONE"), "^sk_live_")`, hcl.DiagWarning, "Set NONE and start again"},
+		{`token = "${env("A")}${env("NONE")}"`, hcl.DiagWarning, "Set NONE and start again"},
 	} {
 		var s sample
 		ctx := NewContext("", NewSecrets([]string{"A=alpha-secret", "EMPTY="}))
@@ -220,6 +222,9 @@ func TestResolve(t *testing.T) {
 		got := hcl.DiagInvalid
 		for _, d := range ctx.Resolve() {
 			got = d.Severity
+			if !strings.Contains(d.Detail, c.says) {
+				t.Errorf("%s: %s", c.src, d.Detail)
+			}
 			if strings.Contains(all(hcl.Diagnostics{d}), "alpha-secret") {
 				t.Errorf("%s: the diagnostic shows the secret", c.src)
 			}

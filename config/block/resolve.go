@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 )
@@ -25,12 +26,34 @@ func (c *Context) Resolve() (diags hcl.Diagnostics) {
 		at := s.expr.Range()
 		d := problem("Unusable secret", sentence(err.Error()), at)
 		if errors.Is(err, ErrUnset) || errors.Is(err, fs.ErrNotExist) {
-			d = problem("Missing secret", fmt.Sprintf("%s What needs it is refused until it is there.", sentence(err.Error())), at)
+			do, why := Cure(err)
+			d = problem("Missing secret", fmt.Sprintf("%s What needs it is refused. %s", sentence(err.Error()), sentence(do+": "+why)), at)
 			d.Severity = hcl.DiagWarning
+			d.Extra = Missing{do}
 		}
 		diags = append(diags, d)
 	}
 	return diags
+}
+
+// Missing marks the warning about a secret that is not there yet.
+type Missing struct {
+	Cure string // what to do
+}
+
+// Cure says what to do about the error of a secret, and why that helps.
+func Cure(err error) (do, why string) {
+	var at *SecretError
+	if errors.As(err, &at) && strings.Count(at.Ref, "[") == 1 {
+		ref := strings.TrimSuffix(at.Ref, "]")
+		if name, ok := strings.CutPrefix(ref, "[secret env:"); ok {
+			return "set " + name + " and start again", "the environment is read at start"
+		}
+		if name, ok := strings.CutPrefix(ref, "[secret file:"); ok {
+			return "put the value into " + name, "a file is read anew when it changes"
+		}
+	}
+	return "put the value where the policy says", "the environment is read at start, a file anew when it changes"
 }
 
 // Variables lists the environment variables that the secrets decoded so far

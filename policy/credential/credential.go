@@ -153,12 +153,13 @@ func (t *injector) echoOf(value string, also []string) *echo {
 func (t *injector) reveal(s block.Secret) (string, error) {
 	v, err := s.Reveal()
 	if err == nil && strings.ContainsAny(v, "\r\n\x00") {
-		err = errors.New(s.String() + ": it holds a line break or a NUL byte")
+		err = &block.SecretError{Ref: s.String(), Err: errors.New("it holds a line break or a NUL byte")}
 	}
 	if err != nil {
+		do, why := block.Cure(err)
 		return "", &policy.Denial{
 			Code: policy.CredentialUnavailable, Stage: "credential", Detail: "the credential of this call is not available: " + err.Error(),
-			Hint: "Put the value where the policy says, then call again; a file is read anew when it changes.", Err: err,
+			Hint: "Where Postern runs, " + do + ": " + why + ".",
 		}
 	}
 	return v, nil

@@ -149,7 +149,7 @@ func TestWireCountUnderChaos(t *testing.T) {
 	calls := 300 * harness.Soak()
 	eachTransport(t, nil, wirePolicy, func(t *testing.T, provider *faults.Server, p *harness.Postern) {
 		steps := []faults.Step{faults.Answer(503, "no"), faults.Answer(429, "slow", "Retry-After", "0"), faults.RefuseStream()}
-		if h1 := call(t, p.Client(false), http.MethodGet, "https://api.plain.test/x", ""); h1.Status == 200 && provider.Requests()[0].Proto == "HTTP/1.1" {
+		if h1 := call(t, p.Client(true), http.MethodGet, "https://api.plain.test/x", ""); h1.Status == 200 && provider.Requests()[0].Proto == "HTTP/1.1" {
 			// What breaks an HTTP/2 connection also loses the other calls' frames that are still on their way: said,
 			// sent, and never read here. The equation is exact where a connection carries one call at a time.
 			steps = append(steps, faults.ResetUnread(), faults.ResetRead(), faults.CloseRead(), faults.ResetHalf())

@@ -56,6 +56,9 @@ func eachTransport(t *testing.T, backend http.Handler, policy string, f func(t *
 	}
 }
 
+// http2 reports whether the application has to speak HTTP/2 so that the provider is spoken to by it.
+func http2(t *testing.T) bool { return strings.Contains(t.Name(), "/https_h2") }
+
 // call makes one call and fails the test when there is no answer at all.
 func call(t *testing.T, c *http.Client, method, target, body string, header ...string) harness.Answer {
 	t.Helper()
@@ -70,7 +73,7 @@ func TestRetrySurvives503(t *testing.T) {
 	for name, header := range map[string][]string{"Postern's key": nil, "the app's own key": {"Idempotency-Key", "order-7"}} {
 		t.Run(name, func(t *testing.T) {
 			eachTransport(t, stripeBackend(t).Backend, stripePolicy, func(t *testing.T, provider *faults.Server, p *harness.Postern) {
-				c := p.Client(false)
+				c := p.Client(http2(t))
 				call(t, c, http.MethodGet, "https://api.stripe.com/v1/customers", "") // so that the attempts cross kept-alive connections
 				provider.Forget()
 				provider.Script(faults.Answer(503, `{"error":{"message":"down"}}`), faults.Answer(503, ""))
@@ -122,7 +125,7 @@ func TestStripeNodeSurvives503(t *testing.T) {
 func TestSpentRetriesGiveTheLastAnswer(t *testing.T) {
 	eachTransport(t, nil, plainPolicy, func(t *testing.T, provider *faults.Server, p *harness.Postern) {
 		provider.Plan(func(n int) faults.Step { return faults.Answer(503, "no "+string(rune('0'+n)), "X-Mark", "provider") })
-		a := call(t, p.Client(false), http.MethodGet, "https://api.plain.test/x", "")
+		a := call(t, p.Client(http2(t)), http.MethodGet, "https://api.plain.test/x", "")
 		if a.Status != 503 || a.Body != "no 3" || a.Header.Get("X-Mark") != "provider" || a.Header.Get("Postern-Source") != "provider" ||
 			a.Header.Get("Postern-Attempts") != "4" || a.Header.Get("Postern-Outcome") != "server_error" {
 			t.Errorf("%d %q %v", a.Status, a.Body, a.Header)
@@ -136,7 +139,7 @@ func TestSpentRetriesGiveTheLastAnswer(t *testing.T) {
 // TestResetWithoutIdempotency: a POST whose fate is unknown is never sent again, and the application is told.
 func TestResetWithoutIdempotency(t *testing.T) {
 	eachTransport(t, nil, plainPolicy, func(t *testing.T, provider *faults.Server, p *harness.Postern) {
-		c := p.Client(false)
+		c := p.Client(http2(t))
 		for _, step := range []faults.Step{faults.ResetRead(), faults.CloseRead()} {
 			for _, warm := range []bool{false, true} {
 				if warm {
@@ -171,7 +174,7 @@ func TestResetWithoutIdempotency(t *testing.T) {
 func TestResetIsRetriedWhereSafe(t *testing.T) {
 	backend := stripeBackend(t).Backend
 	eachTransport(t, backend, stripePolicy+plainPolicy, func(t *testing.T, provider *faults.Server, p *harness.Postern) {
-		c := p.Client(false)
+		c := p.Client(http2(t))
 		for _, tt := range []struct{ method, target, body string }{
 			{http.MethodGet, "https://api.plain.test/v1/customers", ""},
 			{http.MethodPost, "https://api.stripe.com/v1/customers", "email=a%40example.com"},
@@ -189,7 +192,7 @@ func TestResetIsRetriedWhereSafe(t *testing.T) {
 // TestRetryAfterIsHonoured, as seconds and as a date.
 func TestRetryAfterIsHonoured(t *testing.T) {
 	eachTransport(t, nil, plainPolicy, func(t *testing.T, provider *faults.Server, p *harness.Postern) {
-		c := p.Client(false)
+		c := p.Client(http2(t))
 		date := time.Now().Add(3 * time.Second).Truncate(time.Second)
 		for _, tt := range []struct {
 			value string

@@ -64,7 +64,7 @@ func impatient(p *harness.Postern, http2 bool) *http.Client {
 // Go's transport repeats by itself when a kept-alive connection breaks or a stream is refused.
 func TestP7NoHiddenRetry(t *testing.T) {
 	eachTransport(t, nil, wirePolicy, func(t *testing.T, provider *faults.Server, p *harness.Postern) {
-		c := impatient(p, false)
+		c := impatient(p, http2(t))
 		const at = "https://api.plain.test/x"
 		requests := []struct {
 			method, body string
@@ -121,7 +121,7 @@ func warm(t *testing.T, c *http.Client, at string) {
 // TestIdleCloseIsCounted lets the provider close its idle connections at the very moment of the next call.
 func TestIdleCloseIsCounted(t *testing.T) {
 	eachTransport(t, nil, wirePolicy, func(t *testing.T, provider *faults.Server, p *harness.Postern) {
-		c := impatient(p, false)
+		c := impatient(p, http2(t))
 		provider.Forget()
 		said := 0
 		for i := range 100 {

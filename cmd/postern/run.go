@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -61,35 +58,6 @@ func runCommand(o *options) *cobra.Command {
 	cmd.Flags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	cmd.Flags().StringVar(&format, "log-format", "auto", "json, text or auto: text on a terminal")
 	return cmd
-}
-
-// announce says where everything listens, and what to do next.
-func (g *gate) announce(w io.Writer) {
-	l := g.now.Load()
-	trust, _ := filepath.Abs(string(l.Proxy.Trust))
-	fmt.Fprintf(w, "postern is running.\n\n")
-	fmt.Fprintf(w, "  outbound  http://%s   HTTPS_PROXY of applications; trust %s\n", g.proxy.Addr(), filepath.Join(trust, "ca.pem"))
-	for _, name := range l.outbound.Providers() {
-		if a := g.proxy.Port(l.outbound.Provider(name).Listen); a != nil {
-			fmt.Fprintf(w, "            http://%s   base URL of %s\n", a, name)
-		}
-	}
-	fmt.Fprintf(w, "  inbound   http://%s   webhooks\n", g.webhooks.Addr())
-	fmt.Fprintf(w, "  admin     http://%s   health, metrics, API\n", g.admin.Addr())
-	fmt.Fprintf(w, "  store     %s\n\n", g.db.Path())
-	if names := l.outbound.Providers(); len(names) > 0 {
-		fmt.Fprintf(w, "  providers %s\n", strings.Join(names, ", "))
-	} else {
-		fmt.Fprintf(w, "  providers none: write one into %s, such as\n\n            provider \"stripe\" {\n              catalog = \"stripe\"\n              credential \"bearer\" { token = env(\"STRIPE_KEY\") }\n            }\n\n", filepath.Join(l.Folder, "stripe.hcl"))
-	}
-	for _, hook := range l.hooks {
-		fmt.Fprintf(w, "  webhook   %s at http://%s%s\n", hook.Name, g.webhooks.Addr(), hook.Path)
-	}
-	c := ""
-	if g.path != "." {
-		c = " -c " + g.path
-	}
-	fmt.Fprintf(w, "\nRun an application through it:  postern%s exec -- COMMAND\nSee what happens to a call:     postern%s explain GET https://HOST/PATH\n", c, c)
 }
 
 // serve runs everything until ctx ends, then drains.

@@ -16,17 +16,18 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the command line as a person does: a command, then what it
-// must print. $PORT1 to $PORT3 are free, and $CATALOG is the folder of the
-// catalogue's own policies and tests.
+// must print. $PORT1 to $PORT3 are free, $ROOT is the
+// repository, and $CATALOG the folder of the catalogue's own policies and tests.
 func TestScripts(t *testing.T) {
-	catalog, err := filepath.Abs("../../catalog/testdata")
+	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("CATALOG", catalog)
+			e.Setenv("ROOT", root)
+			e.Setenv("CATALOG", filepath.Join(root, "catalog", "testdata"))
 			e.Setenv("NO_COLOR", "1")
 			e.Setenv("HOME", e.WorkDir)
 			for i := range 3 {

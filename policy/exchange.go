@@ -16,6 +16,7 @@ type Exchange struct {
 	Client   string // name of the client block, "" when none is declared
 	Account  string // "" is the provider's only one
 	Tags     string // Postern-Tags as sent, already checked
+	Trace    string // the application's traceparent, "" if it sent none or several (W3C Trace Context)
 	Plan     *Plan
 	Endpoint string // label: a pattern of the configuration, or "other"
 

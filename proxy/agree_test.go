@@ -53,6 +53,11 @@ func TestTraceContextStaysInside(t *testing.T) {
 					t.Errorf("%s: %s arrived as %q", target, name, got[name])
 				}
 			}
+			if !passes {
+				if l := g.next(); l.x.Trace != head.Get("Traceparent") {
+					t.Errorf("%s: the journal has trace %q", target, l.x.Trace)
+				}
+			}
 			if got.Get("X-Trace") != "kept" {
 				t.Errorf("%s: X-Trace was lost", target)
 			}

@@ -112,6 +112,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (c *call) serve() error {
 	c.expectBody()
+	if v := c.r.Header["Traceparent"]; len(v) == 1 {
+		c.x.Trace = v[0]
+	}
 	if err := c.readHead(); err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func (t *Telemetry) received(r *inbound.Reception) {
 	}
 	var l line
 	l.add(slog.String("log", kindInbound))
-	l.identify(nil, r.ID)
+	l.identify("", r.ID)
 	l.str("webhook", r.Webhook)
 	l.str("result", r.Result)
 	l.add(slog.Int("status", r.Status))
@@ -79,7 +79,7 @@ func (t *Telemetry) moved(m *inbound.Transition) {
 	}
 	var l line
 	l.add(slog.String("log", kindTransition))
-	l.identify(nil, m.Event)
+	l.identify("", m.Event)
 	l.str("event", m.Event)
 	l.str("webhook", m.Webhook)
 	l.str("target", m.Target)

@@ -32,7 +32,7 @@ func (t *Telemetry) Outbound(x *policy.Exchange, c Call) {
 	}
 	var l line
 	l.add(slog.String("log", kindOutbound))
-	l.identify(x.Request.Header, x.ID)
+	l.identify(x.Trace, x.ID)
 	l.caller(x)
 	l.add(slog.Int("status", c.Status))
 	l.str("outcome", string(c.Outcome))
@@ -134,7 +134,7 @@ func (t *Telemetry) Passed(p Passage) {
 	}
 	var l line
 	l.add(slog.String("log", kindOutbound))
-	l.identify(nil, newID())
+	l.identify("", newID())
 	l.str("host", p.Host)
 	l.str("client", p.Client)
 	l.seconds("duration", p.Duration)

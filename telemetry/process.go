@@ -9,7 +9,7 @@ import (
 func (t *Telemetry) Transition(level slog.Level, msg string, attrs ...slog.Attr) {
 	var l line
 	l.add(slog.String("log", kindTransition))
-	l.identify(nil, newID())
+	l.identify("", newID())
 	for _, a := range attrs[:min(len(attrs), len(l.attrs)-l.n)] {
 		l.add(a)
 	}

@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"net/http"
 	"strings"
 
 	"github.com/google/uuid"
@@ -13,11 +12,9 @@ type trace struct{ id, span string }
 // traceOf continues the trace of the application's request. Where there is
 // none, the correlation id, which is as long, is the trace's: what belongs
 // together has one trace either way. It is put together in b.
-func traceOf(b *strings.Builder, h http.Header, id string) trace {
-	if v := h["Traceparent"]; len(v) == 1 {
-		if t, ok := parseTraceparent(v[0]); ok {
-			return t
-		}
+func traceOf(b *strings.Builder, parent, id string) trace {
+	if t, ok := parseTraceparent(parent); ok {
+		return t
 	}
 	from := b.Len()
 	for part := range strings.SplitSeq(id, "-") {
@@ -56,9 +53,9 @@ func lowerHex(s string) bool {
 }
 
 // identify adds the three ids that every line has.
-func (l *line) identify(h http.Header, id string) {
+func (l *line) identify(parent, id string) {
 	l.made.Grow(128) // holds what most lines put together
-	t := traceOf(&l.made, h, id)
+	t := traceOf(&l.made, parent, id)
 	l.str("id", id)
 	l.str("trace_id", t.id)
 	l.str("span_id", t.span)

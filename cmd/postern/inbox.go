@@ -274,7 +274,7 @@ func inboxAct(o *options, action inbound.Action, short string) *cobra.Command {
 			if err != nil {
 				return &exitError{exitFailure, err}
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "%d events match.\n", counted.Matched)
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s selected.\n", count(counted.Matched, "event"))
 			if dry || counted.Matched == 0 {
 				return nil
 			}

@@ -6,6 +6,7 @@
 //	credential.go  the stage that a kind describes
 //	rotation.go    which of several values is in use
 //	mask.go        taking injected values out of answers
+//	hints.go       and out of what comes before them
 package credential
 
 import (
@@ -97,7 +98,8 @@ func (t *injector) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := t.Put(r, x, value, also); err != nil {
 		return nil, err
 	}
-	resp, err := t.next.RoundTrip(r)
+	e := t.echoOf(value, also)
+	resp, err := t.next.RoundTrip(e.listen(r))
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +110,7 @@ func (t *injector) RoundTrip(r *http.Request) (*http.Response, error) {
 		x.Fresh = true
 		x.Note("credential", "rotated", t.Values[at].String()+" was refused; the next value is in use")
 	}
-	t.echoOf(value, also).mask(resp, x)
+	e.mask(resp, x)
 	return resp, nil
 }
 

@@ -171,6 +171,21 @@ func (e *echo) replace(p []byte) (found bool) {
 	return found
 }
 
+// fields masks the values of headers or trailers.
+func (e *echo) fields(h http.Header) (found bool) {
+	for name, lines := range h {
+		if !slices.ContainsFunc(lines, e.in) {
+			continue
+		}
+		clean := make([]string, len(lines))
+		for i, line := range lines {
+			clean[i] = e.clean(line)
+		}
+		h[name], found = clean, true
+	}
+	return found
+}
+
 // masked is a body without the forms. It holds back only a tail that may be
 // the beginning of one, so that streams flow.
 type masked struct {
@@ -249,17 +264,9 @@ func (m *masked) look(p []byte) {
 	}
 }
 
-// fields masks the values of headers or trailers.
+// fields masks the values of headers or trailers, and notes a hit.
 func (m *masked) fields(h http.Header) {
-	for name, lines := range h {
-		if !slices.ContainsFunc(lines, m.echo.in) {
-			continue
-		}
-		clean := make([]string, len(lines))
-		for i, line := range lines {
-			clean[i] = m.echo.clean(line)
-		}
-		h[name] = clean
+	if m.echo.fields(h) {
 		m.tell()
 	}
 }

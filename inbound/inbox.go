@@ -27,8 +27,8 @@ type Options struct {
 	Retain time.Duration
 	// Grace is how long Run waits for deliveries in flight when it ends; 20 s if 0.
 	Grace time.Duration
-	// MaxInFlight is how many requests are received at once; 512 if 0. More are
-	// answered 503.
+	// MaxInFlight is how many requests, whose bodies are there, are verified and
+	// stored at once; 512 if 0. More are answered 503.
 	MaxInFlight int
 	// MaxBuffered is how many bytes of bodies are held at once; 256 MiB if 0. More
 	// are answered 503.

@@ -44,11 +44,6 @@ func (in *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, rec, http.StatusMethodNotAllowed, "webhooks are posted\n")
 		return
 	}
-	defer in.inflight.Add(-1)
-	if in.inflight.Add(1) > int64(in.opt.MaxInFlight) {
-		unavailable(w, rec, errors.New("too many requests at once"))
-		return
-	}
 	body, release, err := in.readBody(w, r, int64(hook.MaxBody))
 	defer release()
 	rec.Bytes = len(body)
@@ -62,6 +57,11 @@ func (in *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else if err != nil {
 		rec.Err = fmt.Errorf("read the body: %w", err)
 		answer(w, rec, http.StatusBadRequest, "the body was cut short\n")
+		return
+	}
+	defer in.inflight.Add(-1)
+	if in.inflight.Add(1) > int64(in.opt.MaxInFlight) { // those that are slow in coming do not count
+		unavailable(w, rec, errors.New("too many requests at once"))
 		return
 	}
 	in.accept(w, r, rec, hook, &Request{

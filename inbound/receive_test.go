@@ -1,6 +1,7 @@
 package inbound_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -244,6 +245,25 @@ func TestC42SlowStoreIsUnavailable(t *testing.T) {
 	eventually(t, "the first is inside", func() bool { return b.post("/hook", "{}", nil).status == 503 })
 	if got := <-first; got.status != 503 || time.Since(start) > 10*time.Second {
 		t.Errorf("%d after %v", got.status, time.Since(start))
+	}
+}
+
+// A body that is slow in coming takes no place from those that are there.
+func TestC76SlowBodiesKeepNobodyOut(t *testing.T) {
+	b := serve(t, mustLoad(t, plainHook), func(o *inbound.Options) { o.MaxInFlight = 1 })
+	for range 3 {
+		c, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		io.WriteString(c, "POST /hook HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n")
+		if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.Contains(line, "100") { // it is being read
+			t.Fatal(line, err)
+		}
+	}
+	if got := b.post("/hook", "{}", nil); got.status != 200 {
+		t.Errorf("beside slow bodies: %d %s", got.status, got.body)
 	}
 }
 

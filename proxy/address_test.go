@@ -333,3 +333,25 @@ func TestPlainHTTPInATunnel(t *testing.T) {
 		}
 	}
 }
+
+// What stands before an @ may be a password: it is refused, and not repeated.
+func TestP52UserInfoIsNotRepeated(t *testing.T) {
+	g := newRig(t, &recorder{})
+	for _, request := range []string{
+		"GET https://user:hunter2@api.example.com/ HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET https://hunter2@api.example.com/ HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET https://user:hunter2@api.example.com:443x/ HTTP/1.1\r\nHost: x\r\n\r\n",
+		"CONNECT user:hunter2@api.example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		resp, text, err := exchange(raw(t, g.addr), "GET", request)
+		if err != nil || resp.StatusCode != 400 || strings.Contains(text, "hunter2") {
+			t.Errorf("%q: %v %v %s", request, resp, err, text)
+		}
+		if strings.Contains(request, "443x") {
+			continue // refused before there is a request
+		}
+		if l := g.next(); strings.Contains(fmt.Sprint(l.Err), "hunter2") {
+			t.Errorf("%q: journal %v", request, l.Err)
+		}
+	}
+}

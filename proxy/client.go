@@ -90,6 +90,9 @@ func (c *call) identify(plan *policy.Plan) error {
 		if named != "" {
 			account = named
 		}
+		if c.target.base {
+			c.dropToken(client)
+		}
 	} else if c.head.proxyAuth != "" {
 		// Nobody is asked for credentials, but they can name an account.
 		if _, named, ok := proxyCredentials(c.head.proxyAuth); ok && named != "" {
@@ -176,30 +179,55 @@ func slotTokens(c *call, slot policy.Slot) []string {
 			return []string{v}
 		}
 	case policy.InHeader:
-		v := c.r.Header.Get(slot.Name)
-		if v == "" {
-			return nil
+		if v := c.r.Header.Get(slot.Name); v != "" {
+			return tokensIn(v)
 		}
-		if user, password, ok := basic(v); ok {
-			return slices.DeleteFunc([]string{user, password}, func(s string) bool { return s == "" })
-		}
-		if _, token, ok := strings.Cut(v, " "); ok {
-			return []string{strings.TrimSpace(token)}
-		}
-		return []string{v}
 	}
 	return nil
 }
 
-// clearSlot removes a client's token, which must not leave.
+// tokensIn lists what may be a client's token in the value of a header.
+func tokensIn(v string) []string {
+	if user, password, ok := basic(v); ok {
+		return slices.DeleteFunc([]string{user, password}, func(s string) bool { return s == "" })
+	}
+	if _, token, ok := strings.Cut(v, " "); ok {
+		return []string{strings.TrimSpace(token)}
+	}
+	return []string{v}
+}
+
+// clearSlot empties the slot that a client's token stood in.
 func (c *call) clearSlot(slot policy.Slot) {
 	if slot.In == policy.InHeader {
 		c.r.Header.Del(slot.Name)
 		return
 	}
+	c.dropPairs(func(key, _ string) bool { return key == slot.Name })
+}
+
+// dropToken removes the client's token from wherever else it stands: some SDKs
+// send their key in several places, and it must not leave.
+func (c *call) dropToken(client *Client) {
+	token, err := client.Token.Reveal()
+	if err != nil {
+		return // then nothing of the call was true
+	}
+	for name, values := range c.r.Header {
+		if slices.ContainsFunc(values, func(v string) bool { return slices.Contains(tokensIn(v), token) }) {
+			delete(c.r.Header, name)
+		}
+	}
+	if c.r.URL.RawQuery != "" {
+		c.dropPairs(func(_, value string) bool { return value == token })
+	}
+}
+
+// dropPairs removes pairs of the query; the others stay byte for byte.
+func (c *call) dropPairs(drop func(key, value string) bool) {
 	var keep []string
 	for pair := range strings.SplitSeq(c.r.URL.RawQuery, "&") {
-		if key, _ := splitPair(pair); key != slot.Name {
+		if key, value := splitPair(pair); !drop(key, value) {
 			keep = append(keep, pair)
 		}
 	}

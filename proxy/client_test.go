@@ -128,6 +128,10 @@ func TestTokenInTheSlot(t *testing.T) {
 		{"/v1?a=1&key=t0ken-b&b=%zz", "X: y", 200, "a=1&b=%zz"},
 		{"/v1?k%65y=t0ken-b", "X: y", 200, ""},
 		{"/v1", "Proxy-Authorization: " + basicAuth("billing:t0ken-b"), 200, ""},
+		{"/v1", "X-Api-Key: t0ken-b\r\nX-Other: t0ken-b\r\nX-Third: Token t0ken-b", 200, ""}, // wherever else it stands
+		{"/v1", "X-Api-Key: t0ken-b\r\nX-Other: " + basicAuth("any:t0ken-b"), 200, ""},
+		{"/v1?a=1&Key=t0ken-b&x[]=%740ken-b&b=%zz", "X-Api-Key: t0ken-b", 200, "a=1&b=%zz"},
+		{"/v1?key=t0ken-b", "Proxy-Authorization: " + basicAuth("billing:t0ken-b") + "\r\nX-Other: Token t0ken-b", 200, ""},
 		{"/v1", "X-Other: t0ken-b", 407, ""},
 		{"/v1?other=t0ken-b", "X: y", 407, ""},
 		{"/v1", "Authorization: Bearer wrong", 407, ""},

@@ -55,8 +55,11 @@ func (c *call) outgoing() (*http.Request, error) {
 	ctx := c.r.Context()
 	if c.r.ProtoAtLeast(1, 1) {
 		c.trace.Got1xxResponse = c.inform
-		ctx = httptrace.WithClientTrace(ctx, &c.trace)
 	}
+	if c.x.Plan == nil {
+		c.trace.GotConn = func(httptrace.GotConnInfo) { c.x.Now.Connected = true }
+	}
+	ctx = httptrace.WithClientTrace(ctx, &c.trace)
 	out := c.r.WithContext(policy.With(ctx, &c.x))
 	out.URL, out.Host, out.RequestURI = u, u.Host, ""
 	out.Header = maps.Clone(c.r.Header)
@@ -135,10 +138,24 @@ func (c *call) passThrough(out *http.Request) (*http.Response, error) {
 	if c.x.Body.Len() != 0 {
 		out.Body = body
 	}
+	for plain, name := range keyed {
+		if v, ok := out.Header[name]; ok {
+			delete(out.Header, name)
+			out.Header[plain] = v
+		}
+	}
 	c.x.Attempts = 1
 	c.x.Now.Start = c.x.Start
-	return c.h.direct.RoundTrip(out)
+	resp, err := c.h.direct.RoundTrip(out)
+	if err != nil && c.x.Now.Connected {
+		c.x.Now.Written = 1 // or more: net/http does not tell
+	}
+	return resp, err
 }
+
+// keyed are headers by which net/http takes it for safe to send a call again by
+// itself (P7). It does not know them in lower case.
+var keyed = map[string]string{"idempotency-key": "Idempotency-Key", "x-idempotency-key": "X-Idempotency-Key"}
 
 // inform passes an informational response on, such as 103 (Early Hints). It
 // is called by the transport, maybe after the final response.

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/postern-proxy/postern/proxy"
@@ -98,6 +100,34 @@ func TestRefusalIsAProblem(t *testing.T) {
 			if !strings.Contains(" type title status detail code outcome provider endpoint account id attempts executed retryable retry_after provider_request_id provider_code hint docs ", fmt.Sprintf(" %s ", k)) {
 				t.Errorf("%s is no member of a problem", k)
 			}
+		}
+	}
+}
+
+// A key does not make net/http send a call of an unmatched host again: whether
+// its provider honours the key is not known.
+func TestP7NoHiddenRetryOfUnmatched(t *testing.T) {
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		var times atomic.Int64
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != "POST" {
+				return
+			}
+			times.Add(1)
+			if r.Header.Get(name) != "k" {
+				t.Errorf("%s did not arrive: %v", name, r.Header)
+			}
+			panic(http.ErrAbortHandler)
+		}))
+		t.Cleanup(srv.Close)
+		g := newRig(t, &recorder{})
+		g.dialled.to = srv.Listener.Addr().String()
+		if resp, text, err := exchange(raw(t, g.addr), "GET", "GET http://other.example/ HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil || resp.StatusCode != 200 {
+			t.Fatal(resp, text, err) // the connection is kept
+		}
+		resp, text, err := exchange(raw(t, g.addr), "POST", "POST http://other.example/ HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n"+name+": k\r\n\r\n")
+		if err != nil || resp.StatusCode != 502 || times.Load() != 1 || !strings.Contains(text, `"executed":"maybe"`) {
+			t.Errorf("%s: sent %d times: %v %s %v", name, times.Load(), resp, text, err)
 		}
 	}
 }

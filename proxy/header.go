@@ -127,7 +127,7 @@ func (c *call) connectionOptions(connection, upgrade []string) {
 	for _, line := range upgrade {
 		for p := range strings.SplitSeq(line, ",") {
 			p = textproto.TrimString(p)
-			if l := strings.ToLower(p); p != "" && l != "h2c" && !strings.HasPrefix(l, "tls/") && !strings.HasPrefix(l, "http/") {
+			if l := strings.ToLower(p); p != "" && !strings.HasPrefix(l, "h2c") && !strings.HasPrefix(l, "tls/") && !strings.HasPrefix(l, "http/") {
 				c.head.upgrade = p
 				return
 			}

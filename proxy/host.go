@@ -43,6 +43,9 @@ func defaultPort(scheme string) string {
 // used if none is written; if that is empty too it is an error. Whatever two
 // programs could read as two hosts is refused (claim C5).
 func ParseAuthority(s, port string) (Authority, error) {
+	if strings.IndexByte(s, '@') >= 0 {
+		return Authority{}, errUserInfo
+	}
 	host := s
 	if i := strings.LastIndexByte(s, ':'); i >= 0 && i > strings.LastIndexByte(s, ']') {
 		host, port = s[:i], s[i+1:]
@@ -53,6 +56,9 @@ func ParseAuthority(s, port string) (Authority, error) {
 	host, err := NormaliseHost(host)
 	return Authority{host, port}, err
 }
+
+// errUserInfo does not quote what may be a password.
+var errUserInfo = errors.New("an authority with user information is not served")
 
 func validPort(p string) bool {
 	if p == "" || len(p) > 5 || p[0] == '0' {

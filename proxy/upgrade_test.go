@@ -105,6 +105,7 @@ func TestP16OnlyWhatWasAskedFor(t *testing.T) {
 		"no 101":          {ws, func(string) string { return "" }, 200, `not switched: "websocket" "Upgrade" ""`},
 		"h2c":             {"GET / HTTP/1.1\r\nHost: api.example.com\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", asAsked, 200, `not switched: "" "" ""`},
 		"h2c beside":      {"GET / HTTP/1.1\r\nHost: api.example.com\r\nConnection: Upgrade\r\nUpgrade: h2c, TLS/1.0, HTTP/2.0\r\n\r\n", asAsked, 200, `not switched: "" "" ""`},
+		"h2c, varied":     {"GET / HTTP/1.1\r\nHost: api.example.com\r\nConnection: Upgrade\r\nUpgrade: H2C;q=1, h2c/1\r\n\r\n", asAsked, 200, `not switched: "" "" ""`},
 		"without a token": {"GET / HTTP/1.1\r\nHost: api.example.com\r\nUpgrade: websocket\r\n\r\n", asAsked, 200, `not switched: "" "" ""`},
 		"HTTP/1.0":        {"GET / HTTP/1.0\r\nHost: api.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", asAsked, 200, `not switched: "" "" ""`},
 	} {

@@ -191,6 +191,7 @@ func TestC76SlowBody(t *testing.T) {
 		g := newRig(t, origin(t, up, echo), func(g *rig, _ *proxy.Limits) { g.handler.Stall = 200 * time.Millisecond })
 		pr, pw := io.Pipe()
 		defer pw.Close()
+		defer time.AfterFunc(10*time.Second, func() { pw.Close() }).Stop() // net/http's client may wait for its body after the connection has ended
 		go pw.Write([]byte("a"))
 		req, _ := http.NewRequest("POST", apiURL, pr)
 		resp, err := g.client(h2, nil).Do(req)

@@ -62,7 +62,6 @@ func (c *call) outgoing() (*http.Request, error) {
 	ctx = httptrace.WithClientTrace(ctx, &c.trace)
 	out := c.r.WithContext(policy.With(ctx, &c.x))
 	out.URL, out.Host, out.RequestURI = u, u.Host, ""
-	out.Header = maps.Clone(c.r.Header)
 	out.Body, out.ContentLength, out.TransferEncoding = nil, c.r.ContentLength, nil
 	out.Close, out.TLS, out.RemoteAddr = false, nil, ""
 	if c.head.trailers {

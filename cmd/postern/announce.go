@@ -74,19 +74,20 @@ func (g *gate) next(w io.Writer, l *loaded) {
 
 // sample is a call that the first provider knows.
 func sample(set *policy.Set) string {
-	for _, name := range set.Providers() {
-		p := set.Provider(name)
-		method, path := "GET", "/"
-		for _, label := range p.Labels() {
-			m, rest, ok := strings.Cut(label, " ")
-			if ok && strings.HasPrefix(rest, "/") && !strings.ContainsAny(rest, "{*") {
-				method, path = m, rest
-				break
-			}
-		}
-		return fmt.Sprintf("%s https://%s%s", method, strings.Replace(string(p.Hosts[0]), "*", "www", 1), path)
+	names := set.Providers()
+	if len(names) == 0 {
+		return "GET https://HOST/PATH"
 	}
-	return "GET https://HOST/PATH"
+	p := set.Provider(names[0])
+	method, path := "GET", "/"
+	for _, label := range p.Labels() {
+		m, rest, ok := strings.Cut(label, " ")
+		if ok && strings.HasPrefix(rest, "/") && !strings.ContainsAny(rest, "{*") {
+			method, path = m, rest
+			break
+		}
+	}
+	return fmt.Sprintf("%s https://%s%s", method, strings.Replace(string(p.Hosts[0]), "*", "www", 1), path)
 }
 
 func hosts(p *policy.Provider) string {

@@ -36,7 +36,7 @@ func validateCommand(o *options) *cobra.Command {
 			}
 			report(cmd.ErrOrStderr(), diags, l.Files)
 			if diags.HasErrors() {
-				return &exitError{exitUsage, fmt.Errorf("the configuration is not valid: %s.", count(len(diags.Errs()), "mistake"))}
+				return &exitError{exitUsage, fmt.Errorf("the configuration is not valid: %s", count(len(diags.Errs()), "mistake"))}
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "The configuration is valid: %s, %s, %s.\n", count(len(l.Providers), "provider"), count(len(l.Webhooks), "webhook"), count(len(l.Tests), "test"))
 			return nil

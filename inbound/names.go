@@ -22,9 +22,6 @@ type Names struct {
 	form            bool
 }
 
-// maxNesting is how deeply a JSON body may be nested for expressions to read it.
-const maxNesting = 1000
-
 // Lookup implements [block.Source].
 func (n *Names) Lookup(ref *block.Ref) block.Value {
 	switch ref.Name {
@@ -94,7 +91,7 @@ func (n *Names) body(path string) block.Value {
 	if !n.checked {
 		n.checked = true
 		n.form = isForm(n.Header)
-		n.opaque = n.Header.Get("Content-Encoding") != "" || !n.form && tooDeep(n.Body)
+		n.opaque = n.Header.Get("Content-Encoding") != "" || !n.form && !block.ValidJSON(n.Body)
 	}
 	switch {
 	case n.opaque:
@@ -102,34 +99,12 @@ func (n *Names) body(path string) block.Value {
 	case n.form:
 		return block.FormValue(n.Body, path)
 	}
-	return block.JSONValue(n.Body, path)
+	return block.JSONField(n.Body, path)
 }
 
 func isForm(h http.Header) bool {
 	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
 	return err == nil && kind == "application/x-www-form-urlencoded"
-}
-
-// tooDeep reports whether brackets outside strings nest deeper than maxNesting:
-// parsers of JSON recurse, and a stack overflow cannot be caught.
-func tooDeep(json []byte) bool {
-	depth, quoted := 0, false
-	for i := 0; i < len(json); i++ {
-		switch c := json[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '[' || c == '{':
-			if depth++; depth > maxNesting {
-				return true
-			}
-		case c == ']' || c == '}':
-			depth--
-		}
-	}
-	return false
 }
 
 func only(values []string) (string, bool) {

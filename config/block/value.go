@@ -51,10 +51,16 @@ func JSONValue(body []byte, path string) Value {
 	if !ValidJSON(body) {
 		return Value{}
 	}
+	return JSONField(body, path)
+}
+
+// JSONField is [JSONValue] for a text that [ValidJSON] has accepted: whoever
+// reads several values of one text has it checked once.
+func JSONField(valid []byte, path string) Value {
 	if path == "" {
-		return fromGJSON(gjson.ParseBytes(body))
+		return fromGJSON(gjson.ParseBytes(valid))
 	}
-	return fromGJSON(gjson.GetBytes(body, path))
+	return fromGJSON(gjson.GetBytes(valid, path))
 }
 
 // maxDepth is how deep a JSON text may be nested to be read. The parser

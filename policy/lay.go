@@ -77,12 +77,11 @@ func (c *compiler) over(out []*laid, l *laid, blocks hclsyntax.Blocks, b *hclsyn
 
 // feature finds what a block asks for; nil, with a diagnostic, if there is none.
 func (c *compiler) feature(l *laid, b *hclsyntax.Block) *Feature {
+	if f := c.lookup(l); f != nil {
+		return f
+	}
 	var kinds []string
-	for i := range c.features {
-		f := &c.features[i]
-		if f.Name == l.name && (f.Named || f.Kind == l.label) {
-			return f
-		}
+	for _, f := range c.features {
 		if f.Name == l.name && f.Kind != "" {
 			kinds = append(kinds, f.Kind)
 		}
@@ -96,6 +95,15 @@ func (c *compiler) feature(l *laid, b *hclsyntax.Block) *Feature {
 	}
 	c.fail("Unknown "+l.name, detail, b.LabelRanges[0])
 	return nil
+}
+
+// lookup is feature for a block that may have been reported already.
+func (c *compiler) lookup(l *laid) *Feature {
+	at := slices.IndexFunc(c.features, func(f Feature) bool { return f.Name == l.name && (f.Named || f.Kind == l.label) })
+	if at < 0 {
+		return nil
+	}
+	return &c.features[at]
 }
 
 var unbuiltCredentials = []string{"oauth2_client_credentials", "oauth2", "jwt_bearer", "github_app", "hmac", "aws_sigv4", "http_signature", "mtls"}
@@ -201,11 +209,10 @@ func (c *compiler) decode(f *Feature, l *laid) (Block, bool) {
 
 // stage compiles one block.
 func (c *compiler) stage(scope Scope, l *laid) *PlannedStage {
-	at := slices.IndexFunc(c.features, func(f Feature) bool { return f.Name == l.name && (f.Named || f.Kind == l.label) })
-	if at < 0 {
+	f := c.lookup(l)
+	if f == nil {
 		return nil
 	}
-	f := &c.features[at]
 	b, ok := c.decode(f, l)
 	if !ok {
 		return nil

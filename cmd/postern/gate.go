@@ -47,8 +47,7 @@ type gate struct {
 	webhooks  net.Listener
 	admin     *adminServer
 
-	asked struct{ proxy, inbound, admin, store string } // what was bound and opened at start
-
+	first      *loaded // at start: what was bound and opened
 	now        atomic.Pointer[loaded]
 	deliveries atomic.Pointer[dialer]
 	loading    sync.Mutex
@@ -105,7 +104,7 @@ func (g *gate) load() (*loaded, error) {
 // open opens what outlives reloads, in the order in which one thing needs the
 // other.
 func (g *gate) open(ctx context.Context, l *loaded) (err error) {
-	g.asked.proxy, g.asked.inbound, g.asked.admin, g.asked.store = l.Proxy.Listen, l.Inbound.Listen, l.Admin.Listen, l.Store.Path(l.Folder)
+	g.first = l
 	if g.authority, err = ca.Open(string(l.Proxy.CA)); err != nil {
 		return err
 	}

@@ -105,26 +105,33 @@ func client(o *options) (*admin.Client, error) {
 	return admin.NewClient(address, token)
 }
 
+// asking runs a command that asks a running Postern.
+func asking(o *options, run func(cmd *cobra.Command, c *admin.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c, err := client(o)
+		if err != nil {
+			return &exitError{exitUsage, err}
+		}
+		defer c.Close()
+		return run(cmd, c, args)
+	}
+}
+
 func inboxList(o *options, output *string) *cobra.Command {
 	var f inboxFlags
 	cmd := &cobra.Command{
 		Use: "list", Short: "List events, the newest first", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: asking(o, func(cmd *cobra.Command, c *admin.Client, _ []string) error {
 			filter, err := f.filter(nil)
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
-			c, err := client(o)
-			if err != nil {
-				return &exitError{exitUsage, err}
-			}
-			defer c.Close()
 			events, err := listed(cmd.Context(), c, filter, f.limit)
 			if err != nil {
 				return &exitError{exitFailure, err}
 			}
 			return printEvents(cmd.OutOrStdout(), *output, events)
-		},
+		}),
 	}
 	f.add(cmd)
 	cmd.Flags().IntVar(&f.limit, "limit", 50, "how many at most; 0 is all")
@@ -184,12 +191,7 @@ func printEvents(w io.Writer, output string, events []admin.Event) error {
 func inboxShow(o *options, output *string) *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "Show one event, its deliveries and everything that happened to it", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := client(o)
-			if err != nil {
-				return &exitError{exitUsage, err}
-			}
-			defer c.Close()
+		RunE: asking(o, func(cmd *cobra.Command, c *admin.Client, args []string) error {
 			e, err := c.Show(cmd.Context(), args[0])
 			if err != nil {
 				return &exitError{exitFailure, err}
@@ -200,7 +202,7 @@ func inboxShow(o *options, output *string) *cobra.Command {
 				return enc.Encode(e)
 			}
 			return printEvent(cmd.OutOrStdout(), &e)
-		},
+		}),
 	}
 }
 
@@ -239,17 +241,12 @@ func printEvent(w io.Writer, e *admin.Event) error {
 func inboxRaw(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "raw ID", Short: "Write the body of one event, byte for byte as it was received", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := client(o)
-			if err != nil {
-				return &exitError{exitUsage, err}
-			}
-			defer c.Close()
+		RunE: asking(o, func(cmd *cobra.Command, c *admin.Client, args []string) error {
 			if err := c.Raw(cmd.Context(), args[0], cmd.OutOrStdout()); err != nil {
 				return &exitError{exitFailure, err}
 			}
 			return nil
-		},
+		}),
 	}
 }
 
@@ -259,16 +256,11 @@ func inboxAct(o *options, action inbound.Action, short string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: string(action) + " [ID...]", Short: short,
 		Long: short + ".\n\nEvents are named by id, or selected by flags. A selection is counted first, and done after a yes.",
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: asking(o, func(cmd *cobra.Command, c *admin.Client, args []string) error {
 			filter, err := f.filter(args)
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
-			c, err := client(o)
-			if err != nil {
-				return &exitError{exitUsage, err}
-			}
-			defer c.Close()
 			ask := admin.Act{Filter: filter, All: all, DryRun: true, Limit: f.limit}
 			counted, err := c.Act(cmd.Context(), action, ask)
 			if err != nil {
@@ -283,7 +275,7 @@ func inboxAct(o *options, action inbound.Action, short string) *cobra.Command {
 			}
 			ask.DryRun = false
 			return act(cmd, c, action, ask)
-		},
+		}),
 	}
 	f.add(cmd)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")

@@ -60,10 +60,10 @@ func (g *gate) restarts(l *loaded) (changed []string) {
 	for _, s := range []struct {
 		name, bound, now string
 	}{
-		{"proxy.listen", g.asked.proxy, l.Proxy.Listen},
-		{"inbound.listen", g.asked.inbound, l.Inbound.Listen},
-		{"admin.listen", g.asked.admin, l.Admin.Listen},
-		{"store.url", g.asked.store, l.Store.Path(l.Folder)},
+		{"proxy.listen", g.first.Proxy.Listen, l.Proxy.Listen},
+		{"inbound.listen", g.first.Inbound.Listen, l.Inbound.Listen},
+		{"admin.listen", g.first.Admin.Listen, l.Admin.Listen},
+		{"store.url", g.first.Store.Path(g.first.Folder), l.Store.Path(l.Folder)},
 	} {
 		if s.bound != s.now {
 			changed = append(changed, s.name)

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -123,7 +122,7 @@ func (c *compiler) provider(w Written) {
 	c.set.names = append(c.set.names, p.Name)
 	for _, host := range h.Hosts {
 		if err := c.set.add(host, p); err != nil {
-			c.fail("Duplicate host", capital(err.Error())+".", c.attribute(w, "hosts"))
+			c.fail("Duplicate host", block.Sentence(err.Error()), c.attribute(w, "hosts"))
 		}
 	}
 }
@@ -211,13 +210,6 @@ func unique(diags hcl.Diagnostics) (out hcl.Diagnostics) {
 	return out
 }
 
-func capital(s string) string {
-	if s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
-}
-
 // fieldError places the error of a Stage function.
 func (c *compiler) fieldError(err error, body *hclsyntax.Body, whole hcl.Range) {
 	content := &hcl.BodyContent{Attributes: hcl.Attributes{}}
@@ -229,7 +221,7 @@ func (c *compiler) fieldError(err error, body *hclsyntax.Body, whole hcl.Range) 
 	}
 	var f *block.FieldError
 	if !errors.As(err, &f) {
-		c.fail("Invalid block", capital(err.Error())+".", whole)
+		c.fail("Invalid block", block.Sentence(err.Error()), whole)
 		return
 	}
 	c.diags = append(c.diags, block.Place(err, content, whole)...)

@@ -178,7 +178,7 @@ func (c *compiler) group(scope Scope, f *Feature, mine []*laid, shared []*Planne
 		if len(mine) > 0 {
 			at = mine[0].ranges[0]
 		}
-		c.fail("Invalid "+f.Name, capital(err.Error())+".", at)
+		c.fail("Invalid "+f.Name, block.Sentence(err.Error()), at)
 		return nil
 	}
 	ps.Stage = st
@@ -280,7 +280,7 @@ func (c *compiler) routes(layers []hclsyntax.Blocks) (out []*route) {
 			}
 			var pattern Pattern
 			if err := pattern.UnmarshalText([]byte(b.Labels[0])); err != nil {
-				c.fail("Invalid route", capital(err.Error())+".", b.LabelRanges[0])
+				c.fail("Invalid route", block.Sentence(err.Error()), b.LabelRanges[0])
 				continue
 			}
 			at := slices.IndexFunc(out, func(r *route) bool { return r.pattern.Equal(&pattern) })

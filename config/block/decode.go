@@ -182,7 +182,7 @@ func Place(err error, content *hcl.BodyContent, whole hcl.Range) (diags hcl.Diag
 	}
 	var f *FieldError
 	if !errors.As(err, &f) {
-		return hcl.Diagnostics{problem("Invalid block", sentence(err.Error()), whole)}
+		return hcl.Diagnostics{problem("Invalid block", Sentence(err.Error()), whole)}
 	}
 	where := whole
 	if a := content.Attributes[f.Attr]; a != nil {
@@ -190,15 +190,15 @@ func Place(err error, content *hcl.BodyContent, whole hcl.Range) (diags hcl.Diag
 	} else if b := content.Blocks.OfType(f.Attr); len(b) > 0 {
 		where = b[0].DefRange
 	}
-	return hcl.Diagnostics{problem("Invalid "+f.Attr, sentence(f.Problem), where)}
+	return hcl.Diagnostics{problem("Invalid "+f.Attr, Sentence(f.Problem), where)}
 }
 
 func problem(summary, detail string, at hcl.Range) *hcl.Diagnostic {
 	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: &at}
 }
 
-// sentence gives s its capital and full stop.
-func sentence(s string) string {
+// Sentence gives s its capital and full stop.
+func Sentence(s string) string {
 	if s == "" {
 		return s
 	}

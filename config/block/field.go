@@ -84,7 +84,7 @@ func plain(e hcl.Expression, ctx *Context, dst reflect.Value) hcl.Diagnostics {
 		err = gocty.FromCtyValue(val, dst.Addr().Interface())
 	}
 	if err != nil {
-		return hcl.Diagnostics{problem("Unsuitable value type", sentence("unsuitable value: "+err.Error()), e.Range())}
+		return hcl.Diagnostics{problem("Unsuitable value type", Sentence("unsuitable value: "+err.Error()), e.Range())}
 	}
 	return nil
 }
@@ -108,7 +108,7 @@ func text(name string, e hcl.Expression, ctx *Context, v reflect.Value) hcl.Diag
 		err = v.Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(s.AsString()))
 	}
 	if err != nil {
-		return hcl.Diagnostics{problem("Invalid "+name, sentence(err.Error()), e.Range())}
+		return hcl.Diagnostics{problem("Invalid "+name, Sentence(err.Error()), e.Range())}
 	}
 	return nil
 }

@@ -24,10 +24,10 @@ func (c *Context) Resolve() (diags hcl.Diagnostics) {
 			continue
 		}
 		at := s.expr.Range()
-		d := problem("Unusable secret", sentence(err.Error()), at)
+		d := problem("Unusable secret", Sentence(err.Error()), at)
 		if errors.Is(err, ErrUnset) || errors.Is(err, fs.ErrNotExist) {
 			do, why := Cure(err)
-			d = problem("Missing secret", fmt.Sprintf("%s What needs it is refused. %s", sentence(err.Error()), sentence(do+": "+why)), at)
+			d = problem("Missing secret", fmt.Sprintf("%s What needs it is refused. %s", Sentence(err.Error()), Sentence(do+": "+why)), at)
 			d.Severity = hcl.DiagWarning
 			d.Extra = Missing{do}
 		}

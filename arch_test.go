@@ -23,6 +23,7 @@ var may = map[string]string{
 	"backoff":             "",
 	"queue":               "",
 	"catalog":             "",
+	"replica":             "",
 	"proxy/ca":            "",
 	"proxy/clientenv":     "",
 	"policy":              "config/block backoff",
@@ -32,12 +33,12 @@ var may = map[string]string{
 	"proxy/upstream":      "config/block policy",
 	"inbound":             "config/block backoff queue",
 	"inbound/scheme/*":    "config/block inbound",
-	"store":               "config/block queue inbound",
+	"store":               "config/block queue inbound replica",
 	"store/storetest":     "queue inbound",
 	"telemetry":           "policy inbound queue",
 	"admin":               "config/block policy inbound queue",
 	"config":              "config/block catalog policy proxy inbound store admin",
-	"cmd/postern":         "config config/block catalog policy policy/* policy/credential/* proxy proxy/ca proxy/clientenv proxy/upstream inbound inbound/scheme/* store telemetry admin backoff queue",
+	"cmd/postern":         "config config/block catalog policy policy/* policy/credential/* proxy proxy/ca proxy/clientenv proxy/upstream inbound inbound/scheme/* store telemetry admin backoff queue replica",
 }
 
 // TestImports reads the files itself: the result of a test that ran "go list"

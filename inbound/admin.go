@@ -10,6 +10,9 @@ import (
 // ErrNotFound says that there is no event of this id.
 var ErrNotFound = errors.New("no such event")
 
+// ErrCursor says that a filter's cursor is none that a page named.
+var ErrCursor = errors.New("this cursor is none that a page named")
+
 // MaxPage is how many events one page holds at most; DefaultPage if no limit is
 // given.
 const (

@@ -50,7 +50,7 @@ func victim(path, app string) {
 			os.Exit(1)
 		}
 	}
-	db, err := store.Open(context.Background(), path)
+	db, err := store.OpenSQLite(context.Background(), path, store.Options{})
 	fail(err)
 	set, diags := load(crashPolicy(app), "SECRET="+signers[0].secret, "NEXT=the key of next month")
 	if diags.HasErrors() {

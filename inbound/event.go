@@ -67,6 +67,7 @@ type Event struct {
 	Verified bool   // false for the scheme none
 	Type     string
 	Key      string    // what ordering is about
+	Lane     string    // deliveries to one target in the same lane are made strictly in order of arrival; "" is no order
 	Occurred time.Time // the provider's time, zero if it gave none
 	Received time.Time
 	Header   http.Header // content headers and those that the webhook keeps
@@ -121,4 +122,5 @@ type Transition struct {
 	Reason   string
 	Detail   string
 	By       string // who asked for it, "" for Postern itself
+	Replica  string // the process that made the move
 }

@@ -27,6 +27,11 @@ type Options struct {
 	Retain time.Duration
 	// Grace is how long Run waits for deliveries in flight when it ends; 20 s if 0.
 	Grace time.Duration
+	// Alone runs work while no other process that shares the store does work of
+	// this name, until ctx ends; nil if there are no others.
+	Alone func(ctx context.Context, name string, work func(context.Context))
+	// Poll is the longest time between two looks for what is due; 5 s if 0.
+	Poll time.Duration
 	// MaxInFlight is how many requests, whose bodies are there, are verified and
 	// stored at once; 512 if 0. More are answered 503.
 	MaxInFlight int
@@ -57,6 +62,12 @@ func New(o Options) *Inbox {
 	if o.Random == nil {
 		o.Random = rand.Float64
 	}
+	if o.Alone == nil {
+		o.Alone = func(ctx context.Context, _ string, work func(context.Context)) { work(ctx) }
+	}
+	if o.Poll == 0 {
+		o.Poll = 5 * time.Second
+	}
 	if o.Grace == 0 {
 		o.Grace = 20 * time.Second
 	}
@@ -70,7 +81,7 @@ func New(o Options) *Inbox {
 	in.set.Store(&Set{})
 	in.dispatch = &queue.Dispatcher[Delivery]{
 		Source: o.Store, Targets: in.concurrency, Attempt: in.attempt, Trouble: o.Observer.trouble,
-		Lease: 30 * time.Second, Poll: 5 * time.Second, Grace: o.Grace,
+		Lease: 30 * time.Second, Poll: o.Poll, Grace: o.Grace,
 	}
 	return in
 }
@@ -81,6 +92,9 @@ func (in *Inbox) Swap(s *Set) {
 	in.set.Store(s)
 	in.dispatch.Wake()
 }
+
+// Wake says that something may be due which another process stored.
+func (in *Inbox) Wake() { in.dispatch.Wake() }
 
 // Set is the policy in force.
 func (in *Inbox) Set() *Set { return in.set.Load() }
@@ -98,7 +112,7 @@ func (in *Inbox) concurrency() map[string]int {
 // drains. It returns when nothing is in flight any more.
 func (in *Inbox) Run(ctx context.Context) {
 	pruned := make(chan struct{})
-	go func() { defer close(pruned); in.prune(ctx) }()
+	go func() { defer close(pruned); in.opt.Alone(ctx, "retention", in.prune) }()
 	in.dispatch.Run(ctx)
 	<-pruned
 	in.client.CloseIdleConnections()

@@ -32,10 +32,18 @@ type Lease struct {
 type Item[T any] struct {
 	Lease  Lease
 	Target string // whom the work is for: concurrency is counted per target
+	Lane   string // "" or what it is in order with, see [Source]
 	Work   T
 }
 
 // A Source holds the items. Its clock decides what is due.
+//
+// Items of one target with the same lane are in strict order, that of their
+// arrival: only the first of them that is open, the head of the lane, is ever
+// due, whatever process asks. The lane moves on when its head is closed; a head
+// that waits for its next attempt keeps the others waiting. An item that is
+// opened again is in its old place, but never ahead of a head that is due or
+// leased. Lanes do not wait for each other.
 type Source[T any] interface {
 	// Claim leases items that are due, at most want[target] for each target and
 	// none for others, the longest due first. An item whose lease has run out is

@@ -27,7 +27,7 @@ import (
 func BenchmarkCommit(b *testing.B) {
 	for name, size := range map[string]int{"grouped": maxBatch, "one by one": 1} {
 		b.Run(name, func(b *testing.B) {
-			s, err := open(b.Context(), filepath.Join(b.TempDir(), "postern.db"), size)
+			s, err := openSQLite(b.Context(), filepath.Join(b.TempDir(), "postern.db"), Options{}, size)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -43,7 +43,7 @@ func BenchmarkCommit(b *testing.B) {
 func BenchmarkAcknowledge(b *testing.B) {
 	for name, size := range map[string]int{"grouped": maxBatch, "one by one": 1} {
 		b.Run(name, func(b *testing.B) {
-			s, err := open(b.Context(), filepath.Join(b.TempDir(), "postern.db"), size)
+			s, err := openSQLite(b.Context(), filepath.Join(b.TempDir(), "postern.db"), Options{}, size)
 			if err != nil {
 				b.Fatal(err)
 			}

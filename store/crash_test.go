@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 // victim stores and finishes events until it is killed, and says so, a line for
 // each, only after the store has.
 func victim(path string) {
-	s, err := store.Open(context.Background(), path)
+	s, err := store.OpenSQLite(context.Background(), path, store.Options{})
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)

@@ -80,7 +80,7 @@ func (s inbox) List(ctx context.Context, f inbound.Filter) (p inbound.Page, err 
 	if f.Cursor != "" {
 		before, err := strconv.ParseInt(f.Cursor, 10, 64)
 		if err != nil {
-			return p, errCursor
+			return p, inbound.ErrCursor
 		}
 		conditions, args = conditions+" AND e.seq < ?", append(args, before)
 	}

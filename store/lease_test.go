@@ -13,7 +13,7 @@ import (
 // is delivered again as soon as the next one is there, not when the lease ends.
 func TestLeasesEndWithTheirProcess(t *testing.T) {
 	path, ctx := filepath.Join(t.TempDir(), "x.db"), t.Context()
-	first, err := store.Open(ctx, path)
+	first, err := store.OpenSQLite(ctx, path, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -39,7 +38,7 @@ func (m memoryInbox) page(f inbound.Filter) (page []*memoryEvent, next string, e
 	before := m.next
 	if f.Cursor != "" {
 		if before, err = strconv.ParseInt(f.Cursor, 10, 64); err != nil {
-			return nil, "", errCursor
+			return nil, "", inbound.ErrCursor
 		}
 	}
 	seqs := slices.Sorted(maps.Keys(m.events))
@@ -53,8 +52,6 @@ func (m memoryInbox) page(f inbound.Filter) (page []*memoryEvent, next string, e
 	}
 	return page, "", nil
 }
-
-var errCursor = errors.New("the cursor is not one of a page of this list")
 
 func (e *memoryEvent) matches(f *inbound.Filter) bool {
 	ev := &e.event

@@ -19,6 +19,7 @@ import (
 	sqlite "modernc.org/sqlite"
 
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/replica"
 )
 
 //go:embed migrations/*.sql
@@ -30,25 +31,26 @@ const minSQLite = "3.51.3"
 
 // SQLite is a database in one file of this machine, used by this process alone.
 type SQLite struct {
-	path  string
-	batch int // operations in one transaction
-	lock  *os.File
-	write *sql.DB // one connection, owned by the writer
-	read  *sql.DB // query only
-	ops   chan *op
-	done  chan struct{} // closed when the writer has ended
-	stop  chan struct{}
+	path    string
+	replica string
+	batch   int // operations in one transaction
+	lock    *os.File
+	write   *sql.DB // one connection, owned by the writer
+	read    *sql.DB // query only
+	ops     chan *op
+	done    chan struct{} // closed when the writer has ended
+	stop    chan struct{}
 }
 
-// Open opens or creates the database at path, brings its schema up to date and
-// checks it. It refuses a file that another process has open, one of a newer
+// OpenSQLite opens or creates the database at path, brings its schema up to date
+// and checks it. It refuses a file that another process has open, one of a newer
 // Postern, and one that is damaged.
-func Open(ctx context.Context, path string) (*SQLite, error) {
-	return open(ctx, path, maxBatch)
+func OpenSQLite(ctx context.Context, path string, o Options) (*SQLite, error) {
+	return openSQLite(ctx, path, o, maxBatch)
 }
 
-func open(ctx context.Context, path string, batch int) (*SQLite, error) {
-	s := &SQLite{path: path, batch: batch, ops: make(chan *op, maxWaiting), done: make(chan struct{}), stop: make(chan struct{})}
+func openSQLite(ctx context.Context, path string, o Options, batch int) (*SQLite, error) {
+	s := &SQLite{path: path, replica: o.Replica, batch: batch, ops: make(chan *op, maxWaiting), done: make(chan struct{}), stop: make(chan struct{})}
 	if err := s.start(ctx); err != nil {
 		s.closeFiles()
 		return nil, fmt.Errorf("open the store %s: %w", path, err)
@@ -198,8 +200,24 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// Path is the file of the database.
-func (s *SQLite) Path() string { return s.path }
+// Where names the file of the database.
+func (s *SQLite) Where() string { return s.path }
+
+// Members and Leases are nil: the file is locked by this process.
+func (s *SQLite) Members() replica.Members { return nil }
+
+// Leases is nil.
+func (s *SQLite) Leases() replica.Leases { return nil }
+
+// Promise says what [checkDurable] made sure of.
+func (s *SQLite) Promise() (sentence string, sure bool) {
+	return "an acknowledged event survives a crash of this process and of this machine, as long as its disk does", true
+}
+
+// Maintain lets SQLite look after its statistics.
+func (s *SQLite) Maintain(ctx context.Context) error {
+	return s.do(ctx, 0, func(t *tx) error { return t.exec("PRAGMA optimize") })
+}
 
 // Ready reports whether the store can be written now.
 func (s *SQLite) Ready(ctx context.Context) error {

@@ -20,11 +20,11 @@ import (
 // and the file is free again afterwards.
 func TestF9OneProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "postern.db")
-	first, err := store.Open(t.Context(), path)
+	first, err := store.OpenSQLite(t.Context(), path, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = store.Open(t.Context(), path)
+	_, err = store.OpenSQLite(t.Context(), path, store.Options{})
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("another Postern (process %d) uses it", os.Getpid())) {
 		t.Errorf("second: %v", err)
 	}
@@ -72,20 +72,20 @@ func raw(t *testing.T, path, statement string) {
 
 func TestF43NewerSchemaIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "postern.db")
-	s, err := store.Open(t.Context(), path)
+	s, err := store.OpenSQLite(t.Context(), path, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
 	raw(t, path, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)")
-	if _, err := store.Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), "used by a newer Postern") {
+	if _, err := store.OpenSQLite(t.Context(), path, store.Options{}); err == nil || !strings.Contains(err.Error(), "used by a newer Postern") {
 		t.Errorf("opened: %v", err)
 	}
 }
 
 func TestF10DamageIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "postern.db")
-	s, err := store.Open(t.Context(), path)
+	s, err := store.OpenSQLite(t.Context(), path, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,12 +107,12 @@ func TestF10DamageIsRefused(t *testing.T) {
 		}
 	}
 	f.Close()
-	if _, err := store.Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), "the database is damaged") {
+	if _, err := store.OpenSQLite(t.Context(), path, store.Options{}); err == nil || !strings.Contains(err.Error(), "the database is damaged") {
 		t.Errorf("opened: %v", err)
 	}
 	text := filepath.Join(t.TempDir(), "text.db")
 	os.WriteFile(text, []byte(strings.Repeat("this is no database\n", 1000)), 0o600)
-	if _, err := store.Open(t.Context(), text); err == nil {
+	if _, err := store.OpenSQLite(t.Context(), text, store.Options{}); err == nil {
 		t.Error("a text file was opened")
 	}
 }
@@ -158,7 +158,7 @@ func TestCancelledInsert(t *testing.T) {
 }
 
 func TestClosedStore(t *testing.T) {
-	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "postern.db"))
+	s, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "postern.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func TestF5DiskFull(t *testing.T) {
 		t.Skipf("SKIPPED, NOT PASSED: a small disk needs the right to mount: %v", err)
 	}
 	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
-	s, err := store.Open(t.Context(), filepath.Join(dir, "postern.db"))
+	s, err := store.OpenSQLite(t.Context(), filepath.Join(dir, "postern.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

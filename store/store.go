@@ -1,58 +1,76 @@
 // Package store keeps what must outlive a request.
 //
-// Read sqlite.go for how a database is opened and what is checked first,
-// writer.go for the one goroutine that writes, then the files of what is kept:
-// inbox_write.go, inbox_claim.go and inbox_read.go for the inbox. memory.go and
-// memory_read.go are the same without a disk; migrations holds the schema.
-// Package storetest says what every implementation promises.
+// Read store.go for what every database offers, config.go for how one is
+// named; then, for SQLite, sqlite.go for how it is opened and what is checked
+// first, writer.go for the one goroutine that writes, and inbox_write.go,
+// inbox_claim.go and inbox_read.go for the inbox. memory.go and memory_read.go
+// are the same without a disk; migrations holds the schemas. Package storetest
+// says what every implementation promises.
 package store
 
 import (
+	"context"
+	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
-	"github.com/hashicorp/hcl/v2"
-	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/replica"
 )
 
-// Config is the store block.
-type Config struct {
-	URL    string         `hcl:"url,optional"`
-	Retain block.Duration `hcl:"retain,optional"` // after its last move an event is kept this long; 0s is for ever
-	Range  hcl.Range      `hcl:",def_range"`
+// A Database keeps everything. What a method reports as done is durable when it
+// returns, as far as [Database.Promise] says.
+type Database interface {
+	Inbox() inbound.Store
+	// Members and Leases are nil if no other process can use the database.
+	Members() replica.Members
+	Leases() replica.Leases
+
+	// Ready reports whether the database can be written now.
+	Ready(ctx context.Context) error
+	// Maintain does what one process has to do for all every few minutes.
+	Maintain(ctx context.Context) error
+	// Where names the database, without a secret.
+	Where() string
+	// Promise says in one sentence what an acknowledged event survives; sure is
+	// false if a crash of a machine may lose some.
+	Promise() (sentence string, sure bool)
+	// Close ends what was begun. The database must not be used any more.
+	Close() error
 }
 
-// Default sets an SQLite database beside the policy, and thirty days.
-func (c *Config) Default() {
-	c.URL = "sqlite:postern.db"
-	_ = c.Retain.UnmarshalText([]byte("30d"))
+// Options are what a database is told. Every one may be left out.
+type Options struct {
+	Replica string // who makes moves, for the audit trail
+	// Wake is called when another process has stored something that is due.
+	Wake func()
+	// Trouble is told what failed in the background.
+	Trouble func(doing string, err error)
 }
 
-// Check implements [block.Checker].
-func (c *Config) Check() error {
-	kind, rest, _ := strings.Cut(c.URL, ":")
-	switch {
-	case kind == "postgres" || kind == "postgresql":
-		return block.At("url", "PostgreSQL is part of the policy language but not built yet: use %q", "sqlite:postern.db")
-	case kind != "sqlite" || rest == "" || strings.HasPrefix(rest, "//") || strings.ContainsAny(rest, "?#"):
-		return block.At("url", "url must name a file, such as %q", "sqlite:postern.db")
+func (o *Options) trouble(doing string, err error) {
+	if o.Trouble != nil {
+		o.Trouble(doing, err)
 	}
-	return nil
 }
 
-// Path is the file of the database. A relative one is relative to the folder of
-// the file that the block stands in, or to dir if there is no block.
-func (c *Config) Path(dir string) string {
-	path := strings.TrimPrefix(c.URL, "sqlite:")
-	if filepath.IsAbs(path) {
-		return path
+func (o *Options) wake() {
+	if o.Wake != nil {
+		o.Wake()
 	}
-	if c.Range.Filename != "" {
-		dir = filepath.Dir(c.Range.Filename)
+}
+
+// Open opens the database that where names, as [Config.Where] words it, and
+// brings its schema up to date.
+func Open(ctx context.Context, where string, o Options) (Database, error) {
+	if path, ok := strings.CutPrefix(where, "sqlite:"); ok {
+		s, err := OpenSQLite(ctx, path, o)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
 	}
-	return filepath.Join(dir, path)
+	return nil, errors.New("PostgreSQL is not built yet")
 }
 
 func errIllegal(from, to inbound.State) error {

@@ -20,7 +20,7 @@ func TestSQLite(t *testing.T) {
 // open opens a database that is closed with the test.
 func open(t testing.TB, path string) *store.SQLite {
 	t.Helper()
-	s, err := store.Open(t.Context(), path)
+	s, err := store.OpenSQLite(t.Context(), path, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func (g *gate) announce(w io.Writer) {
 	fmt.Fprintf(w, "  outbound  %s://%s   HTTPS_PROXY of applications; trust %s\n", scheme(l.Proxy.TLS), g.proxy.Addr(), filepath.Join(trust, "ca.pem"))
 	fmt.Fprintf(w, "  inbound   %s://%s   webhooks\n", scheme(l.Inbound.TLS), g.webhooks.Addr())
 	fmt.Fprintf(w, "  admin     %s://%s   health, metrics, API\n", scheme(l.Admin.TLS), g.admin.Addr())
-	fmt.Fprintf(w, "  store     %s\n\n", g.db.Path())
+	fmt.Fprintf(w, "  store     %s\n\n", g.db.Where())
 	missing := l.missing()
 	for _, name := range l.outbound.Providers() {
 		p := l.outbound.Provider(name)

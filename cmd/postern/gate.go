@@ -24,6 +24,7 @@ import (
 	"github.com/postern-proxy/postern/proxy/ca"
 	"github.com/postern-proxy/postern/proxy/clientenv"
 	"github.com/postern-proxy/postern/proxy/upstream"
+	"github.com/postern-proxy/postern/replica"
 	"github.com/postern-proxy/postern/store"
 	"github.com/postern-proxy/postern/telemetry"
 )
@@ -41,7 +42,9 @@ type gate struct {
 	authority *ca.Authority
 	handler   *proxy.Handler
 	proxy     *proxy.Server
-	db        *store.SQLite
+	self      replica.Replica
+	db        store.Database
+	roster    *replica.Roster
 	inbox     *inbound.Inbox
 	receiver  *http.Server
 	webhooks  net.Listener
@@ -67,6 +70,7 @@ func openGate(ctx context.Context, path string, log telemetry.Options, messages 
 	g := &gate{path: path, messages: messages, secrets: block.NewSecrets(os.Environ()), guard: new(upstream.Guard)}
 	log.Secrets, log.Gather = g.secrets, true
 	log.Version, log.Revision = buildVersion()
+	g.self = replica.Self(os.Getenv("POSTERN_REPLICA"), log.Version)
 	g.tel = telemetry.New(log)
 	var err error
 	if g.features, err = stages(g.tel); err != nil {
@@ -112,7 +116,7 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 		return err
 	}
 	g.tel.AuthorityExpires(g.authority.NotAfter())
-	if g.db, err = store.Open(ctx, l.Store.Path(l.Folder)); err != nil {
+	if err := g.openStore(ctx, l); err != nil {
 		return err
 	}
 	g.handler = proxy.NewHandler(g.dial)
@@ -121,6 +125,7 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 	g.proxy = proxy.NewServer(l.Proxy, g.handler, g.authority, proxy.DefaultLimits(), g.dial, slog.NewLogLogger(g.tel.Log.Handler(), slog.LevelDebug))
 	g.inbox = inbound.New(inbound.Options{
 		Store: g.db.Inbox(), Observer: g.tel.Inbox(), Retain: l.Store.Retain.Duration, Grace: graceDeliveries,
+		Alone: g.alone, Poll: g.poll(),
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return (*g.deliveries.Load())(ctx, network, address)
 		},
@@ -130,6 +135,65 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 		return err
 	}
 	return g.listen(l)
+}
+
+// openStore opens the store and makes the roster of those who share it.
+func (g *gate) openStore(ctx context.Context, l *loaded) error {
+	where, err := l.Store.Where(l.Folder)
+	if err != nil {
+		return err
+	}
+	g.db, err = store.Open(ctx, where, store.Options{
+		Replica: g.self.ID, Trouble: g.tel.Trouble,
+		Wake: func() {
+			if g.ready.Load() {
+				g.inbox.Wake()
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	var places []replica.Members
+	if m := g.db.Members(); m != nil {
+		places = append(places, m)
+	}
+	g.roster = replica.NewRoster(g.self, g.tel.Trouble, nil, places...)
+	return nil
+}
+
+// alone runs work in one replica at a time.
+func (g *gate) alone(ctx context.Context, name string, work func(context.Context)) {
+	replica.Singleton{Leases: g.db.Leases(), Name: name, Holder: g.self.ID, Lease: leadLease, Trouble: g.tel.Trouble}.Run(ctx, work)
+}
+
+// leadLease is how long what one replica does for all rests when it dies.
+const leadLease = 15 * time.Second
+
+// poll is how often to look for what other replicas have stored: word of it may
+// be lost.
+func (g *gate) poll() time.Duration {
+	if g.db.Members() == nil {
+		return 0
+	}
+	return time.Second
+}
+
+// maintain does for the store what it needs, while this replica is the one that
+// does.
+func (g *gate) maintain(ctx context.Context) {
+	g.alone(ctx, "maintenance", func(ctx context.Context) {
+		for {
+			if err := g.db.Maintain(ctx); err != nil && ctx.Err() == nil {
+				g.tel.Trouble("maintaining the store", err)
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(5 * time.Minute):
+			}
+		}
+	})
 }
 
 // dial connects to a host that no provider names. That the guard refuses an

@@ -63,11 +63,17 @@ func (g *gate) restarts(l *loaded) (changed []string) {
 		{"proxy.listen", g.first.Proxy.Listen, l.Proxy.Listen},
 		{"inbound.listen", g.first.Inbound.Listen, l.Inbound.Listen},
 		{"admin.listen", g.first.Admin.Listen, l.Admin.Listen},
-		{"store.url", g.first.Store.Path(g.first.Folder), l.Store.Path(l.Folder)},
+		{"store.url", whereOf(g.first), whereOf(l)},
 	} {
 		if s.bound != s.now {
 			changed = append(changed, s.name)
 		}
 	}
 	return changed
+}
+
+// whereOf is where the store of a configuration is, "" if that is not known.
+func whereOf(l *loaded) string {
+	where, _ := l.Store.Where(l.Folder)
+	return where
 }

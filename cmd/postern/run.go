@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -68,7 +69,14 @@ func (g *gate) serve(ctx context.Context) error {
 	go func() { failed <- g.admin.serve() }()
 	deliveries, stopDeliveries := context.WithCancel(context.WithoutCancel(ctx))
 	delivered := make(chan struct{})
-	go func() { defer close(delivered); g.inbox.Run(deliveries) }()
+	go func() {
+		defer close(delivered)
+		var wg sync.WaitGroup
+		wg.Go(func() { g.roster.Run(deliveries) })
+		wg.Go(func() { g.maintain(deliveries) })
+		wg.Go(func() { g.inbox.Run(deliveries) })
+		wg.Wait()
+	}()
 	watching, stopWatching := context.WithCancel(ctx)
 	watched := make(chan struct{})
 	go func() { defer close(watched); g.watch(watching) }()

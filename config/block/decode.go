@@ -52,6 +52,10 @@ func (e *FieldError) Error() string { return e.Attr + ": " + e.Problem }
 // Unwrap returns the cause, if any.
 func (e *FieldError) Unwrap() error { return e.Err }
 
+// ErrWritten, wrapped by what [At] is given, says that the attribute holds a
+// secret that is written out: it is not shown.
+var ErrWritten = errors.New("a secret does not belong into a policy")
+
 // At returns an error that Decode shows under the attribute or block named attr.
 func At(attr, format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
@@ -190,7 +194,11 @@ func Place(err error, content *hcl.BodyContent, whole hcl.Range) (diags hcl.Diag
 	} else if b := content.Blocks.OfType(f.Attr); len(b) > 0 {
 		where = b[0].DefRange
 	}
-	return hcl.Diagnostics{problem("Invalid "+f.Attr, Sentence(f.Problem), where)}
+	d := problem("Invalid "+f.Attr, Sentence(f.Problem), where)
+	if errors.Is(f.Err, ErrWritten) {
+		d.Extra = Concealed{}
+	}
+	return hcl.Diagnostics{d}
 }
 
 func problem(summary, detail string, at hcl.Range) *hcl.Diagnostic {

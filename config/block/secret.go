@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -210,6 +211,18 @@ type revealed struct {
 // Plaintext makes a secret of a value. It is for tests and for values made by
 // this program, never for configuration.
 func Plaintext(v string) Secret { return Secret{&secret{refs: "[secret]", literal: v}} }
+
+// Written makes a secret of a default that is none: it prints as it is.
+func Written(v string) Secret { return Secret{&secret{refs: strconv.Quote(v), literal: v}} }
+
+// Literal returns the value of a secret that was written out where that is
+// allowed, or made by [Plaintext]: it needs nothing from outside.
+func (s Secret) Literal() (value string, ok bool) {
+	if s.s == nil || s.s.expr != nil {
+		return "", false
+	}
+	return s.s.literal, true
+}
 
 // IsZero reports whether s is no secret at all.
 func (s Secret) IsZero() bool { return s.s == nil }

@@ -1,0 +1,96 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/postern-proxy/postern/config/block"
+)
+
+// Config is the store block.
+type Config struct {
+	URL    block.Secret   `hcl:"url,optional" literal:"allowed"` // sqlite:PATH or postgres://…
+	Retain block.Duration `hcl:"retain,optional"`                // after its last move an event is kept this long; 0s is for ever
+	Range  hcl.Range      `hcl:",def_range"`
+}
+
+// Default sets an SQLite database beside the policy, and thirty days.
+func (c *Config) Default() {
+	c.URL = block.Written("sqlite:postern.db")
+	_ = c.Retain.UnmarshalText([]byte("30d"))
+}
+
+// Check implements [block.Checker]. A URL that comes from elsewhere is checked
+// when it is needed.
+func (c *Config) Check() error {
+	text, ok := c.URL.Literal()
+	if !ok {
+		return nil
+	}
+	if user, _, ok := strings.Cut(text, "@"); ok && strings.Count(user, ":") > 1 || strings.Contains(text, "password=") {
+		return block.At("url", `%w: write url = env("DATABASE_URL"), and put the whole URL there`, block.ErrWritten)
+	}
+	if err := checkURL(text); err != nil {
+		return block.At("url", "%v", err)
+	}
+	return nil
+}
+
+// checkURL never shows the URL: it may hold a password.
+func checkURL(text string) error {
+	kind, rest, _ := strings.Cut(text, ":")
+	switch kind {
+	case "sqlite":
+		if rest == "" || strings.HasPrefix(rest, "//") || strings.ContainsAny(rest, "?#") {
+			return fmt.Errorf("url must name a file, such as %q", "sqlite:postern.db")
+		}
+		return nil
+	case "postgres", "postgresql":
+		u, err := url.Parse(text)
+		if err != nil || u.Host == "" && u.Query().Get("host") == "" || strings.Trim(u.Path, "/") == "" {
+			return fmt.Errorf("url must name a host and a database, such as %q", "postgres://postern@db.internal/postern")
+		}
+		return nil
+	}
+	return fmt.Errorf("url must be %q or %q", "sqlite:FILE", "postgres://USER@HOST/DATABASE")
+}
+
+// ErrURL says that the URL of the store cannot be used.
+var ErrURL = errors.New("store.url cannot be used")
+
+// Where is what [Open] takes: "sqlite:" with an absolute path, or the URL of a
+// PostgreSQL database. A relative path is relative to the folder of the file
+// that the block stands in, or to dir if there is no block. It may hold a
+// password.
+func (c *Config) Where(dir string) (string, error) {
+	text, err := c.URL.Reveal()
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrURL, err)
+	}
+	if err := checkURL(text); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrURL, err)
+	}
+	path, ok := strings.CutPrefix(text, "sqlite:")
+	if !ok || filepath.IsAbs(path) {
+		return text, nil
+	}
+	if c.Range.Filename != "" {
+		dir = filepath.Dir(c.Range.Filename)
+	}
+	abs, err := filepath.Abs(filepath.Join(dir, path))
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrURL, err)
+	}
+	return "sqlite:" + abs, nil
+}
+
+// Alone reports whether the database can be used by this process only.
+func (c *Config) Alone() bool {
+	text, ok := c.URL.Literal()
+	return ok && strings.HasPrefix(text, "sqlite:")
+}

@@ -23,6 +23,7 @@ var may = map[string]string{
 	"backoff":             "",
 	"queue":               "",
 	"catalog":             "",
+	"peers":               "",
 	"replica":             "",
 	"proxy/ca":            "",
 	"proxy/clientenv":     "",

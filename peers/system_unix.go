@@ -1,0 +1,98 @@
+//go:build unix
+
+package peers
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// PostgreSQL's "fast" and "immediate" shutdown.
+const (
+	sigFast      = syscall.SIGINT
+	sigImmediate = syscall.SIGQUIT
+	sigTerm      = syscall.SIGTERM
+)
+
+// ownGroup keeps a child away from what a terminal sends to our group.
+func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+func runAs(as *account) *syscall.SysProcAttr {
+	attr := ownGroup()
+	if as != nil {
+		attr.Credential = &syscall.Credential{Uid: uint32(as.uid), Gid: uint32(as.gid)}
+	}
+	return attr
+}
+
+// peerAccount is postgres or else nobody for root, and nil for everybody else.
+func peerAccount() (*account, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		if u, err = user.Lookup("nobody"); err != nil {
+			return nil, fmt.Errorf("finding a user for the peer: %w", err)
+		}
+	}
+	uid, err1 := strconv.Atoi(u.Uid)
+	gid, err2 := strconv.Atoi(u.Gid)
+	return &account{uid, gid}, errors.Join(err1, err2)
+}
+
+// signalTree stops a process and all its children and, if asked, kills them. The parent is stopped first, so that it has
+// no more children; a child's start of its own is looked for again.
+func signalTree(pid int, kill bool) error {
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	var known []int
+	for {
+		list := children(pid)
+		fresh := slices.DeleteFunc(slices.Clone(list), func(c int) bool { return slices.Contains(known, c) })
+		if len(fresh) == 0 {
+			break
+		}
+		for _, c := range fresh {
+			_ = syscall.Kill(c, syscall.SIGSTOP) // it may have just ended
+		}
+		known = append(known, fresh...)
+	}
+	if !kill {
+		return nil
+	}
+	for _, c := range known {
+		_ = syscall.Kill(c, syscall.SIGKILL)
+	}
+	return syscall.Kill(pid, syscall.SIGKILL)
+}
+
+// resumeTree lets a process and its children go on.
+func resumeTree(pid int) error {
+	for _, c := range children(pid) {
+		_ = syscall.Kill(c, syscall.SIGCONT)
+	}
+	return syscall.Kill(pid, syscall.SIGCONT)
+}
+
+// children lists the processes that pid has started and that have not ended.
+func children(pid int) (list []int) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		text, _ = exec.Command("pgrep", "-P", strconv.Itoa(pid)).Output()
+	}
+	for field := range strings.FieldsSeq(string(text)) {
+		if c, err := strconv.Atoi(field); err == nil {
+			list = append(list, c)
+		}
+	}
+	return list
+}

@@ -1,0 +1,87 @@
+package peers
+
+import (
+	"crypto/rand"
+	"errors"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// common is the cluster that the tests of one binary share, because making one takes seconds.
+var common struct {
+	sync.Mutex
+	pg *Postgres
+}
+
+// Shared is one PostgreSQL for all tests of the binary. A test must not stop, pause or configure it. The test is skipped
+// where there is no PostgreSQL.
+func Shared(t testing.TB) *Postgres {
+	t.Helper()
+	common.Lock()
+	defer common.Unlock()
+	if common.pg == nil {
+		pg, err := StartPostgres("", PostgresOptions{})
+		need(t, err)
+		common.pg = pg
+	}
+	return common.pg
+}
+
+// StopAll ends what tests share, for a TestMain that wants it gone before the process ends. It is gone after that anyway.
+func StopAll() error {
+	common.Lock()
+	defer common.Unlock()
+	if common.pg == nil {
+		return nil
+	}
+	err := common.pg.Close()
+	common.pg = nil
+	return err
+}
+
+// Database is the URL of an empty database in the shared PostgreSQL. It is dropped when the test has ended.
+func Database(t testing.TB) string {
+	t.Helper()
+	pg := Shared(t)
+	name := "t" + strings.ToLower(rand.Text())
+	if err := pg.CreateDatabase(name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := pg.DropDatabase(name); err != nil {
+			t.Log(err)
+		}
+	})
+	return pg.URL(name)
+}
+
+// PostgresFor starts a PostgreSQL that is the test's alone, to be stopped, killed and paused, and ends with it.
+func PostgresFor(t testing.TB, o PostgresOptions) *Postgres {
+	t.Helper()
+	p, err := StartPostgres("", o)
+	need(t, err)
+	closeAfter(t, p.Close)
+	return p
+}
+
+func closeAfter(t testing.TB, end func() error) {
+	t.Cleanup(func() {
+		if err := end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// need fails the test for err; where a program is missing, it skips, unless E2E_STRICT says that everything must be there.
+func need(t testing.TB, err error) {
+	t.Helper()
+	switch {
+	case err == nil:
+	case !errors.Is(err, ErrMissing) || os.Getenv("E2E_STRICT") != "":
+		t.Fatal(err)
+	default:
+		t.Skipf("SKIPPED, NOT TESTED: %v; run e2e/setup.sh", err)
+	}
+}

@@ -67,7 +67,7 @@ func newPostgres(dir, bin string, fill func(f *folder, data string) error) (*Pos
 		err = p.Start()
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("making a PostgreSQL: %w", err), p.Close())
+		return nil, closed(p, fmt.Errorf("making a PostgreSQL: %w", err))
 	}
 	return p, nil
 }

@@ -136,12 +136,12 @@ func (s *server) Kill() error {
 	return s.waitEnd()
 }
 
-// Stop ends the peer in an orderly way and returns when it has ended.
+// Stop ends the peer in an orderly way, after a pause if there is one, and returns when it has ended.
 func (s *server) Stop() error { return s.end(s.polite) }
 
 func (s *server) end(by os.Signal) error {
-	if s.cmd == nil {
-		return fmt.Errorf("%s does not run", s.name)
+	if err := s.Continue(); err != nil {
+		return err
 	}
 	if err := s.cmd.Process.Signal(by); err != nil {
 		return fmt.Errorf("stopping %s: %w", s.name, err)

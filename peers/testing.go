@@ -62,13 +62,40 @@ func PostgresFor(t testing.TB, o PostgresOptions) *Postgres {
 	t.Helper()
 	p, err := StartPostgres("", o)
 	need(t, err)
-	closeAfter(t, p.Close)
+	closeAfter(t, p)
 	return p
 }
 
-func closeAfter(t testing.TB, end func() error) {
+// StandbyFor makes a standby of p that ends with the test.
+func StandbyFor(t testing.TB, p *Postgres, name string, sync bool) *Postgres {
+	t.Helper()
+	s, err := p.Standby("", name, sync)
+	need(t, err)
+	closeAfter(t, s)
+	return s
+}
+
+// PgBouncerFor starts a PgBouncer in front of p that ends with the test.
+func PgBouncerFor(t testing.TB, p *Postgres, o PgBouncerOptions) *PgBouncer {
+	t.Helper()
+	b, err := StartPgBouncer("", p.Addr(), o)
+	need(t, err)
+	closeAfter(t, b)
+	return b
+}
+
+// RedisFor starts a Redis that ends with the test.
+func RedisFor(t testing.TB, o RedisOptions) *Redis {
+	t.Helper()
+	r, err := StartRedis("", o)
+	need(t, err)
+	closeAfter(t, r)
+	return r
+}
+
+func closeAfter(t testing.TB, peer interface{ Close() error }) {
 	t.Cleanup(func() {
-		if err := end(); err != nil {
+		if err := peer.Close(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -27,7 +27,7 @@ func (s *Server) list(r *http.Request) (any, error) {
 	}
 	page, err := s.opt.Inbox.List(r.Context(), f)
 	if err != nil {
-		return nil, fmt.Errorf("list the events: %w", err)
+		return nil, badCursor("list", err)
 	}
 	out := EventPage{Events: []Event{}, Next: page.Next}
 	for i := range page.Events {
@@ -98,6 +98,14 @@ func (s *Server) filter(f *Filter, limit int, cursor string) (inbound.Filter, er
 	return out, nil
 }
 
+// badCursor words the failure of something that was to be done to a page.
+func badCursor(doing string, err error) error {
+	if errors.Is(err, inbound.ErrCursor) {
+		return refuse(http.StatusBadRequest, "Take it from next of the page before, or leave it out to begin.", "cursor is none that a page named")
+	}
+	return fmt.Errorf("%s the events: %w", doing, err)
+}
+
 // show answers one event.
 func (s *Server) show(r *http.Request) (any, error) {
 	rec, err := s.opt.Inbox.Show(r.Context(), r.PathValue("id"))
@@ -155,7 +163,7 @@ func (s *Server) act(a inbound.Action, r *http.Request) (any, error) {
 	}
 	done, err := s.opt.Inbox.Act(r.Context(), a, f, by(r))
 	if err != nil {
-		return nil, fmt.Errorf("%s the events: %w", a, err)
+		return nil, badCursor(string(a), err)
 	}
 	return Acted{Moved: len(done.Moved), Skipped: done.Skipped, Next: done.Next}, nil
 }

@@ -86,7 +86,7 @@ func TestInboxListRefuses(t *testing.T) {
 	l := serve(t, `admin {}`)
 	for _, query := range []string{
 		"sort=x", "status=lost", "since=yesterday", "until=1", "limit=0", "limit=1001", "limit=x", "limit=-1", "provider=none",
-		"provider=github&webhook=slack", "type=a&type=b", "Webhook=github",
+		"provider=github&webhook=slack", "type=a&type=b", "Webhook=github", "cursor=x",
 	} {
 		isProblem(t, query, l.ask("GET", "/api/v1/inbox/events?"+query, ""), http.StatusBadRequest)
 	}
@@ -99,7 +99,7 @@ func TestInboxShow(t *testing.T) {
 	if e.Webhook != "github" || e.Status != "failed" || e.EventID != "d0" || e.Size != 2 || e.Header.Get("Content-Type") != "application/json" || len(e.Deliveries) != 1 || e.Deliveries[0].Reason != "422 Unprocessable Entity" {
 		t.Errorf("%+v", e)
 	}
-	if n := len(e.Trail); n < 2 || e.Trail[n-1].To != "failed" || e.Trail[n-1].Duration != 1 || e.Trail[n-1].Status != 500 {
+	if n := len(e.Trail); n < 2 || e.Trail[n-1].To != "failed" || e.Trail[n-1].Duration != 1 || e.Trail[n-1].Status != 500 || e.Trail[n-1].Replica != "here-1" {
 		t.Errorf("%+v", e.Trail)
 	}
 	for _, path := range []string{"/api/v1/inbox/events/none", "/api/v1/inbox/events/none/raw", "/api/v1/inbox/events/%2e%2e%2fx", "/api/v1/inbox/events/' OR 1=1"} {

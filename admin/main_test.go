@@ -59,7 +59,9 @@ type listener struct {
 // serve starts a server with the admin block src, two providers and two webhooks.
 func serve(t *testing.T, src string, environ ...string) *listener {
 	t.Helper()
-	l := &listener{t: t, store: store.NewMemory().Inbox(), checks: map[string]error{}}
+	memory := store.NewMemory()
+	memory.Replica = "here-1"
+	l := &listener{t: t, store: memory.Inbox(), checks: map[string]error{}}
 	in := inbound.New(inbound.Options{Store: l.store})
 	in.Swap(webhooks(t))
 	answer := policy.RoundTripper(func(*http.Request) (*http.Response, error) { return nil, io.EOF })

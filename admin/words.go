@@ -122,8 +122,9 @@ type Move struct {
 	Status   int       `json:"status,omitempty"`           // the application's answer
 	Duration float64   `json:"duration_seconds,omitempty"` // of the attempt
 	Reason   string    `json:"reason,omitempty"`
-	Detail   string    `json:"detail,omitempty"` // the beginning of the application's answer
-	By       string    `json:"by,omitempty"`     // who asked for it
+	Detail   string    `json:"detail,omitempty"`  // the beginning of the application's answer
+	By       string    `json:"by,omitempty"`      // who asked for it
+	Replica  string    `json:"replica,omitempty"` // the process that made the move
 }
 
 // Filter selects events. Everything given has to match.
@@ -171,7 +172,7 @@ func event(r *inbound.Record) Event {
 	for _, t := range r.Trail {
 		e.Trail = append(e.Trail, Move{
 			At: t.At, Target: t.Target, From: string(t.From), To: string(t.To), Attempt: t.Attempt, Status: t.Status,
-			Duration: t.Took.Seconds(), Reason: t.Reason, Detail: t.Detail, By: t.By,
+			Duration: t.Took.Seconds(), Reason: t.Reason, Detail: t.Detail, By: t.By, Replica: t.Replica,
 		})
 	}
 	return e

@@ -59,7 +59,7 @@ func (f *fake) Claim(_ context.Context, want map[string]int, lease time.Duration
 			got[r.target]++
 			r.token++
 			r.due = time.Now().Add(lease)
-			items = append(items, Item[string]{Lease{int64(key), r.token, r.due}, r.target, fmt.Sprint(key)})
+			items = append(items, Item[string]{Lease: Lease{int64(key), r.token, r.due}, Target: r.target, Work: fmt.Sprint(key)})
 		}
 	}
 	return items, next, nil

@@ -13,7 +13,7 @@ import (
 	"github.com/postern-proxy/postern/inbound"
 )
 
-const eventColumns = "e.id, e.webhook, e.account, e.event_id, e.variant, e.weak, e.verified, e.type, e.key, e.occurred, e.received, e.sha256, e.size, e.seq"
+const eventColumns = "e.id, e.webhook, e.account, e.event_id, e.variant, e.weak, e.verified, e.type, e.key, e.lane, e.occurred, e.received, e.sha256, e.size, e.seq"
 
 // scanEvent reads eventColumns and what follows them.
 func scanEvent(scan func(...any) error, e *inbound.Event, seq *int64, more ...any) error {
@@ -23,7 +23,7 @@ func scanEvent(scan func(...any) error, e *inbound.Event, seq *int64, more ...an
 		seq = &ignored
 	}
 	err := scan(append([]any{
-		&e.ID, &e.Webhook, &e.Account, &e.EventID, &e.Variant, &e.Weak, &e.Verified, &e.Type, &e.Key, &occurred, &received, &sum, &e.Size, seq,
+		&e.ID, &e.Webhook, &e.Account, &e.EventID, &e.Variant, &e.Weak, &e.Verified, &e.Type, &e.Key, &e.Lane, &occurred, &received, &sum, &e.Size, seq,
 	}, more...)...)
 	e.Occurred, e.Received = fromMicro(occurred), fromMicro(received)
 	copy(e.SHA256[:], sum)
@@ -195,7 +195,7 @@ func (s inbox) Show(ctx context.Context, id string) (*inbound.Record, error) {
 // trail fills in the audit trail of an event, by delivery in the order of the
 // fence: that order is right whatever the clock did.
 func (s inbox) trail(ctx context.Context, r *inbound.Record, seq int64) error {
-	rows, err := s.read.QueryContext(ctx, `SELECT t.delivery, t.at, t.from_state, t.to_state, t.attempt, t.status, t.took, t.reason, t.detail, t.actor
+	rows, err := s.read.QueryContext(ctx, `SELECT t.delivery, t.at, t.from_state, t.to_state, t.attempt, t.status, t.took, t.reason, t.detail, t.actor, t.replica
 FROM transitions t WHERE t.delivery BETWEEN ? * 256 AND ? * 256 + 255 ORDER BY t.delivery, t.fence`, seq, seq)
 	if err != nil {
 		return fmt.Errorf("read the trail of event %s: %w", r.ID, err)
@@ -204,7 +204,7 @@ FROM transitions t WHERE t.delivery BETWEEN ? * 256 AND ? * 256 + 255 ORDER BY t
 	for rows.Next() {
 		t := inbound.Transition{Event: r.ID, Webhook: r.Webhook, Received: r.Received}
 		var delivery, at, took int64
-		if err := rows.Scan(&delivery, &at, &t.From, &t.To, &t.Attempt, &t.Status, &took, &t.Reason, &t.Detail, &t.By); err != nil {
+		if err := rows.Scan(&delivery, &at, &t.From, &t.To, &t.Attempt, &t.Status, &took, &t.Reason, &t.Detail, &t.By, &t.Replica); err != nil {
 			return fmt.Errorf("read the trail of event %s: %w", r.ID, err)
 		}
 		t.At, t.Took = fromMicro(at), time.Duration(took)*time.Microsecond

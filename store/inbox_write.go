@@ -34,8 +34,8 @@ func fromMicro(n int64) time.Time {
 	return time.UnixMicro(n)
 }
 
-const insertEvent = `INSERT INTO events (id, webhook, account, event_id, variant, weak, verified, type, key, occurred, received, sha256, size)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (webhook, account, event_id, variant) DO NOTHING RETURNING seq`
+const insertEvent = `INSERT INTO events (id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (webhook, account, event_id, variant) DO NOTHING RETURNING seq`
 
 func (s inbox) Insert(ctx context.Context, e *inbound.Event, targets []string) (id string, what inbound.Insertion, err error) {
 	if len(targets) > perEvent {
@@ -94,7 +94,7 @@ func notNil(b []byte) []byte {
 // insertVariant returns the seq of the new event, 0 if that variant is there.
 func (t *tx) insertVariant(e *inbound.Event, variant int) (seq int64, err error) {
 	err = t.each(func(r *sql.Rows) error { return r.Scan(&seq) }, insertEvent,
-		e.ID, e.Webhook, e.Account, e.EventID, variant, e.Weak, e.Verified, e.Type, e.Key, micro(e.Occurred), micro(e.Received), e.SHA256[:], e.Size)
+		e.ID, e.Webhook, e.Account, e.EventID, variant, e.Weak, e.Verified, e.Type, e.Key, e.Lane, micro(e.Occurred), micro(e.Received), e.SHA256[:], e.Size)
 	return seq, err
 }
 
@@ -146,8 +146,8 @@ WHERE id = ? AND fence = ? AND state = ?`,
 	if n != 1 {
 		return queue.ErrStale
 	}
-	return t.exec(`INSERT INTO transitions (delivery, fence, at, from_state, to_state, attempt, status, took, reason, detail, actor) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		r.id, r.fence+1, to.At.UnixMicro(), string(r.state), string(to.To), to.Attempt, to.Status, to.Took.Microseconds(), to.Reason, to.Detail, to.By)
+	return t.exec(`INSERT INTO transitions (delivery, fence, at, from_state, to_state, attempt, status, took, reason, detail, actor, replica) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.id, r.fence+1, to.At.UnixMicro(), string(r.state), string(to.To), to.Attempt, to.Status, to.Took.Microseconds(), to.Reason, to.Detail, to.By, t.w.replica)
 }
 
 // leased reads the delivery of a lease; false if the lease is lost.
@@ -227,7 +227,7 @@ func (t *tx) act(e *inbound.Record, a inbound.Action, by string, done *inbound.A
 		}
 		now := time.Now()
 		made := inbound.Transition{
-			Event: e.ID, Webhook: e.Webhook, Target: targets[i], Received: e.Received, At: now, From: r.state, To: to, Reason: string(a), By: by,
+			Event: e.ID, Webhook: e.Webhook, Target: targets[i], Received: e.Received, At: now, From: r.state, To: to, Reason: string(a), By: by, Replica: t.w.replica,
 		}
 		if err := t.move(r, made, now, 0, a.Origin(origins[i])); err != nil {
 			return err

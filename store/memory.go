@@ -14,6 +14,8 @@ import (
 // Memory keeps everything in memory, for tests and for `postern test`. It makes
 // the same promises as the others but durability.
 type Memory struct {
+	Replica string // who makes moves, for the audit trail; set before use
+
 	mu     sync.Mutex
 	next   int64 // seq of the next event, and key of the next delivery
 	events map[int64]*memoryEvent
@@ -86,7 +88,8 @@ func (m memoryInbox) Insert(ctx context.Context, e *inbound.Event, targets []str
 }
 
 // move makes a move that the caller has found to be allowed.
-func (d *memoryDelivery) move(t inbound.Transition) inbound.Transition {
+func (m memoryInbox) move(d *memoryDelivery, t inbound.Transition) inbound.Transition {
+	t.Replica = m.Replica
 	t.Event, t.Webhook, t.Target, t.Received, t.At, t.From = d.of.event.ID, d.of.event.Webhook, d.Target, d.of.event.Received, time.Now(), d.State
 	d.State, d.Reason = t.To, t.Reason
 	d.token++
@@ -121,7 +124,7 @@ func (m memoryInbox) Claim(_ context.Context, want map[string]int, lease time.Du
 		from := d.State
 		d.Attempt++
 		d.Due = now.Add(lease)
-		d.move(inbound.Transition{To: inbound.Processing, Attempt: d.Attempt, Reason: claimReason(from)})
+		m.move(d, inbound.Transition{To: inbound.Processing, Attempt: d.Attempt, Reason: claimReason(from)})
 		items = append(items, queue.Item[inbound.Delivery]{
 			Lease: queue.Lease{Key: d.key, Token: d.token, Until: d.Due}, Target: d.Target,
 			Work: inbound.Delivery{Event: d.of.event, Target: d.Target, From: from, Origin: d.Origin, Attempt: d.Attempt, Wait: d.wait},
@@ -167,7 +170,7 @@ func (m memoryInbox) Release(_ context.Context, leases []queue.Lease) error {
 		if d := m.held(l); d != nil {
 			d.Attempt--
 			d.Due = time.Now()
-			d.move(inbound.Transition{To: releasedTo(d.Attempt), Attempt: d.Attempt, Reason: releaseReason})
+			m.move(d, inbound.Transition{To: releasedTo(d.Attempt), Attempt: d.Attempt, Reason: releaseReason})
 		}
 	}
 	return nil
@@ -197,6 +200,6 @@ func (m memoryInbox) Finish(_ context.Context, l queue.Lease, mv inbound.Move) e
 	if !mv.To.Open() {
 		d.Due = time.Now()
 	}
-	d.move(inbound.Transition{To: mv.To, Attempt: mv.Attempt, Status: mv.Status, Took: mv.Took, Reason: mv.Reason, Detail: mv.Detail})
+	m.move(d, inbound.Transition{To: mv.To, Attempt: mv.Attempt, Status: mv.Status, Took: mv.Took, Reason: mv.Reason, Detail: mv.Detail})
 	return nil
 }

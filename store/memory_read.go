@@ -27,7 +27,7 @@ func (m memoryInbox) Act(_ context.Context, a inbound.Action, f inbound.Filter, 
 				continue
 			}
 			d.Attempt, d.wait, d.Due, d.Origin = 0, 0, time.Now(), a.Origin(d.Origin)
-			done.Moved = append(done.Moved, d.move(inbound.Transition{To: to, Reason: string(a), By: by}))
+			done.Moved = append(done.Moved, m.move(d, inbound.Transition{To: to, Reason: string(a), By: by}))
 		}
 	}
 	return done, nil

@@ -22,7 +22,7 @@ import (
 	"github.com/postern-proxy/postern/replica"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations/sqlite/*.sql
 var migrations embed.FS
 
 // minSQLite is the first version without the WAL-reset bug, which loses
@@ -177,7 +177,7 @@ func quickCheck(ctx context.Context, db *sql.DB) error {
 // migrate brings the schema up to date. There is no way back: a database that a
 // newer Postern has changed is refused.
 func migrate(ctx context.Context, db *sql.DB) error {
-	files, err := fs.Sub(migrations, "migrations")
+	files, err := fs.Sub(migrations, "migrations/sqlite")
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func (s *SQLite) do(ctx context.Context, size int, run func(*tx) error) error {
 // waits, and commits all of it together; it never waits for more.
 func (s *SQLite) writer() {
 	defer close(s.done)
-	w := &session{db: s.write}
+	w := &session{db: s.write, replica: s.replica}
 	defer w.close()
 	for {
 		select {
@@ -113,9 +113,10 @@ func (s *SQLite) commit(w *session, batch []*op) {
 
 // session is the writer's connection and its prepared statements.
 type session struct {
-	db    *sql.DB
-	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
+	db      *sql.DB
+	replica string // who makes the moves
+	conn    *sql.Conn
+	stmts   map[string]*sql.Stmt
 }
 
 // tx is what a change is made with, inside a transaction.

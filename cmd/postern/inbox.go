@@ -226,14 +226,14 @@ func printEvent(w io.Writer, e *admin.Event) error {
 	for _, d := range e.Deliveries {
 		row("delivery", fmt.Sprintf("%s: %s after %d attempts %s", d.Target, d.Status, d.Attempt, d.Reason))
 	}
-	fmt.Fprintln(tw, "\nAT\tTARGET\tMOVE\tATTEMPT\tANSWER\tREASON")
+	fmt.Fprintln(tw, "\nAT\tTARGET\tMOVE\tATTEMPT\tANSWER\tREPLICA\tREASON")
 	for _, m := range e.Trail {
 		answer := "-"
 		if m.Status != 0 {
 			answer = fmt.Sprint(m.Status)
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s -> %s\t%d\t%s\t%s\n", m.At.UTC().Format("2006-01-02T15:04:05.000Z"), fallback(m.Target, "-"), fallback(m.From, "new"), m.To, m.Attempt, answer,
-			strings.TrimSpace(m.Reason+" "+m.By))
+		fmt.Fprintf(tw, "%s\t%s\t%s -> %s\t%d\t%s\t%s\t%s\n", m.At.UTC().Format("2006-01-02T15:04:05.000Z"), fallback(m.Target, "-"), fallback(m.From, "new"), m.To, m.Attempt, answer,
+			fallback(m.Replica, "-"), strings.TrimSpace(m.Reason+" "+m.By))
 	}
 	return tw.Flush()
 }

@@ -400,8 +400,11 @@ func lists(s *suite) {
 	if !slices.Equal(paged, ids) {
 		s.Errorf("pages %v, want %v", paged, ids)
 	}
-	if _, err := s.List(s.ctx(), inbound.Filter{Cursor: "zzz"}); err == nil {
-		s.Error("a cursor that is none was taken")
+	if _, err := s.List(s.ctx(), inbound.Filter{Cursor: "zzz"}); !errors.Is(err, inbound.ErrCursor) {
+		s.Errorf("a cursor that is none: %v", err)
+	}
+	if _, err := s.Act(s.ctx(), inbound.ActReplay, inbound.Filter{Cursor: "zzz"}, "ann"); !errors.Is(err, inbound.ErrCursor) {
+		s.Errorf("an action with a cursor that is none: %v", err)
 	}
 }
 

@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/elazarl/goproxy v1.9.2
+	github.com/postern-proxy/postern v0.0.0
 	modernc.org/sqlite v1.61.1
 )
 
@@ -20,3 +21,5 @@ require (
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
 )
+
+replace github.com/postern-proxy/postern => ../

@@ -38,8 +38,9 @@ var may = map[string]string{
 	"store/storetest":     "queue inbound",
 	"telemetry":           "policy inbound queue",
 	"admin":               "config/block policy inbound queue",
+	"deploy":              "proxy/clientenv",
 	"config":              "config/block catalog policy proxy inbound store admin",
-	"cmd/postern":         "config config/block catalog policy policy/* policy/credential/* proxy proxy/ca proxy/clientenv proxy/upstream inbound inbound/scheme/* store telemetry admin backoff queue replica",
+	"cmd/postern":         "config config/block catalog policy policy/* policy/credential/* proxy proxy/ca proxy/clientenv proxy/upstream inbound inbound/scheme/* store telemetry admin backoff queue replica deploy",
 }
 
 // TestImports reads the files itself: the result of a test that ran "go list"

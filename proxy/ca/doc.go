@@ -2,6 +2,6 @@
 // its key, made on first start and kept on this machine, and the short-lived
 // leaves it signs for the hosts that a policy names.
 //
-// Read authority.go (the authority and its folder), then leaf.go (what is
-// minted and served).
+// Read authority.go (the authority and its folder), import.go (one that was made
+// elsewhere), then leaf.go (what is minted and served).
 package ca

@@ -35,7 +35,7 @@ var may = map[string]string{
 	"inbound":             "config/block backoff queue",
 	"inbound/scheme/*":    "config/block inbound",
 	"store":               "config/block queue inbound replica",
-	"store/storetest":     "queue inbound",
+	"store/storetest":     "queue inbound replica",
 	"telemetry":           "policy inbound queue",
 	"admin":               "config/block policy inbound queue",
 	"deploy":              "proxy/clientenv",

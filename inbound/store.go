@@ -24,7 +24,8 @@ const (
 type Store interface {
 	// Insert stores e with one delivery for each target, in state received. e.Variant
 	// is ignored. It returns the id of the stored event, or of the one that e
-	// is a duplicate of. An error means that e may or may not be stored.
+	// is a duplicate of. An error means that e may or may not be stored: asked
+	// again with the same e.ID it answers as it would have the first time.
 	Insert(ctx context.Context, e *Event, targets []string) (id string, what Insertion, err error)
 
 	// Claim, Renew and Release are those of a queue; a claim moves to

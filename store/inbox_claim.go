@@ -19,7 +19,6 @@ var dueStates = [...]inbound.State{inbound.Received, inbound.Retrying, inbound.P
 // candidate is a delivery that is due.
 type candidate struct {
 	row
-	target string
 	due    int64
 	origin inbound.Origin
 	wait   int64
@@ -60,13 +59,11 @@ func (s inbox) Claim(ctx context.Context, want map[string]int, lease time.Durati
 func (t *tx) due(target string, n int, now time.Time) (all []candidate, err error) {
 	for _, state := range dueStates {
 		err := t.each(func(r *sql.Rows) error {
-			c := candidate{target: target}
-			if err := r.Scan(&c.id, &c.fence, &c.state, &c.attempt, &c.due, &c.origin, &c.wait); err != nil {
-				return err
-			}
+			var c candidate
+			err := c.scan(r, &c.due, &c.origin, &c.wait)
 			all = append(all, c)
-			return nil
-		}, "SELECT id, fence, state, attempt, due, origin, wait FROM deliveries WHERE target = ? AND state = ? AND due <= ? ORDER BY due, id LIMIT ?",
+			return err
+		}, "SELECT "+rowColumns+", d.due, d.origin, d.wait FROM deliveries d WHERE d.target = ? AND d.state = ? AND d.due <= ? ORDER BY d.due, d.id LIMIT ?",
 			target, string(state), now.UnixMicro(), n)
 		if err != nil {
 			return nil, err
@@ -78,10 +75,10 @@ func (t *tx) due(target string, n int, now time.Time) (all []candidate, err erro
 
 func (t *tx) claim(c candidate, now time.Time, lease time.Duration) (it queue.Item[inbound.Delivery], err error) {
 	until, wait := now.Add(lease), time.Duration(c.wait)*time.Microsecond
-	err = t.move(c.row, inbound.Transition{At: now, To: inbound.Processing, Attempt: c.attempt + 1, Reason: claimReason(c.state)}, until, wait, "")
+	err = t.move(c.row, inbound.Transition{At: now, To: inbound.Processing, Attempt: c.attempt + 1, Reason: claimReason(c.state)}, until.UnixMicro(), wait, "")
 	return queue.Item[inbound.Delivery]{
-		Lease: queue.Lease{Key: c.id, Token: c.fence + 1, Until: until}, Target: c.target,
-		Work: inbound.Delivery{Target: c.target, From: c.state, Origin: c.origin, Attempt: c.attempt + 1, Wait: wait},
+		Lease: queue.Lease{Key: c.id, Token: c.fence + 1, Until: until}, Target: c.lane.target, Lane: c.lane.name,
+		Work: inbound.Delivery{Target: c.lane.target, From: c.state, Origin: c.origin, Attempt: c.attempt + 1, Wait: wait},
 	}, err
 }
 
@@ -96,7 +93,7 @@ func (s inbox) peek(ctx context.Context, want map[string]int) (items []queue.Ite
 			switch {
 			case err != nil:
 				return nil, next, fmt.Errorf("look for due deliveries: %w", err)
-			case !due.Valid:
+			case !due.Valid, due.Int64 >= waiting:
 			case due.Int64 <= now:
 				items = []queue.Item[inbound.Delivery]{}
 			case next.IsZero() || due.Int64 < next.UnixMicro():
@@ -152,7 +149,7 @@ func (s inbox) Release(ctx context.Context, leases []queue.Lease) error {
 				continue
 			}
 			now := time.Now()
-			if err := t.move(r, inbound.Transition{At: now, To: releasedTo(r.attempt - 1), Attempt: r.attempt - 1, Reason: releaseReason}, now, 0, ""); err != nil {
+			if err := t.move(r, inbound.Transition{At: now, To: releasedTo(r.attempt - 1), Attempt: r.attempt - 1, Reason: releaseReason}, now.UnixMicro(), 0, ""); err != nil {
 				return err
 			}
 		}

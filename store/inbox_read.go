@@ -128,7 +128,9 @@ func (s inbox) deliveries(ctx context.Context, r *inbound.Record, seq int64) err
 		if err := rows.Scan(&d.Target, &d.State, &d.Origin, &d.Attempt, &due, &d.Reason); err != nil {
 			return fmt.Errorf("read the deliveries of event %s: %w", r.ID, err)
 		}
-		d.Due = fromMicro(due)
+		if due < waiting {
+			d.Due = fromMicro(due)
+		}
 		r.Deliveries, states = append(r.Deliveries, d), append(states, d.State)
 	}
 	r.Status = inbound.Status(states)

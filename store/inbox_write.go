@@ -52,16 +52,16 @@ func (s inbox) Insert(ctx context.Context, e *inbound.Event, targets []string) (
 			return err
 		}
 		if seq == 0 { // the key is known
-			known, variants, err := t.known(e)
+			known, variant, last, err := t.known(e)
 			if err != nil {
 				return err
 			}
 			if known != "" {
-				id, what = known, inbound.Duplicate
+				id, what = known, repeated(e, known, variant)
 				return nil
 			}
 			what = inbound.Conflicted
-			if seq, err = t.insertVariant(e, variants+1); err != nil {
+			if seq, err = t.insertVariant(e, last+1); err != nil {
 				return err
 			}
 		}
@@ -73,8 +73,12 @@ func (s inbox) Insert(ctx context.Context, e *inbound.Event, targets []string) (
 			state = inbound.Conflict
 		}
 		for n, target := range targets {
-			if err := t.exec(`INSERT INTO deliveries (id, target, state, due, fence, attempt, wait, origin, reason) VALUES (?, ?, ?, ?, 0, 0, 0, ?, '')`,
-				seq*perEvent+int64(n), target, string(state), time.Now().UnixMicro(), string(inbound.Push)); err != nil {
+			due, err := t.place(lane{target, e.Lane}, state)
+			if err != nil {
+				return err
+			}
+			if err := t.exec(`INSERT INTO deliveries (id, target, lane, state, due, fence, attempt, wait, origin, reason) VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, '')`,
+				seq*perEvent+int64(n), target, e.Lane, string(state), due, string(inbound.Push)); err != nil {
 				return err
 			}
 		}
@@ -98,48 +102,69 @@ func (t *tx) insertVariant(e *inbound.Event, variant int) (seq int64, err error)
 	return seq, err
 }
 
-// known returns the id of the event with the key and body of e, "" if there is
-// none, and the highest variant of the key.
-func (t *tx) known(e *inbound.Event) (id string, variants int, err error) {
+// repeated is what comes of storing e when the event with this id and variant
+// has its key and body. One that has e's id is e: its caller did not learn that
+// it was stored, and asks again.
+func repeated(e *inbound.Event, id string, variant int) inbound.Insertion {
+	switch {
+	case id != e.ID:
+		return inbound.Duplicate
+	case variant > 1:
+		return inbound.Conflicted
+	}
+	return inbound.Stored
+}
+
+// known returns the id and the variant of the event with the key and body of e,
+// "" if there is none, and the last variant of the key.
+func (t *tx) known(e *inbound.Event) (id string, variant, last int, err error) {
 	err = t.each(func(r *sql.Rows) error {
 		var found string
 		var sum []byte
-		if err := r.Scan(&found, &variants, &sum); err != nil {
+		if err := r.Scan(&found, &last, &sum); err != nil {
 			return err
 		}
 		if bytes.Equal(sum, e.SHA256[:]) {
-			id = found
+			id, variant = found, last
 		}
 		return nil
 	}, "SELECT id, variant, sha256 FROM events WHERE webhook = ? AND account = ? AND event_id = ? ORDER BY variant", e.Webhook, e.Account, e.EventID)
-	return id, variants, err
+	return id, variant, last, err
 }
 
 // row is a delivery as a move finds it.
 type row struct {
 	id, fence int64
+	lane      lane
 	state     inbound.State
 	attempt   int
+}
+
+// rowColumns are what [row.scan] reads.
+const rowColumns = "d.id, d.fence, d.target, d.lane, d.state, d.attempt"
+
+func (r *row) scan(rows *sql.Rows, more ...any) error {
+	return rows.Scan(append([]any{&r.id, &r.fence, &r.lane.target, &r.lane.name, &r.state, &r.attempt}, more...)...)
 }
 
 // delivery reads one delivery; false if it is gone.
 func (t *tx) delivery(id int64) (r row, found bool, err error) {
 	err = t.each(func(rows *sql.Rows) error {
 		found = true
-		return rows.Scan(&r.id, &r.fence, &r.state, &r.attempt)
-	}, "SELECT id, fence, state, attempt FROM deliveries WHERE id = ?", id)
+		return r.scan(rows)
+	}, "SELECT "+rowColumns+" FROM deliveries d WHERE d.id = ?", id)
 	return r, found, err
 }
 
 // move makes a move of r and writes it into the audit trail. The update repeats
 // the guard, so that it can never be made from another state than r's.
-func (t *tx) move(r row, to inbound.Transition, due time.Time, wait time.Duration, origin inbound.Origin) error {
+func (t *tx) move(r row, to inbound.Transition, due int64, wait time.Duration, origin inbound.Origin) error {
 	if !inbound.Legal(r.state, to.To) {
 		return errIllegal(r.state, to.To)
 	}
 	n, err := t.change(`UPDATE deliveries SET state = ?, due = ?, fence = fence + 1, attempt = ?, wait = ?, reason = ?, origin = CASE ? WHEN '' THEN origin ELSE ? END
 WHERE id = ? AND fence = ? AND state = ?`,
-		string(to.To), due.UnixMicro(), to.Attempt, wait.Microseconds(), to.Reason, string(origin), string(origin), r.id, r.fence, string(r.state))
+		string(to.To), due, to.Attempt, wait.Microseconds(), to.Reason, string(origin), string(origin), r.id, r.fence, string(r.state))
 	if err != nil {
 		return err
 	}
@@ -170,9 +195,13 @@ func (s inbox) Finish(ctx context.Context, l queue.Lease, m inbound.Move) error 
 		if !m.To.Open() {
 			due = now
 		}
-		return t.move(r, inbound.Transition{
+		err = t.move(r, inbound.Transition{
 			At: now, To: m.To, Attempt: m.Attempt, Status: m.Status, Took: m.Took, Reason: m.Reason, Detail: m.Detail,
-		}, due, m.Wait, "")
+		}, due.UnixMicro(), m.Wait, "")
+		if err != nil {
+			return err
+		}
+		return t.settle(r.lane, now.UnixMicro())
 	})
 	if err == nil && stale {
 		return queue.ErrStale
@@ -187,8 +216,14 @@ func (s inbox) Act(ctx context.Context, a inbound.Action, f inbound.Filter, by s
 	}
 	err = s.do(ctx, 0, func(t *tx) error {
 		done = inbound.Acted{Next: page.Next}
+		lanes := map[lane]bool{}
 		for i := range page.Events {
-			if err := t.act(&page.Events[i], a, by, &done); err != nil {
+			if err := t.act(&page.Events[i], a, by, &done, lanes); err != nil {
+				return err
+			}
+		}
+		for l := range lanes { // after all of them, so that the first of each leads
+			if err := t.settle(l, time.Now().UnixMicro()); err != nil {
 				return err
 			}
 		}
@@ -200,22 +235,18 @@ func (s inbox) Act(ctx context.Context, a inbound.Action, f inbound.Filter, by s
 	return done, nil
 }
 
-// act does a to every delivery of one event. What the list said may be old: the
-// states are read anew.
-func (t *tx) act(e *inbound.Record, a inbound.Action, by string, done *inbound.Acted) error {
+// act does a to every delivery of one event and notes whose lanes have to be
+// settled. What the list said may be old: the states are read anew.
+func (t *tx) act(e *inbound.Record, a inbound.Action, by string, done *inbound.Acted, lanes map[lane]bool) error {
 	var rows []row
-	var targets []string
 	var origins []inbound.Origin
 	err := t.each(func(r *sql.Rows) error {
 		var d row
-		var target string
 		var origin inbound.Origin
-		if err := r.Scan(&d.id, &d.fence, &d.state, &d.attempt, &target, &origin); err != nil {
-			return err
-		}
-		rows, targets, origins = append(rows, d), append(targets, target), append(origins, origin)
-		return nil
-	}, `SELECT d.id, d.fence, d.state, d.attempt, d.target, d.origin FROM events e JOIN deliveries d ON d.id BETWEEN e.seq * 256 AND e.seq * 256 + 255 WHERE e.id = ?`, e.ID)
+		err := d.scan(r, &origin)
+		rows, origins = append(rows, d), append(origins, origin)
+		return err
+	}, "SELECT "+rowColumns+`, d.origin FROM events e JOIN deliveries d ON d.id BETWEEN e.seq * 256 AND e.seq * 256 + 255 WHERE e.id = ?`, e.ID)
 	if err != nil {
 		return err
 	}
@@ -227,11 +258,16 @@ func (t *tx) act(e *inbound.Record, a inbound.Action, by string, done *inbound.A
 		}
 		now := time.Now()
 		made := inbound.Transition{
-			Event: e.ID, Webhook: e.Webhook, Target: targets[i], Received: e.Received, At: now, From: r.state, To: to, Reason: string(a), By: by, Replica: t.w.replica,
+			Event: e.ID, Webhook: e.Webhook, Target: r.lane.target, Received: e.Received, At: now, From: r.state, To: to, Reason: string(a), By: by, Replica: t.w.replica,
 		}
-		if err := t.move(r, made, now, 0, a.Origin(origins[i])); err != nil {
+		due := now.UnixMicro()
+		if r.lane.name != "" && to.Open() {
+			due += waiting
+		}
+		if err := t.move(r, made, due, 0, a.Origin(origins[i])); err != nil {
 			return err
 		}
+		lanes[r.lane] = true
 		done.Moved = append(done.Moved, made)
 	}
 	return nil

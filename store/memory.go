@@ -37,6 +37,7 @@ type memoryDelivery struct {
 	inbound.DeliveryStatus
 	key, token int64
 	wait       time.Duration
+	behind     bool // waits behind the head of its lane
 	of         *memoryEvent
 }
 
@@ -62,7 +63,7 @@ func (m memoryInbox) Insert(ctx context.Context, e *inbound.Event, targets []str
 	key := memoryKey{e.Webhook, e.Account, e.EventID}
 	for _, seq := range m.keys[key] {
 		if known := m.events[seq]; known.event.SHA256 == e.SHA256 {
-			return known.event.ID, inbound.Duplicate, nil
+			return known.event.ID, repeated(e, known.event.ID, known.event.Variant), nil
 		}
 	}
 	me := &memoryEvent{seq: m.next, event: *e}
@@ -81,6 +82,8 @@ func (m memoryInbox) Insert(ctx context.Context, e *inbound.Event, targets []str
 		m.next++
 		m.rows[d.key] = d
 		me.deliveries = append(me.deliveries, d)
+		d.behind = e.Lane != "" && state.Open()
+		m.settle(d.lane())
 	}
 	m.events[me.seq], m.ids[e.ID] = me, me.seq
 	m.keys[key] = append(m.keys[key], me.seq)
@@ -103,7 +106,7 @@ func (m memoryInbox) Claim(_ context.Context, want map[string]int, lease time.Du
 	now := time.Now()
 	var due []*memoryDelivery
 	for _, d := range m.rows {
-		if want[d.Target] == 0 || !d.State.Open() {
+		if want[d.Target] == 0 || !d.State.Open() || d.behind {
 			continue
 		}
 		if !d.Due.After(now) {
@@ -126,7 +129,7 @@ func (m memoryInbox) Claim(_ context.Context, want map[string]int, lease time.Du
 		d.Due = now.Add(lease)
 		m.move(d, inbound.Transition{To: inbound.Processing, Attempt: d.Attempt, Reason: claimReason(from)})
 		items = append(items, queue.Item[inbound.Delivery]{
-			Lease: queue.Lease{Key: d.key, Token: d.token, Until: d.Due}, Target: d.Target,
+			Lease: queue.Lease{Key: d.key, Token: d.token, Until: d.Due}, Target: d.Target, Lane: d.of.event.Lane,
 			Work: inbound.Delivery{Event: d.of.event, Target: d.Target, From: from, Origin: d.Origin, Attempt: d.Attempt, Wait: d.wait},
 		})
 	}
@@ -201,5 +204,34 @@ func (m memoryInbox) Finish(_ context.Context, l queue.Lease, mv inbound.Move) e
 		d.Due = time.Now()
 	}
 	m.move(d, inbound.Transition{To: mv.To, Attempt: mv.Attempt, Status: mv.Status, Took: mv.Took, Reason: mv.Reason, Detail: mv.Detail})
+	m.settle(d.lane())
 	return nil
+}
+
+func (d *memoryDelivery) lane() lane { return lane{d.Target, d.of.event.Lane} }
+
+// settle gives a lane the head that it should have, see [tx.settle].
+func (m memoryInbox) settle(l lane) {
+	if l.name == "" {
+		return
+	}
+	var head, first *memoryDelivery
+	for _, d := range m.rows {
+		if d.lane() != l || !d.State.Open() {
+			continue
+		}
+		if !d.behind {
+			head = d
+		}
+		if first == nil || d.key < first.key {
+			first = d
+		}
+	}
+	if first == nil || head != nil && (head.State == inbound.Processing || !head.Due.After(time.Now())) {
+		return
+	}
+	if head != nil {
+		head.behind = true
+	}
+	first.behind = false
 }

@@ -19,6 +19,7 @@ func (m memoryInbox) Act(_ context.Context, a inbound.Action, f inbound.Filter, 
 		return done, err
 	}
 	done.Next = next
+	lanes := map[lane]bool{}
 	for _, e := range page {
 		for _, d := range e.deliveries {
 			to, ok := a.Move(d.State)
@@ -27,8 +28,13 @@ func (m memoryInbox) Act(_ context.Context, a inbound.Action, f inbound.Filter, 
 				continue
 			}
 			d.Attempt, d.wait, d.Due, d.Origin = 0, 0, time.Now(), a.Origin(d.Origin)
+			d.behind = d.of.event.Lane != "" && to.Open()
+			lanes[d.lane()] = true
 			done.Moved = append(done.Moved, m.move(d, inbound.Transition{To: to, Reason: string(a), By: by}))
 		}
+	}
+	for l := range lanes {
+		m.settle(l)
 	}
 	return done, nil
 }
@@ -73,7 +79,11 @@ func (e *memoryEvent) record() inbound.Record {
 	r.Body = nil
 	var states []inbound.State
 	for _, d := range e.deliveries {
-		r.Deliveries = append(r.Deliveries, d.DeliveryStatus)
+		status := d.DeliveryStatus
+		if d.behind {
+			status.Due = time.Time{}
+		}
+		r.Deliveries = append(r.Deliveries, status)
 		states = append(states, d.State)
 	}
 	r.Status = inbound.Status(states)

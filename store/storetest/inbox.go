@@ -42,6 +42,7 @@ func Inbox(t *testing.T, open func(*testing.T) inbound.Store) {
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(&suite{T: t, Store: open(t)}) })
 	}
+	t.Run("lanes", func(t *testing.T) { Lanes(t, open) })
 }
 
 func sameBytes(s *suite) {
@@ -92,6 +93,12 @@ func dedupe(s *suite) {
 	}
 	if r := s.show(other.ID); r.Status != inbound.Conflict || r.Variant != 2 {
 		s.Errorf("the conflict is %s, variant %d", r.Status, r.Variant)
+	}
+	if id, what := s.insert(first); id != first.ID || what != inbound.Stored {
+		s.Errorf("asked again by who did not hear the answer: %s, %v", id, what)
+	}
+	if id, what := s.insert(other); id != other.ID || what != inbound.Conflicted {
+		s.Errorf("the conflict asked again: %s, %v", id, what)
 	}
 	for change, e := range map[string]*inbound.Event{"account": s.event("evt_1", "one"), "webhook": s.event("evt_1", "one")} {
 		if change == "account" {

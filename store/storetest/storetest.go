@@ -1,8 +1,9 @@
 // Package storetest is the conformance suite of stores: what it tests is what
 // an implementation promises.
 //
-// Read inbox.go for the promises one by one, then model.go for the state machine
-// under random moves.
+// Read inbox.go for the promises one by one and lanes.go for those about order,
+// then model.go and lanes_model.go for both under random moves. replicas.go has
+// the promises of what processes share besides.
 package storetest
 
 import (

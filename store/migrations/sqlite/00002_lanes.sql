@@ -9,5 +9,8 @@ ALTER TABLE deliveries ADD COLUMN lane TEXT NOT NULL DEFAULT '';
 CREATE INDEX deliveries_lane ON deliveries (target, lane, id)
   WHERE lane <> '' AND state IN ('received', 'processing', 'retrying');
 
+CREATE UNIQUE INDEX deliveries_head ON deliveries (target, lane)
+  WHERE lane <> '' AND state IN ('received', 'processing', 'retrying') AND due < 4611686018427387904;
+
 -- The process that made a move.
 ALTER TABLE transitions ADD COLUMN replica TEXT NOT NULL DEFAULT '';

@@ -9,7 +9,7 @@ BINARY  := bin/postern
 GOFUMPT     := $(GO) run mvdan.cc/gofumpt@v0.9.2
 STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 
-.PHONY: all build test test-unit test-e2e soak bench demo lint fmt clean
+.PHONY: all build setup test test-unit test-e2e soak bench demo lint fmt clean
 
 all: build
 
@@ -22,17 +22,19 @@ $(BINARY):
 ## test: everything, with a few of each of the long rounds
 test: test-unit test-e2e
 
-test-unit:
+## setup: the real clients and peers that tests use; it is quick when they are there
+setup:
+	sh e2e/setup.sh
+
+test-unit: setup
 	$(GO) vet ./...
 	$(GO) test -race ./...
 
-test-e2e: $(BINARY)
-	sh e2e/setup.sh
+test-e2e: setup $(BINARY)
 	cd e2e && POSTERN_BIN=$(CURDIR)/$(BINARY) $(GO) test -count=1 ./...
 
 ## soak: the long, repeated and destructive rounds
-soak: $(BINARY)
-	sh e2e/setup.sh
+soak: setup $(BINARY)
 	POSTERN_SOAK=10 $(GO) test -race -count=1 -timeout 60m ./...
 	cd e2e && POSTERN_SOAK=10 POSTERN_BIN=$(CURDIR)/$(BINARY) $(GO) test -count=1 -timeout 60m ./...
 	sh fuzz.sh 60s

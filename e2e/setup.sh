@@ -1,18 +1,55 @@
 #!/bin/sh
-# Brings what the end-to-end tests drive: Debian's python3-requests, curl and git, and the npm clients of node/.
+# Brings what the tests drive: Debian's PostgreSQL, PgBouncer and Redis, whose services it does not start, python3-requests,
+# curl and git, and the npm clients of node/.
 # Idempotent. Without root or without apt it says what is missing and goes on; the tests name what they skip.
 set -u
 cd "$(dirname "$0")" || exit 1
+PATH=$PATH:/usr/sbin:/sbin
 
 missing=
-command -v curl >/dev/null || missing="$missing curl"
-command -v git >/dev/null || missing="$missing git"
+services=
+for program in curl git; do
+	command -v $program >/dev/null || missing="$missing $program"
+done
+for program in redis-server pgbouncer; do
+	command -v $program >/dev/null || { missing="$missing $program" services="$services $program"; }
+done
+command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 /usr/bin/python3 -c 'import requests' 2>/dev/null || missing="$missing python3-requests"
+
+get() { DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"; }
+
+# Debian's packages start their services, and PostgreSQL's makes a cluster. The tests start their own.
+policy=/usr/sbin/policy-rc.d
+cluster=/etc/postgresql-common/createcluster.conf
+restore() {
+	if [ -n "${our_policy-}" ]; then rm -f "$policy"; fi
+	if [ -e "$cluster.before" ]; then mv "$cluster.before" "$cluster"; fi
+}
+
+install_missing() {
+	restore # of a run that was killed
+	trap restore EXIT
+	trap 'exit 1' HUP INT TERM
+	if [ ! -e "$policy" ]; then
+		our_policy=yes
+		printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
+	fi
+	apt-get update -q || return
+	case $missing in *postgresql*)
+		get postgresql-common && cp -p "$cluster" "$cluster.before" && echo 'create_main_cluster = false' >>"$cluster" || return ;;
+	esac
+	# shellcheck disable=SC2086
+	get $missing || return
+	if [ -n "$services" ] && command -v systemctl >/dev/null; then
+		# shellcheck disable=SC2086
+		systemctl disable $services || return
+	fi
+}
+
 if [ -n "$missing" ]; then
 	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-		# shellcheck disable=SC2086
-		{ apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing; } >&2 ||
-			echo "setup: could not install:$missing" >&2
+		(install_missing) >&2 || echo "setup: could not install:$missing" >&2
 	else
 		echo "setup: please install:$missing" >&2
 	fi

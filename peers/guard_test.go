@@ -1,3 +1,5 @@
+//go:build unix
+
 package peers
 
 import (
@@ -8,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 // TestMain makes the test binary the process that is killed while its peers run.
@@ -15,7 +19,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("PEERS_VICTIM") != "" {
 		victim()
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m) // while the shared PostgreSQL runs
 }
 
 // victim starts peers, pauses one of each two, says who they are and where, and waits to be killed.
@@ -50,7 +54,7 @@ func victim() {
 func TestNothingOutlivesUs(t *testing.T) {
 	_, err := postgresPrograms()
 	need(t, err)
-	_, err = find("redis-server", "/usr/bin/redis-server")
+	_, err = find("redis-server")
 	need(t, err)
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "PEERS_VICTIM=1")

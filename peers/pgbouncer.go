@@ -24,7 +24,7 @@ type PgBouncerOptions struct {
 // StartPgBouncer starts a PgBouncer in front of the PostgreSQL at upstream, "host:port". All databases there are reached
 // through it, and its own console as database "pgbouncer". dir is as for StartPostgres.
 func StartPgBouncer(dir, upstream string, o PgBouncerOptions) (*PgBouncer, error) {
-	program, err := find("pgbouncer", "/usr/sbin/pgbouncer")
+	program, err := find("pgbouncer")
 	if err != nil {
 		return nil, err
 	}
@@ -64,13 +64,12 @@ func (b *PgBouncer) URL(db string) string {
 	return "postgres://postgres@" + b.addr + "/" + db + "?sslmode=disable"
 }
 
-// find is where a program is: on the PATH, or at one more place.
-func find(name, place string) (string, error) {
-	if path, err := exec.LookPath(name); err == nil {
-		return path, nil
-	}
-	if path, err := exec.LookPath(place); err == nil {
-		return path, nil
+// find is where a program is: on the PATH, or where Debian has it, which is not on every user's PATH.
+func find(name string) (string, error) {
+	for _, name := range []string{name, "/usr/sbin/" + name} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
 	}
 	return "", fmt.Errorf("%s: %w", name, ErrMissing)
 }

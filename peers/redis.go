@@ -24,7 +24,7 @@ type RedisOptions struct {
 
 // StartRedis starts a Redis. dir is as for StartPostgres.
 func StartRedis(dir string, o RedisOptions) (*Redis, error) {
-	program, err := find("redis-server", "/usr/bin/redis-server")
+	program, err := find("redis-server")
 	if err != nil {
 		return nil, err
 	}

@@ -106,8 +106,10 @@ func need(t testing.TB, err error) {
 	t.Helper()
 	switch {
 	case err == nil:
-	case !errors.Is(err, ErrMissing) || os.Getenv("E2E_STRICT") != "":
+	case !errors.Is(err, ErrMissing):
 		t.Fatal(err)
+	case os.Getenv("E2E_STRICT") != "":
+		t.Fatalf("MISSING: %v; run e2e/setup.sh", err)
 	default:
 		t.Skipf("SKIPPED, NOT TESTED: %v; run e2e/setup.sh", err)
 	}

@@ -5,6 +5,6 @@
 // it. There is no goroutine behind a running peer, so leak checks do not see it. Start, Stop, Kill, Pause, Continue and
 // Close of one peer are for one goroutine at a time.
 //
-// Read server.go first, then guard.go, folder.go, postgres.go, standby.go, pgbouncer.go, redis.go. What a
-// test calls is in testing.go.
+// Read server.go first, then guard.go, folder.go, postgres.go, standby.go, pgbouncer.go, redis.go. What a test calls is in
+// testing.go.
 package peers

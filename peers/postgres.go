@@ -31,7 +31,8 @@ type PostgresOptions struct {
 }
 
 // StartPostgres makes a cluster in dir, or in a folder of its own when dir is empty, and starts it. Its programs are
-// those of the PATH, or else Debian's newest.
+// those of the PATH, or else Debian's newest. As root, dir is given to the user that the peer runs as, and everybody must
+// be able to pass the folders above it, which t.TempDir does not allow.
 func StartPostgres(dir string, o PostgresOptions) (*Postgres, error) {
 	bin, err := postgresPrograms()
 	if err != nil {

@@ -48,8 +48,8 @@ func peerAccount() (*account, error) {
 	return &account{uid, gid}, errors.Join(err1, err2)
 }
 
-// signalTree stops a process and all its children and, if asked, kills them. The parent is stopped first, so that it has
-// no more children; a child's start of its own is looked for again.
+// signalTree stops a process and all its children and, if asked, kills them. The parent is stopped first and starts no
+// more; the list is read until it holds nobody new, because it may miss some while others end.
 func signalTree(pid int, kill bool) error {
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		return err

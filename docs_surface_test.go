@@ -161,8 +161,9 @@ func TestProblemTable(t *testing.T) {
 
 // TestMetricTable compares names and labels with what is registered.
 func TestMetricTable(t *testing.T) {
-	tel := telemetry.New(telemetry.Options{Secrets: block.NewSecrets(nil)})
+	tel := telemetry.New(telemetry.Options{Secrets: block.NewSecrets(nil), Replica: "gate-7f3a"})
 	tel.AuthorityExpires(time.Now())
+	tel.Replicas(func() int { return 1 })
 	tel.InboxStats(func(context.Context) ([]inbound.Stat, error) { return nil, nil })
 	ch := make(chan *prometheus.Desc, 1024)
 	tel.Registry.Describe(ch)

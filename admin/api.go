@@ -19,6 +19,7 @@ func (s *Server) statusNow(ctx context.Context) Status {
 	st := Status{
 		Version: s.opt.Version, Revision: s.opt.Revision, Started: s.since, Uptime: time.Since(s.since).Round(time.Millisecond).Seconds(),
 		Generation: run.Generation, Loaded: run.Loaded, Refused: run.Refused, Listeners: append([]Listener{}, run.Listeners...),
+		Replica: run.Replica, Store: run.Store, Replicas: append([]Replica{}, run.Replicas...),
 	}
 	st.Ready, st.Checks = s.check(ctx)
 	return st
@@ -28,7 +29,7 @@ func (s *Server) statusNow(ctx context.Context) Status {
 // mercy: what was begun is finished.
 func (s *Server) reload(r *http.Request) (any, error) {
 	if err := s.opt.Reload(context.WithoutCancel(r.Context())); err != nil {
-		return nil, refuse(http.StatusUnprocessableEntity, "The configuration before stays in force. Mend the files and reload again; postern validate shows each place.", "%v", err)
+		return nil, refuse(http.StatusUnprocessableEntity, "Mend the files and reload again; postern validate shows each place.", "%v", err)
 	}
 	return s.statusNow(r.Context()), nil
 }

@@ -27,7 +27,7 @@ func TestReload(t *testing.T) {
 	l.refused = errors.New("stripe.hcl:3: there is no attribute \"hots\"")
 	a := l.ask("POST", "/api/v1/reload", "")
 	isProblem(t, "refused", a, http.StatusUnprocessableEntity)
-	if !strings.Contains(a.body, "stripe.hcl:3") || !strings.Contains(a.body, "stays in force") {
+	if !strings.Contains(a.body, "stripe.hcl:3") || !strings.Contains(a.body, "Mend the files") {
 		t.Error(a.body)
 	}
 }

@@ -76,16 +76,6 @@ func (c *Client) Status(ctx context.Context) (out Status, err error) {
 	return out, c.call(ctx, http.MethodGet, "/status", nil, nil, &out)
 }
 
-// Providers lists the providers of the policy in force.
-func (c *Client) Providers(ctx context.Context) (out Providers, err error) {
-	return out, c.call(ctx, http.MethodGet, "/providers", nil, nil, &out)
-}
-
-// Webhooks lists the webhooks of the policy in force.
-func (c *Client) Webhooks(ctx context.Context) (out Webhooks, err error) {
-	return out, c.call(ctx, http.MethodGet, "/webhooks", nil, nil, &out)
-}
-
 // Reload loads the configuration anew.
 func (c *Client) Reload(ctx context.Context) (out Status, err error) {
 	return out, c.call(ctx, http.MethodPost, "/reload", nil, nil, &out)
@@ -201,7 +191,7 @@ func (c *Client) explain(err error) error {
 	var timeout net.Error
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("nothing listens at %s: is postern running? If its admin listener is elsewhere, set POSTERN_ADMIN to its URL (%w)", c.base.Host, err)
+		return fmt.Errorf("nothing listens at %s: is `postern run` running? If its admin listener is elsewhere, set POSTERN_ADMIN to its URL (%w)", c.base.Host, err)
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Errorf("%s does not answer in time (%w)", c.base.Host, err)
 	}

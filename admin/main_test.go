@@ -75,7 +75,7 @@ func serve(t *testing.T, src string, environ ...string) *listener {
 		Checks:  []Check{check("config"), check("store")},
 		Policy:  func() *policy.Set { return set }, Inbox: in,
 		Running: func() Running {
-			return Running{Generation: 3, Loaded: time.Unix(1e9, 0), Listeners: []Listener{{"proxy", "127.0.0.1:8080"}}}
+			return Running{Generation: 3, Loaded: time.Unix(1e9, 0), Listeners: []Listener{{"proxy", "127.0.0.1:8080"}}, Replica: "gate-7f3a", Replicas: []Replica{{ID: "gate-7f3a"}}}
 		},
 		Reload: func(context.Context) error { l.reloads++; return l.refused },
 	})

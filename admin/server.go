@@ -40,6 +40,9 @@ type Running struct {
 	Loaded     time.Time
 	Refused    string // why the last reload was refused, "" if it was not
 	Listeners  []Listener
+	Replica    string // id of this process
+	Store      Store
+	Replicas   []Replica
 }
 
 // A Server answers the admin listener.

@@ -19,6 +19,24 @@ type Status struct {
 	Loaded     time.Time    `json:"config_loaded"`
 	Refused    string       `json:"config_refused,omitempty"` // why the last reload was refused
 	Listeners  []Listener   `json:"listeners"`
+	Replica    string       `json:"replica"` // id of this process
+	Store      Store        `json:"store"`
+	Replicas   []Replica    `json:"replicas"` // that share the store and live, this one included
+}
+
+// Store says where events are kept, and what that is worth.
+type Store struct {
+	Where   string `json:"where"`   // without a secret
+	Promise string `json:"promise"` // what an acknowledged event survives
+	Sure    bool   `json:"sure"`    // false if a crash of a machine may lose some
+}
+
+// Replica is one process that shares the store.
+type Replica struct {
+	ID      string    `json:"id"`
+	Version string    `json:"version"`
+	Started time.Time `json:"started"`
+	Seen    time.Time `json:"last_seen,omitzero"` // by the clock of the store; never if the store is of this process alone
 }
 
 // CheckState is one condition of being ready.

@@ -47,7 +47,7 @@ func BenchmarkOutbound(b *testing.B) {
 		slog bool // as lines were written before there was an encoder
 	}{{"discard", io.Discard, false}, {"discard/slog", io.Discard, true}, {"devnull", null, false}, {"devnull/slog", null, true}} {
 		b.Run(c.name, func(b *testing.B) {
-			t := New(Options{Output: c.w, Format: JSON, Secrets: manySecrets})
+			t := New(Options{Output: c.w, Format: JSON, Secrets: manySecrets, Replica: "gate-7f3a"})
 			if c.slog {
 				t.lines = nil
 			}

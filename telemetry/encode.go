@@ -18,14 +18,19 @@ import (
 type encoder struct {
 	out     io.Writer // one Write a line
 	redact  *Redactor
+	replica []byte    // the attribute that every line has, written
 	buffers sync.Pool // of *[]byte
 }
 
 // largeLine is the length in bytes from which a buffer is not kept.
 const largeLine = 16 << 10
 
-func newEncoder(out io.Writer, r *Redactor) *encoder {
-	return &encoder{out: out, redact: r, buffers: sync.Pool{New: func() any { b := make([]byte, 0, 1<<10); return &b }}}
+func newEncoder(out io.Writer, r *Redactor, replica string) *encoder {
+	e := &encoder{out: out, redact: r, buffers: sync.Pool{New: func() any { b := make([]byte, 0, 1<<10); return &b }}}
+	if replica != "" {
+		e.replica, _ = e.appendAttr(nil, slog.String(replicaKey, replica))
+	}
+	return e
 }
 
 // write reports whether it wrote the line; if not, nothing of it is written.
@@ -37,6 +42,7 @@ func (e *encoder) write(level slog.Level, msg string, attrs []slog.Attr) bool {
 	b = e.appendFit(b, level.String())
 	b = append(b, `,"msg":`...)
 	b = e.appendFit(b, msg)
+	b = append(b, e.replica...)
 	ok := true
 	for i := 0; i < len(attrs) && ok; i++ {
 		b, ok = e.appendAttr(b, attrs[i])

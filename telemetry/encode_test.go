@@ -93,8 +93,8 @@ func (f fits) LogValue() slog.Value { return slog.StringValue(string(f) + canary
 // byte for byte and so in meaning, whatever they hold.
 func TestC55LineIsAsSlogWritesIt(t *testing.T) {
 	var by, old bytes.Buffer
-	tel := New(Options{Output: &by, Format: JSON, Secrets: fixed{canary, "INFO", "call"}})
-	logger := slog.New(newHandler(Options{Output: &old, Format: JSON}, tel.Redactor))
+	tel := New(Options{Output: &by, Format: JSON, Secrets: fixed{canary, "INFO", "call"}, Replica: "gate-7f3a"})
+	logger := slog.New(newHandler(Options{Output: &old, Format: JSON, Replica: "gate-7f3a"}, tel.Redactor))
 	rapid.Check(t, func(t *rapid.T) {
 		by.Reset()
 		old.Reset()

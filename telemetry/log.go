@@ -43,13 +43,21 @@ const (
 	kindTransition = "transition"
 )
 
+// replicaKey names the attribute that every line has, if it is known: which
+// process wrote it.
+const replicaKey = "replica"
+
 // newHandler writes to o.Output, as JSON unless o.Format is Text.
 func newHandler(o Options, r *Redactor) slog.Handler {
 	opt := &slog.HandlerOptions{Level: o.Level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr { return r.attr(a) }}
+	var h slog.Handler = slog.NewJSONHandler(o.Output, opt)
 	if o.Format == Text {
-		return slog.NewTextHandler(o.Output, opt)
+		h = slog.NewTextHandler(o.Output, opt)
 	}
-	return slog.NewJSONHandler(o.Output, opt)
+	if o.Replica != "" {
+		h = h.WithAttrs([]slog.Attr{slog.String(replicaKey, o.Replica)})
+	}
+	return h
 }
 
 func terminal(w io.Writer) bool {
@@ -66,7 +74,7 @@ func plain(key string) bool {
 		"source", "attempts", "waited", "duration", "overhead", "bytes_in", "bytes_out",
 		"provider_request_id", "provider_code", "code", "executed", "notes", "tags", "error",
 		"webhook", "result", "event", "event_id", "type", "bytes", "target", "from",
-		"to", "attempt", "reason", "by", "trail", "hint":
+		"to", "attempt", "reason", "by", "trail", "hint", replicaKey:
 		return true
 	}
 	return false

@@ -56,6 +56,27 @@ func TestC55LogInjection(t *testing.T) {
 	}
 }
 
+// TestReplicaInEveryLine: whoever reads the logs of several processes can tell
+// them apart, whichever way a line is written.
+func TestReplicaInEveryLine(t *testing.T) {
+	for _, format := range []Format{JSON, Text} {
+		var out bytes.Buffer
+		tel := New(Options{Output: &out, Format: format, Replica: "gate-7f3a"})
+		tel.Transition(slog.LevelInfo, "one")
+		tel.Log.Info("two")
+		x, call := aCall()
+		tel.Outbound(x, call)
+		for line := range strings.Lines(out.String()) {
+			if !strings.Contains(line, `"replica":"gate-7f3a"`) && !strings.Contains(line, " replica=gate-7f3a") {
+				t.Errorf("%s: %q", format, line)
+			}
+		}
+		if n := strings.Count(out.String(), "\n"); n != 3 {
+			t.Errorf("%s: %d lines", format, n)
+		}
+	}
+}
+
 type broken struct{}
 
 func (*broken) Error() string { panic("broken") }

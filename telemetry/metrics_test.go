@@ -217,7 +217,8 @@ func TestInboxStatsFail(t *testing.T) {
 
 // everything feeds every metric there is.
 func everything(t *testing.T) *Telemetry {
-	tel := New(Options{Output: io.Discard, Version: "1.2.3", Revision: "abc"})
+	tel := New(Options{Output: io.Discard, Version: "1.2.3", Revision: "abc", Replica: "gate-7f3a"})
+	tel.Replicas(func() int { return 2 })
 	x, call := aCall()
 	x.Trail[0].Status = 401
 	x.Began()
@@ -298,6 +299,8 @@ func TestMetricsOfTheSurface(t *testing.T) {
 		"postern_config_reloads_total":                     "result",
 		"postern_config_last_reload_successful":            "",
 		"postern_build_info":                               "goversion revision version",
+		"postern_replica_info":                             "replica",
+		"postern_replicas":                                 "",
 	} {
 		if have, ok := labels[name]; !ok || have != want {
 			t.Errorf("%s has labels %q (there: %t), want %q", name, have, ok, want)

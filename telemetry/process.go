@@ -3,6 +3,8 @@ package telemetry
 import (
 	"log/slog"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Transition logs a change of the process itself, which belongs to no call.
@@ -62,6 +64,13 @@ func (t *Telemetry) Reload(err error) {
 	t.m.lastReload.Set(1)
 	t.m.lastReloadedTime.SetToCurrentTime()
 	t.Transition(slog.LevelInfo, "configuration in force")
+}
+
+// Replicas makes a metric of how many processes share the store, this one
+// included. It is called once.
+func (t *Telemetry) Replicas(live func() int) {
+	t.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "postern", Name: "replicas", Help: "Processes that share the store and live, this one included."},
+		func() float64 { return float64(live()) }))
 }
 
 // AuthorityExpires says when the certificate of the proxy's authority does.

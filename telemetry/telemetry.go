@@ -17,6 +17,7 @@ type Options struct {
 	Level             slog.Leveler // least level that is logged; info if nil
 	Secrets           Secrets      // what must never be seen; nil is nothing
 	Version, Revision string       // of this program
+	Replica           string       // who this process is among those that share a store; it stands in every line
 }
 
 // Telemetry takes note of everything that happens. Its methods may be called by
@@ -38,10 +39,13 @@ func New(o Options) *Telemetry {
 	t := &Telemetry{Redactor: r, Registry: reg, m: newMetrics(reg)}
 	o.Output = t.output(&o)
 	if o.Format != Text {
-		t.lines = newEncoder(o.Output, r)
+		t.lines = newEncoder(o.Output, r, o.Replica)
 	}
 	t.Log = slog.New(newHandler(o, r))
 	t.m.build(o.Version, o.Revision)
+	if o.Replica != "" {
+		t.m.gauge("replica_info", "Always 1; the label says which process this is.", "replica").WithLabelValues(o.Replica).Set(1)
+	}
 	return t
 }
 

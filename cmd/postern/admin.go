@@ -72,6 +72,12 @@ func (g *gate) running() admin.Running {
 			r.Listeners = append(r.Listeners, admin.Listener{Name: name, Address: a.String()})
 		}
 	}
+	r.Replica = g.self.ID
+	r.Store.Where = g.db.Where()
+	r.Store.Promise, r.Store.Sure = g.db.Promise()
+	for _, other := range g.roster.List() {
+		r.Replicas = append(r.Replicas, admin.Replica{ID: other.ID, Version: other.Version, Started: other.Started, Seen: other.Seen})
+	}
 	return r
 }
 

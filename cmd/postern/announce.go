@@ -23,7 +23,12 @@ func (g *gate) announce(w io.Writer) {
 	fmt.Fprintf(w, "  outbound  %s://%s   HTTPS_PROXY of applications; trust %s\n", scheme(l.Proxy.TLS), g.proxy.Addr(), filepath.Join(trust, "ca.pem"))
 	fmt.Fprintf(w, "  inbound   %s://%s   webhooks\n", scheme(l.Inbound.TLS), g.webhooks.Addr())
 	fmt.Fprintf(w, "  admin     %s://%s   health, metrics, API\n", scheme(l.Admin.TLS), g.admin.Addr())
-	fmt.Fprintf(w, "  store     %s\n\n", g.db.Where())
+	promise, _ := g.db.Promise()
+	fmt.Fprintf(w, "  store     %s: %s\n", g.db.Where(), promise)
+	if g.db.Members() != nil {
+		fmt.Fprintf(w, "  replica   %s, one of those that share the store\n", g.self.ID)
+	}
+	fmt.Fprintln(w)
 	missing := l.missing()
 	for _, name := range l.outbound.Providers() {
 		p := l.outbound.Provider(name)

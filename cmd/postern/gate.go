@@ -71,6 +71,7 @@ func openGate(ctx context.Context, path string, log telemetry.Options, messages 
 	log.Secrets, log.Gather = g.secrets, true
 	log.Version, log.Revision = buildVersion()
 	g.self = replica.Self(os.Getenv("POSTERN_REPLICA"), log.Version)
+	log.Replica = g.self.ID
 	g.tel = telemetry.New(log)
 	var err error
 	if g.features, err = stages(g.tel); err != nil {
@@ -159,6 +160,7 @@ func (g *gate) openStore(ctx context.Context, l *loaded) error {
 		places = append(places, m)
 	}
 	g.roster = replica.NewRoster(g.self, g.tel.Trouble, nil, places...)
+	g.tel.Replicas(g.roster.Live)
 	return nil
 }
 

@@ -3,15 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
 	"time"
-
-	"github.com/spf13/cobra"
 
 	"github.com/postern-proxy/postern/config"
 )
@@ -53,7 +50,7 @@ const (
 func ready(ctx context.Context, admin string, wait time.Duration) state {
 	end := time.Now().Add(wait)
 	for {
-		code, _, err := probe(ctx, admin+"/readyz")
+		code, err := probe(ctx, admin+"/readyz")
 		switch {
 		case err != nil:
 			return absent
@@ -66,48 +63,18 @@ func ready(ctx context.Context, admin string, wait time.Duration) state {
 	}
 }
 
-// probe reads a health endpoint.
-func probe(ctx context.Context, target string) (status int, text string, err error) {
+// probe reads the status of a health endpoint.
+func probe(ctx context.Context, target string) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
-		return 0, "", fmt.Errorf("ask %s: %w", target, err)
+		return 0, fmt.Errorf("ask %s: %w", target, err)
 	}
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // never through a proxy
 	resp, err := client.Do(req)
 	if err != nil {
-		return 0, "", fmt.Errorf("ask %s: %w", target, err)
+		return 0, fmt.Errorf("ask %s: %w", target, err)
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	return resp.StatusCode, string(body), err
-}
-
-func healthCommand(o *options) *cobra.Command {
-	return &cobra.Command{
-		Use:   "health",
-		Short: "Ask a running Postern whether it is ready; exit with 0 if it is",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			admin := os.Getenv("POSTERN_ADMIN")
-			if admin == "" {
-				c, diags := config.Load(o.config, os.Environ())
-				if c.Context == nil {
-					report(cmd.ErrOrStderr(), diags, c.Files)
-					return &exitError{exitUsage, nil}
-				}
-				admin = adminURL(c)
-			}
-			code, text, err := probe(cmd.Context(), strings.TrimSuffix(admin, "/")+"/readyz?verbose")
-			if err != nil {
-				return &exitError{exitFailure, fmt.Errorf("nothing answers at %s: is `postern run` running? (%w)", admin, err)}
-			}
-			fmt.Fprint(cmd.OutOrStdout(), text)
-			if code != http.StatusOK {
-				return &exitError{exitFailure, nil}
-			}
-			return nil
-		},
-	}
+	return resp.StatusCode, resp.Body.Close()
 }

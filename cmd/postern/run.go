@@ -84,6 +84,9 @@ func (g *gate) serve(ctx context.Context) error {
 	if w := g.authority.Warning(); w != "" {
 		g.tel.Transition(slog.LevelWarn, w)
 	}
+	if promise, sure := g.db.Promise(); !sure {
+		g.tel.Transition(slog.LevelWarn, "store "+g.db.Where()+": "+promise)
+	}
 	g.ready.Store(true)
 
 	var cause error

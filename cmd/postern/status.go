@@ -1,0 +1,106 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/postern-proxy/postern/admin"
+)
+
+// addAdmin gives a command that asks a running Postern the flag to say which.
+func addAdmin(cmd *cobra.Command, o *options) *cobra.Command {
+	cmd.Flags().StringVar(&o.admin, "admin", "", "URL of the admin listener (POSTERN_ADMIN; else as the configuration says)")
+	return cmd
+}
+
+func statusCommand(o *options) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show what is running, its store, and the replicas that share it",
+		Args:  cobra.NoArgs,
+		RunE: asking(o, func(cmd *cobra.Command, c *admin.Client, _ []string) error {
+			if output != "table" && output != "json" {
+				return &exitError{exitUsage, fmt.Errorf("--output: %q is neither table nor json", output)}
+			}
+			st, err := c.Status(cmd.Context())
+			if err != nil {
+				return &exitError{exitFailure, err}
+			}
+			if output == "table" {
+				return printStatus(cmd.OutOrStdout(), &st)
+			}
+			enc := json.NewEncoder(cmd.OutOrStdout())
+			enc.SetIndent("", "  ")
+			return enc.Encode(st)
+		}),
+	}
+	cmd.Flags().StringVar(&output, "output", "table", "table or json")
+	return addAdmin(cmd, o)
+}
+
+func printStatus(w io.Writer, st *admin.Status) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(tw, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+	}
+	row("version", "%s %s", st.Version, st.Revision)
+	row("replica", "%s, up for %s", st.Replica, time.Duration(st.Uptime*float64(time.Second)).Round(time.Second))
+	row("ready", "%s", verdict(st))
+	row("configuration", "generation %d, loaded %s", st.Generation, st.Loaded.UTC().Format(time.RFC3339))
+	if st.Refused != "" {
+		row("", "the last reload was refused: %s", st.Refused)
+	}
+	for _, l := range st.Listeners {
+		row("listener", "%s on %s", l.Name, l.Address)
+	}
+	row("store", "%s: %s", st.Store.Where, st.Store.Promise)
+	fmt.Fprintln(tw, "\nREPLICA\tVERSION\tSINCE\tLAST SEEN\t")
+	for _, r := range st.Replicas {
+		self, seen := "", "-"
+		if r.ID == st.Replica {
+			self = "this one"
+		}
+		if !r.Seen.IsZero() {
+			seen = r.Seen.UTC().Format(time.RFC3339)
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", r.ID, r.Version, r.Started.UTC().Format(time.RFC3339), seen, self)
+	}
+	return tw.Flush()
+}
+
+// verdict is "yes", or what is missing.
+func verdict(st *admin.Status) string {
+	if st.Ready {
+		return "yes"
+	}
+	var missing []string
+	for _, c := range st.Checks {
+		if !c.OK {
+			missing = append(missing, c.Name+": "+c.Error)
+		}
+	}
+	return "no: " + strings.Join(missing, "; ")
+}
+
+func reloadCommand(o *options) *cobra.Command {
+	return addAdmin(&cobra.Command{
+		Use:   "reload",
+		Short: "Let a running Postern load its configuration anew; exit with 1 if it is refused",
+		Args:  cobra.NoArgs,
+		RunE: asking(o, func(cmd *cobra.Command, c *admin.Client, _ []string) error {
+			st, err := c.Reload(cmd.Context())
+			if err != nil {
+				return &exitError{exitFailure, err}
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "configuration %d is in force\n", st.Generation)
+			return nil
+		}),
+	}, o)
+}

@@ -3,15 +3,17 @@ package deploy
 import (
 	"bytes"
 	"flag"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/postern-proxy/postern/proxy/clientenv"
 )
 
-var update = flag.Bool("update", false, "write what Inject gives to testdata/inject/*.want")
+var update = flag.Bool("update", false, "write testdata/inject/*.want and the *.env of the manifests")
 
 var usual = Options{Image: "postern:1", Config: "postern-policy", Secret: "postern"}
 
@@ -120,15 +122,35 @@ func TestInjectRefuses(t *testing.T) {
 	}
 }
 
-// TestComponentEnvironment: the component's variables are those that
-// `postern env` prints.
-func TestComponentEnvironment(t *testing.T) {
-	want, err := clientenv.Format(variables(), "docker")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := string(read(t, "kubernetes/component/postern.env")); got != want {
-		t.Errorf("postern.env is\n%s\nwant\n%s", got, want)
+// TestEnvironments: the variables of the manifests are those that `postern env`
+// prints for the same trust folder.
+func TestEnvironments(t *testing.T) {
+	gateway := options(nil)
+	gateway.Proxy = &url.URL{Scheme: "https", Host: "postern.postern.svc:8080"}
+	for name, o := range map[string]clientenv.Options{
+		"component/env/postern.env":       options(nil),
+		"gateway/application/postern.env": gateway,
+	} {
+		vars, err := clientenv.Vars(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Proxy == gateway.Proxy { // the proxy's URL has a token, and stands in the Deployment
+			vars = slices.DeleteFunc(vars, func(v clientenv.Var) bool { return strings.HasPrefix(v.Value, "https://") })
+		}
+		want, err := clientenv.Format(vars, "docker")
+		if err != nil {
+			t.Fatal(err)
+		}
+		name = filepath.Join("kubernetes", name)
+		if *update {
+			if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := string(read(t, name)); got != want {
+			t.Errorf("%s is\n%s\nwant\n%s", name, got, want)
+		}
 	}
 }
 

@@ -1,0 +1,4 @@
+provider "stripe" {
+  catalog = "stripe"
+  credential "bearer" { token = file("/run/secrets/postern/stripe") }
+}

@@ -49,13 +49,13 @@ func features(t testing.TB) []policy.Feature {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limits, err := limit.Feature(silent{})
+	tokens, err := limit.NewLocal(func() int { return 1 })
 	if err != nil {
 		t.Fatal(err)
 	}
 	live := credential.NewLive()
 	return []policy.Feature{
-		allow.Feature(), idempotency.Feature(), timeout.Total(), retry.Feature(func() float64 { return 1 }), circuits, limits, timeout.Attempt(),
+		allow.Feature(), idempotency.Feature(), timeout.Total(), retry.Feature(func() float64 { return 1 }), circuits, limit.Feature(silent{}, tokens), timeout.Attempt(),
 		version.Feature(func(string) {}),
 		bearer.Feature(live), basic.Feature(live), header.Feature(live), query.Feature(live), path.Feature(live), body.Feature(live),
 		outcome.Fault(), outcome.Feature(),

@@ -190,7 +190,7 @@ func TestNotBuiltYet(t *testing.T) {
 // TestDocumentedStages compares the list of stages with the order in which
 // they see a request.
 func TestDocumentedStages(t *testing.T) {
-	features, err := stages(silent{})
+	features, err := stages(silent{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,6 +45,7 @@ type gate struct {
 	self      replica.Replica
 	db        store.Database
 	roster    *replica.Roster
+	tokens    tokens
 	inbox     *inbound.Inbox
 	receiver  *http.Server
 	webhooks  net.Listener
@@ -74,7 +75,7 @@ func openGate(ctx context.Context, path string, log telemetry.Options, messages 
 	log.Replica = g.self.ID
 	g.tel = telemetry.New(log)
 	var err error
-	if g.features, err = stages(g.tel); err != nil {
+	if g.features, err = stages(g.tel, &g.tokens); err != nil {
 		return nil, &exitError{exitFailure, err}
 	}
 	g.transport = upstream.New(upstream.Options{Guard: g.guard, Mirror: true})
@@ -120,6 +121,9 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 	if err := g.openStore(ctx, l); err != nil {
 		return err
 	}
+	if err := g.openTokens(); err != nil {
+		return err
+	}
 	g.handler = proxy.NewHandler(g.dial)
 	g.handler.Done = g.done
 	g.handler.Passed = g.passed
@@ -159,7 +163,7 @@ func (g *gate) openStore(ctx context.Context, l *loaded) error {
 	if m := g.db.Members(); m != nil {
 		places = append(places, m)
 	}
-	g.roster = replica.NewRoster(g.self, g.tel.Trouble, nil, places...)
+	g.roster = replica.NewRoster(g.self, g.tel.Trouble, g.tokens.changed, places...)
 	g.tel.Replicas(g.roster.Live)
 	return nil
 }

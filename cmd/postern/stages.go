@@ -30,15 +30,17 @@ type observer interface {
 
 // stages lists every feature in the order in which it sees a request,
 // outermost first, whatever order the files have. A stage feels the ones below
-// it and must not care about those above.
-func stages(o observer) ([]policy.Feature, error) {
+// it and must not care about those above. Limits take from tokens; nil is a
+// source of this process alone.
+func stages(o observer, tokens limit.Source) ([]policy.Feature, error) {
 	circuits, err := breaker.Feature(o.Breaker)
 	if err != nil {
 		return nil, err
 	}
-	limits, err := limit.Feature(o)
-	if err != nil {
-		return nil, err
+	if tokens == nil {
+		if tokens, err = limit.NewLocal(func() int { return 1 }); err != nil {
+			return nil, err
+		}
 	}
 	live := credential.NewLive()
 	return []policy.Feature{
@@ -47,7 +49,7 @@ func stages(o observer) ([]policy.Feature, error) {
 		timeout.Total(),                    // of the call, waits and retries included
 		retry.Feature(rand.Float64),        // the only place that sends again
 		circuits,                           // sees every attempt
-		limits,                             // counts what really goes out
+		limit.Feature(o, tokens),           // counts what really goes out
 		timeout.Attempt(),                  // of one attempt, without the waits above
 		version.Feature(o.VersionMismatch), //
 		bearer.Feature(live),               // credentials last: unseen by the others, afresh for each attempt

@@ -35,7 +35,7 @@ func (t *trial) run(path string, r *testResult) {
 		return
 	}
 	defer stage.close()
-	features, err := stages(silent{})
+	features, err := stages(silent{}, nil)
 	if err != nil {
 		fail("%v", err)
 		return

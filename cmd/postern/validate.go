@@ -56,7 +56,7 @@ func count(n int, thing string) string {
 
 // check loads a configuration as "postern run" would, and keeps nothing.
 func check(path string) (*loaded, hcl.Diagnostics, error) {
-	features, err := stages(silent{})
+	features, err := stages(silent{}, nil)
 	if err != nil {
 		return nil, nil, &exitError{exitFailure, err}
 	}

@@ -1,5 +1,8 @@
 // Package limit is the stage that keeps calls under a rate. It counts what
 // really goes out: it stands below retry.
+//
+// Read source.go for the words, limit.go for the stage, local.go for the tokens
+// of one process. Tokens that replicas share come from package shared.
 package limit
 
 import (
@@ -9,15 +12,9 @@ import (
 	"sync"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
-	"golang.org/x/time/rate"
-
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/policy"
 )
-
-// buckets is how many are remembered; the values of `by` come and go.
-const buckets = 16_384
 
 // Observer is told how long calls waited and what is left; it must not block.
 type Observer interface {
@@ -25,19 +22,12 @@ type Observer interface {
 	LimitRemaining(provider, limit string, tokens float64)
 }
 
-// Feature returns the feature. Its buckets outlive reloads.
-func Feature(o Observer) (policy.Feature, error) {
-	known, err := lru.New[key, *rate.Limiter](buckets)
-	if err != nil {
-		return policy.Feature{}, fmt.Errorf("make the limits' memory: %w", err)
-	}
+// Feature returns the feature. Its tokens come from s, whose buckets outlive
+// reloads.
+func Feature(o Observer, s Source) policy.Feature {
 	sizes := new(sync.Map)
-	return policy.Feature{Name: "limit", Named: true, New: func() policy.Block { return &Block{known: known, sizes: sizes, observer: o} }}, nil
+	return policy.Feature{Name: "limit", Named: true, New: func() policy.Block { return &Block{source: s, sizes: sizes, observer: o} }}
 }
-
-// key is what a bucket is about. The route is empty unless it changed the size
-// of the bucket: a call takes from the provider's own wherever it can.
-type key struct{ provider, route, name, by string }
 
 // size is what two limits have to agree in to share a bucket.
 type size struct {
@@ -54,7 +44,7 @@ type Block struct {
 	Wait  block.Duration `hcl:"wait,optional"`               // how long a call may queue
 	Mode  policy.Mode    `hcl:"mode,optional"`
 
-	known    *lru.Cache[key, *rate.Limiter]
+	source   Source
 	sizes    *sync.Map // provider and label -> size of the provider's own block
 	observer Observer
 }
@@ -80,8 +70,8 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 		mine.by = b.By.Source()
 		by = " by " + mine.by
 	}
-	k := key{provider: s.Provider, route: s.Route, name: s.Label}
-	whole := key{provider: s.Provider, name: s.Label}
+	k := Key{Provider: s.Provider, Route: s.Route, Name: s.Label}
+	whole := Key{Provider: s.Provider, Name: s.Label}
 	if s.Route == "" { // compiled before its routes
 		b.sizes.Store(whole, mine)
 	} else if shared, _ := b.sizes.Load(whole); shared == mine {
@@ -97,72 +87,56 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 
 // pass lets an attempt through when there is a token for it. A token of which
 // nothing came, because a stage below refused, is given back.
-func (b *Block) pass(k key, r *http.Request, next http.RoundTripper) (*http.Response, error) {
+func (b *Block) pass(k Key, r *http.Request, next http.RoundTripper) (*http.Response, error) {
 	x := policy.From(r.Context())
 	if b.By != nil {
-		k.by, _ = b.By.String(x)
+		k.By, _ = b.By.String(x)
 	}
-	bucket := b.bucket(k)
-	taken, err := b.take(r.Context(), x, k, bucket)
+	place, err := b.take(r.Context(), x, k)
 	if err != nil {
 		return nil, err
 	}
 	sent := x.Attempts
 	resp, err := next.RoundTrip(r)
-	if taken && x.Attempts == sent {
-		bucket.AllowN(time.Now(), -1)
+	if place.OK && x.Attempts == sent {
+		place.Back()
 	}
 	return resp, err
 }
 
-// take takes a token, waiting for it if that is soon enough.
-func (b *Block) take(ctx context.Context, x *policy.Exchange, k key, bucket *rate.Limiter) (taken bool, err error) {
-	now := time.Now()
-	token := bucket.ReserveN(now, 1)
-	wait := token.DelayFrom(now)
-	if b.By == nil {
-		b.observer.LimitRemaining(k.provider, k.name, bucket.TokensAt(now))
-	}
-	if wait == 0 {
-		return true, nil
+// take takes a token, waiting for it if that is soon enough. A call that is only
+// observed goes on without one.
+func (b *Block) take(ctx context.Context, x *policy.Exchange, k Key) (Place, error) {
+	within := b.Wait.Duration
+	if until := x.Until(); !until.IsZero() {
+		within = min(within, time.Until(until))
 	}
 	if b.Mode == policy.Observe {
-		token.CancelAt(now)
-		x.Note("limit", "would_wait", k.name+": "+wait.Round(time.Millisecond).String())
-		return false, nil
+		within = 0
 	}
-	until := x.Until()
-	if wait > b.Wait.Duration || !until.IsZero() && now.Add(wait).After(until) {
-		token.CancelAt(now)
-		return false, &policy.Denial{
-			Code: policy.Limited, Stage: "limit", RetryAfter: wait,
-			Detail: fmt.Sprintf("limit %q of %s (%v) is reached, and the next free place is %v away", k.name, k.provider, b.Rate, wait.Round(time.Millisecond)),
+	place := b.source.Reserve(k, Rule{Rate: b.Rate.PerSecond(), Burst: b.Burst}, max(0, within))
+	if b.By == nil {
+		b.observer.LimitRemaining(k.Provider, k.Name, place.Left)
+	}
+	switch {
+	case !place.OK && b.Mode == policy.Observe:
+		x.Note("limit", "would_wait", k.Name+": "+place.Wait.Round(time.Millisecond).String())
+		return place, nil
+	case !place.OK:
+		return place, &policy.Denial{
+			Code: policy.Limited, Stage: "limit", RetryAfter: place.Wait,
+			Detail: fmt.Sprintf("limit %q of %s (%v) is reached, and the next free place is %v away", k.Name, k.Provider, b.Rate, place.Wait.Round(time.Millisecond)),
 			Hint:   "Call more slowly, or raise limit.rate or limit.wait if the provider grants more.",
 		}
+	case place.Wait == 0:
+		return place, nil
 	}
-	if err := x.Sleep(ctx, wait); err != nil {
-		token.Cancel()
-		b.observer.LimitWait(k.provider, k.name, time.Since(now))
-		return false, err
+	start := time.Now()
+	if err := x.Sleep(ctx, place.Wait); err != nil {
+		place.Back()
+		b.observer.LimitWait(k.Provider, k.Name, time.Since(start))
+		return Place{}, err
 	}
-	b.observer.LimitWait(k.provider, k.name, wait)
-	return true, nil
-}
-
-// bucket returns the bucket of k, with the rate that the policy has now.
-func (b *Block) bucket(k key) *rate.Limiter {
-	l, ok := b.known.Get(k)
-	if !ok {
-		l = rate.NewLimiter(rate.Limit(b.Rate.PerSecond()), b.Burst)
-		if before, found, _ := b.known.PeekOrAdd(k, l); found {
-			l = before
-		}
-	}
-	if per := rate.Limit(b.Rate.PerSecond()); l.Limit() != per {
-		l.SetLimit(per)
-	}
-	if l.Burst() != b.Burst {
-		l.SetBurst(b.Burst)
-	}
-	return l
+	b.observer.LimitWait(k.Provider, k.Name, place.Wait)
+	return place, nil
 }

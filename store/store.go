@@ -3,14 +3,14 @@
 // Read store.go for what every database offers, config.go for how one is
 // named; then, for SQLite, sqlite.go for how it is opened and what is checked
 // first, writer.go for the one goroutine that writes, and inbox_write.go,
-// inbox_claim.go and inbox_read.go for the inbox. memory.go and memory_read.go
-// are the same without a disk; migrations holds the schemas. Package storetest
-// says what every implementation promises.
+// inbox_claim.go, inbox_lane.go and inbox_read.go for the inbox; for PostgreSQL,
+// postgres.go, which says how to go on. memory.go and memory_read.go are the
+// same without a disk; migrations holds the schemas. Package storetest says what
+// every implementation promises.
 package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -70,7 +70,11 @@ func Open(ctx context.Context, where string, o Options) (Database, error) {
 		}
 		return s, nil
 	}
-	return nil, errors.New("PostgreSQL is not built yet")
+	p, err := OpenPostgres(ctx, where, o)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 func errIllegal(from, to inbound.State) error {

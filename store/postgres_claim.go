@@ -1,0 +1,203 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/queue"
+)
+
+// perSeq is how many ids of deliveries an event has.
+const perSeq = 2 * perEvent
+
+// pgEventColumns are what scanPGEvent reads.
+const pgEventColumns = "e.seq, e.id, e.webhook, e.account, e.event_id, e.variant, e.weak, e.verified, e.type, e.key, e.lane, e.occurred, e.received, e.sha256, e.size, e.day"
+
+// pgEvent is an event as it is stored.
+type pgEvent struct {
+	inbound.Event
+	seq int64
+	day time.Time // of its body
+}
+
+// into returns where to scan pgEventColumns to; set completes the event.
+func (e *pgEvent) into() (fields []any, set func()) {
+	var occurred *time.Time
+	var sum []byte
+	fields = []any{
+		&e.seq, &e.ID, &e.Webhook, &e.Account, &e.EventID, &e.Variant, &e.Weak, &e.Verified, &e.Type, &e.Key, &e.Lane, &occurred, &e.Received, &sum, &e.Size, &e.day,
+	}
+	return fields, func() {
+		for _, text := range []*string{&e.ID, &e.Webhook, &e.Account, &e.EventID, &e.Type, &e.Key, &e.Lane} {
+			*text = unescaped(*text)
+		}
+		if occurred != nil {
+			e.Occurred = *occurred
+		}
+		copy(e.SHA256[:], sum)
+	}
+}
+
+// claimSQL takes what is due under a lease. Its first row tells in how many
+// microseconds the next delivery falls due, the others are the claims.
+const claimSQL = `
+WITH want AS (
+  SELECT * FROM unnest($1::text[], $2::int[]) AS w(target, n)
+), due AS MATERIALIZED (
+  SELECT d.* FROM want w CROSS JOIN LATERAL (
+    SELECT id, state, due FROM postern_deliveries
+    WHERE target = w.target AND state IN ('received', 'retrying', 'processing') AND NOT waiting AND due <= now()
+    ORDER BY due, id LIMIT w.n FOR UPDATE SKIP LOCKED) d
+), claimed AS (
+  UPDATE postern_deliveries d SET state = 'processing', due = now() + $3 * interval '1 microsecond', fence = d.fence + 1, attempt = d.attempt + 1,
+    reason = CASE due.state WHEN 'processing' THEN $4 ELSE '' END
+  FROM due WHERE d.id = due.id
+  RETURNING d.id, d.target, d.fence, d.attempt, d.wait, d.origin, d.reason, due.state AS before, due.due AS since
+), trail AS (
+  INSERT INTO postern_trail (day, delivery, fence, at, from_state, to_state, attempt, status, took, reason, detail, actor, replica)
+  SELECT (now() AT TIME ZONE 'UTC')::date, id, fence, now(), before, 'processing', attempt, 0, 0, reason, '', '', $5 FROM claimed
+), next AS (
+  SELECT extract(epoch FROM min(n.due) - now()) * 1e6 AS micros FROM want w CROSS JOIN LATERAL (
+    SELECT due FROM postern_deliveries
+    WHERE target = w.target AND state IN ('received', 'retrying', 'processing') AND NOT waiting AND due > now()
+    ORDER BY due LIMIT 1) n
+)
+SELECT n.micros::bigint, c.id IS NOT NULL, coalesce(c.id, 0), coalesce(c.target, ''), coalesce(c.fence, 0), coalesce(c.attempt, 0), coalesce(c.wait, 0), coalesce(c.origin, ''), coalesce(c.before, ''), ` + claimColumns + `
+FROM next n LEFT JOIN (claimed c JOIN postern_events e ON e.seq = c.id / 512) ON true ORDER BY c.since, c.id`
+
+// claimColumns are pgEventColumns where there may be none.
+const claimColumns = "coalesce(e.seq, 0), coalesce(e.id, ''), coalesce(e.webhook, ''), coalesce(e.account, ''), coalesce(e.event_id, ''), coalesce(e.variant, 0), coalesce(e.weak, false), coalesce(e.verified, false), " +
+	"coalesce(e.type, ''), coalesce(e.key, ''), coalesce(e.lane, ''), e.occurred, coalesce(e.received, 'epoch'), coalesce(e.sha256, ''), coalesce(e.size, 0), coalesce(e.day, 'epoch')"
+
+func (s postgresInbox) Claim(ctx context.Context, want map[string]int, lease time.Duration) (items []queue.Item[inbound.Delivery], next time.Time, err error) {
+	var targets []string
+	var counts []int32
+	for target, n := range want {
+		targets, counts = append(targets, escaped(target)), append(counts, int32(min(n, 1<<20)))
+	}
+	var events []*pgEvent
+	start := time.Now()
+	err = s.write(ctx, quick, func(b *pgx.Batch) {
+		b.Queue(claimSQL, targets, counts, lease.Microseconds(), claimReason(inbound.Processing), s.replica).Query(func(rows pgx.Rows) error {
+			defer rows.Close()
+			for rows.Next() {
+				it, e, after, err := scanClaim(rows)
+				if err != nil {
+					return err
+				}
+				if after != nil {
+					next = start.Add(time.Duration(*after) * time.Microsecond)
+				}
+				if e != nil {
+					it.Lease.Until = start.Add(lease)
+					items, events = append(items, it), append(events, e)
+				}
+			}
+			return rows.Err()
+		})
+	})
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("claim deliveries: %w", err)
+	}
+	if err := s.fill(ctx, items, events); err != nil {
+		return nil, next, err
+	}
+	return items, next, nil
+}
+
+// scanClaim reads one row of claimSQL; the event is nil if it is no claim.
+func scanClaim(rows pgx.Rows) (it queue.Item[inbound.Delivery], e *pgEvent, after *int64, err error) {
+	e = &pgEvent{}
+	fields, set := e.into()
+	var claimed bool
+	var wait int64
+	d := &it.Work
+	err = rows.Scan(append([]any{&after, &claimed, &it.Lease.Key, &it.Target, &it.Lease.Token, &d.Attempt, &wait, &d.Origin, &d.From}, fields...)...)
+	if err != nil || !claimed {
+		return it, nil, after, err
+	}
+	set()
+	it.Target = unescaped(it.Target)
+	it.Lane, d.Target, d.Wait = e.Lane, it.Target, time.Duration(wait)*time.Microsecond
+	return it, e, after, nil
+}
+
+// fill gives the claimed deliveries their events, headers and bodies included.
+// If it cannot, the claims are given back.
+func (s postgresInbox) fill(ctx context.Context, items []queue.Item[inbound.Delivery], events []*pgEvent) error {
+	if len(items) == 0 {
+		return nil
+	}
+	err := s.bodies(ctx, events)
+	if err != nil {
+		leases := make([]queue.Lease, len(items))
+		for i, it := range items {
+			leases[i] = it.Lease
+		}
+		_ = s.Release(context.WithoutCancel(ctx), leases) // else they run out
+		return fmt.Errorf("read claimed events: %w", err)
+	}
+	for i, e := range events {
+		items[i].Work.Event = e.Event
+	}
+	return nil
+}
+
+// bodies reads headers and bodies of events, from the partitions of their days
+// first; one that is not there has been moved meanwhile.
+func (p *Postgres) bodies(ctx context.Context, events []*pgEvent) error {
+	missing := map[int64][]*pgEvent{}
+	var days []time.Time
+	for _, e := range events {
+		missing[e.seq] = append(missing[e.seq], e)
+		if len(days) == 0 || !days[len(days)-1].Equal(e.day) {
+			days = append(days, e.day)
+		}
+	}
+	for _, where := range []string{"day = ANY($2::date[])", "$2::date[] IS NOT NULL"} {
+		if len(missing) == 0 {
+			return nil
+		}
+		var seqs []int64
+		for seq := range missing {
+			seqs = append(seqs, seq)
+		}
+		err := p.read(ctx, func(r pgx.Rows) error {
+			var seq int64
+			var header string
+			var body []byte
+			if err := r.Scan(&seq, &header, &body); err != nil {
+				return err
+			}
+			for _, e := range missing[seq] {
+				e.Body = body
+				if err := readHeader(header, &e.Event); err != nil {
+					return err
+				}
+			}
+			delete(missing, seq)
+			return nil
+		}, "SELECT seq, header, body FROM postern_bodies WHERE seq = ANY($1) AND "+where, seqs, days)
+		if err != nil {
+			return err
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%d bodies are missing", len(missing))
+	}
+	return nil
+}
+
+func readHeader(text string, e *inbound.Event) error {
+	var h map[string][]string
+	if err := json.Unmarshal([]byte(text), &h); err != nil {
+		return fmt.Errorf("read the headers of event %s: %w", e.ID, err)
+	}
+	e.Header = eachText(unescaped, h)
+	return nil
+}

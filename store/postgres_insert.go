@@ -1,0 +1,248 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/postern-proxy/postern/inbound"
+)
+
+// laned marks the id of a delivery that has a lane; an event has perEvent ids
+// for deliveries with, and as many for deliveries without.
+const laned = perEvent
+
+// insertion is an event on its way into the store, and what came of it.
+type insertion struct {
+	event   *inbound.Event
+	targets []string
+	header  string
+	dedupe  []byte
+	variant int
+
+	id   string
+	what inbound.Insertion
+}
+
+func (s postgresInbox) Insert(ctx context.Context, e *inbound.Event, targets []string) (id string, what inbound.Insertion, err error) {
+	if len(targets) > perEvent {
+		return "", 0, fmt.Errorf("%d targets are more than %d", len(targets), perEvent)
+	}
+	header, err := json.Marshal(eachText(escaped, e.Header))
+	if err != nil {
+		return "", 0, fmt.Errorf("encode the headers: %w", err)
+	}
+	in := &insertion{event: e, targets: targets, header: string(header), dedupe: dedupeKey(e), variant: 1}
+	if err := s.inserts.do(ctx, len(e.Body)+len(header), in); err != nil {
+		return "", 0, err
+	}
+	return in.id, in.what, nil
+}
+
+// insertAll stores events together. What fails for a reason that passes is tried
+// again as long as somebody waits for it; that includes a commit of which the
+// outcome is unknown, because the key is there already if it was made. If the
+// database dislikes one of them, the others are stored without it.
+func (p *Postgres) insertAll(all []*change[*insertion]) {
+	var again patience
+	for len(all) > 0 {
+		rest, err := p.insertOnce(all)
+		switch {
+		case err == nil:
+			all = rest
+		case passes(err):
+			all = wait(&again, rest, err)
+		case blames(err) && len(rest) > 1:
+			p.insertAll(rest[:len(rest)/2])
+			all = rest[len(rest)/2:]
+		default:
+			for _, c := range rest {
+				c.done <- err
+			}
+			return
+		}
+	}
+}
+
+// insertOnce stores the first of each key, answers those of which it is known
+// what became of them, and returns the rest.
+func (p *Postgres) insertOnce(all []*change[*insertion]) (rest []*change[*insertion], err error) {
+	seen := map[string]bool{}
+	var first []*change[*insertion]
+	for _, c := range all {
+		if key := string(c.work.dedupe); !seen[key] {
+			seen[key] = true
+			first = append(first, c)
+		}
+	}
+	stored, err := p.insertRows(first)
+	if err != nil {
+		return all, err
+	}
+	for _, c := range all {
+		if !stored[c.work] {
+			rest = append(rest, c)
+			continue
+		}
+		c.work.id, c.work.what = c.work.event.ID, inbound.Stored
+		if c.work.variant > 1 {
+			c.work.what = inbound.Conflicted
+		} else {
+			p.announce()
+		}
+		c.done <- nil
+	}
+	if len(rest) == 0 {
+		return nil, nil
+	}
+	return p.recognise(rest)
+}
+
+// recognise answers those whose body is stored under their key, and finds the
+// next variant for the others.
+func (p *Postgres) recognise(all []*change[*insertion]) (rest []*change[*insertion], err error) {
+	type known struct {
+		id      string
+		variant int
+		sum     []byte
+	}
+	found := map[string][]known{}
+	keys := make([][]byte, len(all))
+	for i, c := range all {
+		keys[i] = c.work.dedupe
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), quick)
+	defer cancel()
+	err = p.saw(p.once(ctx, func(r pgx.Rows) error {
+		var key []byte
+		var k known
+		err := r.Scan(&key, &k.variant, &k.sum, &k.id)
+		found[string(key)] = append(found[string(key)], k)
+		return err
+	}, "SELECT k.dedupe, k.variant, k.sha256, e.id FROM postern_keys k JOIN postern_events e ON e.seq = k.seq WHERE k.dedupe = ANY($1)", []any{keys}))
+	if err != nil {
+		return all, fmt.Errorf("look for known events: %w", err)
+	}
+	for _, c := range all {
+		in, same := c.work, false
+		in.variant = 1
+		for _, k := range found[string(in.dedupe)] {
+			in.variant = max(in.variant, k.variant+1)
+			if bytes.Equal(k.sum, in.event.SHA256[:]) {
+				in.id, same = unescaped(k.id), true
+				in.what = repeated(in.event, in.id, k.variant)
+			}
+		}
+		if same {
+			c.done <- nil
+		} else {
+			rest = append(rest, c)
+		}
+	}
+	return rest, nil
+}
+
+// insertSQL takes keys before lanes and each in their order, so that two of it
+// cannot wait for each other. A key that is there already leaves its event out.
+const insertSQL = `
+WITH input AS MATERIALIZED (
+  SELECT nextval('postern_seq') AS seq, u.*
+  FROM unnest($1::text[], $2::bytea[], $3::int[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::bool[], $10::text[], $11::text[], $12::text[],
+    $13::timestamptz[], $14::timestamptz[], $15::bigint[], $16::text[], $17::bytea[])
+    WITH ORDINALITY AS u(id, dedupe, variant, sha256, webhook, account, event_id, weak, verified, type, key, lane, occurred, received, size, header, body, n)
+), keys AS (
+  INSERT INTO postern_keys (dedupe, variant, seq, sha256)
+  SELECT dedupe, variant, seq, sha256 FROM input ORDER BY dedupe, variant
+  ON CONFLICT DO NOTHING RETURNING seq
+), events AS (
+  INSERT INTO postern_events (seq, id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, day)
+  SELECT seq, id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, (now() AT TIME ZONE 'UTC')::date
+  FROM input JOIN keys USING (seq)
+), bodies AS (
+  INSERT INTO postern_bodies (day, seq, header, body)
+  SELECT (now() AT TIME ZONE 'UTC')::date, seq, header, body FROM input JOIN keys USING (seq)
+), work AS MATERIALIZED (
+  SELECT i.seq * 512 + t.number AS id, t.target, t.lane, i.webhook, CASE WHEN i.variant > 1 THEN 'conflict' ELSE 'received' END AS state
+  FROM unnest($18::int[], $19::text[], $20::bytea[], $21::int[]) AS t(n, target, lane, number) JOIN input i USING (n) JOIN keys USING (seq)
+), lanes AS (
+  INSERT INTO postern_lanes AS l (lane, head)
+  SELECT lane, min(id) FROM work WHERE lane IS NOT NULL AND state = 'received' GROUP BY lane ORDER BY lane
+  ON CONFLICT (lane) DO UPDATE SET head = CASE l.head WHEN 0 THEN excluded.head ELSE l.head END
+  RETURNING l.lane, l.head
+), deliveries AS (
+  INSERT INTO postern_deliveries (id, target, lane, state, waiting, due, origin)
+  SELECT w.id, w.target, w.lane, w.state, w.state = 'received' AND l.head IS NOT NULL AND l.head <> w.id, now(), 'push'
+  FROM work w LEFT JOIN lanes l ON l.lane = w.lane ORDER BY w.id
+), tally AS (
+  INSERT INTO postern_tally (webhook, state, n)
+  SELECT split_part(target, '/', 1), state, count(*) FROM work WHERE state = 'conflict' GROUP BY 1, 2
+)
+SELECT i.n FROM input i JOIN keys USING (seq)`
+
+// insertRows makes one statement of events with different keys and returns which
+// of them were not there.
+func (p *Postgres) insertRows(all []*change[*insertion]) (map[*insertion]bool, error) {
+	a := newInsertArrays(all)
+	stored := make(map[*insertion]bool, len(all))
+	err := p.write(context.Background(), quick, func(b *pgx.Batch) {
+		b.Queue(insertSQL, a.args()...).Query(func(rows pgx.Rows) error {
+			var n int
+			_, err := pgx.ForEachRow(rows, []any{&n}, func() error { stored[all[n-1].work] = true; return nil })
+			return err
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store events: %w", err)
+	}
+	return stored, nil
+}
+
+// insertArrays are the parameters of insertSQL.
+type insertArrays struct {
+	ids, webhooks, accounts, eventIDs, types, keys, lanes, headers []string
+	dedupes, sums, bodies                                          [][]byte
+	variants                                                       []int32
+	weak, verified                                                 []bool
+	occurred                                                       []*time.Time
+	received                                                       []time.Time
+	sizes                                                          []int64
+
+	events, numbers []int32 // of the deliveries
+	targets         []string
+	laneKeys        [][]byte
+}
+
+func newInsertArrays(all []*change[*insertion]) *insertArrays {
+	a := &insertArrays{}
+	for n, c := range all {
+		in, e := c.work, c.work.event
+		a.ids, a.webhooks, a.accounts = append(a.ids, escaped(e.ID)), append(a.webhooks, escaped(e.Webhook)), append(a.accounts, escaped(e.Account))
+		a.eventIDs, a.types = append(a.eventIDs, escaped(e.EventID)), append(a.types, escaped(e.Type))
+		a.keys, a.lanes, a.headers = append(a.keys, escaped(e.Key)), append(a.lanes, escaped(e.Lane)), append(a.headers, in.header)
+		a.dedupes, a.sums, a.bodies = append(a.dedupes, in.dedupe), append(a.sums, e.SHA256[:]), append(a.bodies, notNil(e.Body))
+		a.variants, a.sizes = append(a.variants, int32(in.variant)), append(a.sizes, int64(e.Size))
+		a.weak, a.verified = append(a.weak, e.Weak), append(a.verified, e.Verified)
+		a.occurred, a.received = append(a.occurred, moment(e.Occurred)), append(a.received, e.Received)
+		for i, target := range in.targets {
+			number, lane := i, laneKey(target, e.Lane)
+			if lane != nil {
+				number += laned
+			}
+			a.events, a.numbers = append(a.events, int32(n+1)), append(a.numbers, int32(number))
+			a.targets, a.laneKeys = append(a.targets, escaped(target)), append(a.laneKeys, lane)
+		}
+	}
+	return a
+}
+
+func (a *insertArrays) args() []any {
+	return []any{
+		a.ids, a.dedupes, a.variants, a.sums, a.webhooks, a.accounts, a.eventIDs, a.weak, a.verified, a.types, a.keys, a.lanes,
+		a.occurred, a.received, a.sizes, a.headers, a.bodies,
+		a.events, a.targets, a.laneKeys, a.numbers,
+	}
+}

@@ -75,8 +75,8 @@ func (p *Postgres) start(ctx context.Context, config *pgxpool.Config) (err error
 	if err := p.migrate(ctx, config.ConnConfig); err != nil {
 		return err
 	}
-	p.inserts = newFlusher(insertFlushers, gatherInserts, p.insertAll)
-	p.finishes = newFlusher(finishFlushers, gatherFinishes, p.finishAll)
+	p.inserts = newFlusher(flushers, p.insertAll)
+	p.finishes = newFlusher(flushers, p.finishAll)
 	background, stop := context.WithCancel(context.Background())
 	p.stop = stop
 	p.running.Go(func() { p.notify(background) })

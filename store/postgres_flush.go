@@ -7,14 +7,10 @@ import (
 	"time"
 )
 
-// Several flushers write at the same time: while one waits for the disk, the
-// next gathers. A short gather makes fewer and larger statements.
-const (
-	insertFlushers = 3
-	gatherInserts  = time.Millisecond
-	finishFlushers = 2
-	gatherFinishes = time.Millisecond
-)
+// Two flushers write at the same time: while one waits for the disk, the other
+// takes what has come meanwhile. More of them, or a pause to gather more, make
+// it slower: see BenchmarkPostgresInsert.
+const flushers = 2
 
 // change is what one caller wants written together with others.
 type change[T any] struct {
@@ -26,15 +22,14 @@ type change[T any] struct {
 
 // flusher makes one write of the changes of many callers.
 type flusher[T any] struct {
-	gather time.Duration
-	write  func([]*change[T]) // answers every one of them
-	queue  chan *change[T]
-	stop   chan struct{}
-	ended  chan struct{} // all flushers have returned
+	write func([]*change[T]) // answers every one of them
+	queue chan *change[T]
+	stop  chan struct{}
+	ended chan struct{} // all of its goroutines have returned
 }
 
-func newFlusher[T any](n int, gather time.Duration, write func([]*change[T])) *flusher[T] {
-	f := &flusher[T]{gather: gather, write: write, queue: make(chan *change[T], maxWaiting), stop: make(chan struct{}), ended: make(chan struct{})}
+func newFlusher[T any](n int, write func([]*change[T])) *flusher[T] {
+	f := &flusher[T]{write: write, queue: make(chan *change[T], maxWaiting), stop: make(chan struct{}), ended: make(chan struct{})}
 	var wg sync.WaitGroup
 	for range n {
 		wg.Go(f.run)
@@ -92,26 +87,10 @@ func (f *flusher[T]) run() {
 	}
 }
 
-// flush writes what waits. A caller that is alone does not wait for others.
+// flush writes what waits, without waiting for more.
 func (f *flusher[T]) flush(first *change[T]) {
-	batch, size := []*change[T]{first}, first.size
-	for pause := f.gather; ; pause = 0 {
-	drain:
-		for len(batch) < maxBatch && size < maxBatchSize {
-			select {
-			case c := <-f.queue:
-				batch, size = append(batch, c), size+c.size
-			default:
-				break drain
-			}
-		}
-		if pause == 0 || len(batch) == 1 || len(batch) >= maxBatch || size >= maxBatchSize {
-			break
-		}
-		time.Sleep(pause)
-	}
-	live := batch[:0]
-	for _, c := range batch {
+	var live []*change[T]
+	for _, c := range f.drain(first) {
 		if err := c.ctx.Err(); err != nil { // nobody waits for it any more
 			c.done <- err
 			continue
@@ -121,6 +100,19 @@ func (f *flusher[T]) flush(first *change[T]) {
 	if len(live) > 0 {
 		f.write(live)
 	}
+}
+
+func (f *flusher[T]) drain(first *change[T]) []*change[T] {
+	batch, size := []*change[T]{first}, first.size
+	for len(batch) < maxBatch && size < maxBatchSize {
+		select {
+		case c := <-f.queue:
+			batch, size = append(batch, c), size+c.size
+		default:
+			return batch
+		}
+	}
+	return batch
 }
 
 // close writes what waits and ends the flushers.

@@ -58,6 +58,9 @@ func (p *Postgres) migrate(ctx context.Context, config *pgx.ConnConfig) error {
 	if _, err := goosed.Up(ctx); err != nil {
 		return fmt.Errorf("migrate the schema from version %d to %d: %w", have, newest, err)
 	}
+	if err := p.makePartitions(ctx); err != nil { // before there is anything to move
+		return fmt.Errorf("migrate the schema: %w", err)
+	}
 	return nil
 }
 

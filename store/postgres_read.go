@@ -274,4 +274,3 @@ func (s postgresInbox) Stats(ctx context.Context) ([]inbound.Stat, error) {
 	}
 	return out, nil
 }
-

@@ -127,22 +127,24 @@ func TestInjectRefuses(t *testing.T) {
 func TestEnvironments(t *testing.T) {
 	gateway := options(nil)
 	gateway.Proxy = &url.URL{Scheme: "https", Host: "postern.postern.svc:8080"}
+	compose := options(nil)
+	compose.Proxy = &url.URL{Scheme: "http", Host: "postern:8080"}
 	for name, o := range map[string]clientenv.Options{
-		"component/env/postern.env":       options(nil),
-		"gateway/application/postern.env": gateway,
+		"kubernetes/component/env/postern.env":       options(nil),
+		"kubernetes/gateway/application/postern.env": gateway,
+		"compose/postern.env":                        compose,
 	} {
 		vars, err := clientenv.Vars(o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if o.Proxy == gateway.Proxy { // the proxy's URL has a token, and stands in the Deployment
-			vars = slices.DeleteFunc(vars, func(v clientenv.Var) bool { return strings.HasPrefix(v.Value, "https://") })
+		if o.Proxy.String() != Proxy { // the URL has a token, and stands elsewhere
+			vars = slices.DeleteFunc(vars, func(v clientenv.Var) bool { return v.Value == o.Proxy.String() })
 		}
 		want, err := clientenv.Format(vars, "docker")
 		if err != nil {
 			t.Fatal(err)
 		}
-		name = filepath.Join("kubernetes", name)
 		if *update {
 			if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
 				t.Fatal(err)

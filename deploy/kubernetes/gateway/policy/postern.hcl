@@ -4,7 +4,7 @@ environment = env("POSTERN_ENV", "production")
 
 proxy {
   listen    = ":8080"
-  unmatched = "deny"                    # hosts that no provider names
+  unmatched = "deny" # hosts that no provider names
   trust     = "/var/lib/postern/trust"
   ca        = "/var/lib/postern/key/ca" # one authority for all replicas: `postern ca import`
 

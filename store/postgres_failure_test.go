@@ -1,0 +1,314 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/peers"
+	"github.com/postern-proxy/postern/store"
+	"github.com/postern-proxy/postern/store/storetest"
+)
+
+// ledger is what senders were told: the ids that are acknowledged, by event id.
+type ledger struct {
+	sync.Mutex
+	acked map[string]string
+	lost  int // answers that the sender did not wait for, or that were errors
+}
+
+// send inserts events from many senders until stop is closed, each with a body
+// that tells whose it is, and checks that every answer is about its own event.
+// patience is how long a sender waits, at random up to it.
+func (l *ledger) send(t *testing.T, box inbound.Store, senders int, stop <-chan struct{}, patience func() time.Duration) {
+	var n atomic.Int64
+	var wg sync.WaitGroup
+	for range senders {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				name := fmt.Sprintf("%07d", n.Add(1))
+				ctx, cancel := context.WithTimeout(t.Context(), patience())
+				id, what, err := box.Insert(ctx, storetest.Event("id-"+name, "evt_"+name, "body of "+name), []string{"hook"})
+				cancel()
+				l.Lock()
+				switch {
+				case err != nil:
+					l.lost++
+				case id != "id-"+name || what != inbound.Stored:
+					t.Errorf("%s was answered with %s, %v", name, id, what)
+				default:
+					l.acked[id] = name
+				}
+				l.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// check looks for every acknowledged event: it is there once, and whole.
+func (l *ledger) check(t *testing.T, box inbound.Store) {
+	t.Helper()
+	f := inbound.Filter{Limit: inbound.MaxPage}
+	count := map[string]int{}
+	for {
+		page, err := box.List(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range page.Events {
+			count[e.EventID]++
+		}
+		if f.Cursor = page.Next; f.Cursor == "" {
+			break
+		}
+	}
+	for event, n := range count {
+		if n != 1 {
+			t.Errorf("%s is there %d times", event, n)
+		}
+	}
+	checked := 0
+	for id, name := range l.acked {
+		if count["evt_"+name] != 1 {
+			t.Errorf("acknowledged %s is not there", id)
+		}
+		if checked++; checked <= 500 {
+			if e, err := box.Body(t.Context(), id); err != nil || string(e.Body) != "body of "+name {
+				t.Errorf("acknowledged %s: %v", id, err)
+			}
+		}
+	}
+	t.Logf("%d acknowledged, %d not, %d stored", len(l.acked), l.lost, len(count))
+	if len(l.acked) == 0 {
+		t.Error("nothing was acknowledged")
+	}
+}
+
+// TestC48NobodyElsesAnswer: while connections are killed and senders leave at
+// random, nobody gets the answer of another, and what is acknowledged is there.
+func TestC48NobodyElsesAnswer(t *testing.T) {
+	direct := peers.Database(t)
+	box := postgres(t, direct, store.Options{}).Inbox()
+	name := strings.TrimPrefix(must(t)(pathOf(direct)), "/")
+	l := &ledger{acked: map[string]string{}}
+	stop := make(chan struct{})
+	var killing sync.WaitGroup
+	killing.Go(func() {
+		defer close(stop)
+		for range 25 {
+			time.Sleep(60 * time.Millisecond)
+			must(t)(peers.Shared(t).SQL("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+name+"'"))
+		}
+	})
+	l.send(t, box, 200, stop, func() time.Duration { return time.Duration(5+rand.IntN(400)) * time.Millisecond })
+	killing.Wait()
+	if l.lost == 0 {
+		t.Error("no sender was impatient: the test is too easy")
+	}
+	l.check(t, box)
+}
+
+func pathOf(raw string) (string, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "", err
+	}
+	return u.Path, nil
+}
+
+// TestF12Restart: the server is killed and started under load. Senders that wait
+// two seconds do not notice, and nothing that was acknowledged is lost.
+func TestF12Restart(t *testing.T) {
+	for how, end := range map[string]func(*peers.Postgres) error{"killed": (*peers.Postgres).Kill, "stopped at once": (*peers.Postgres).StopImmediate} {
+		t.Run(how, func(t *testing.T) {
+			pg := peers.PostgresFor(t, peers.PostgresOptions{})
+			box := postgres(t, pg.URL("postgres"), store.Options{}).Inbox()
+			l := &ledger{acked: map[string]string{}}
+			stop := make(chan struct{})
+			var away time.Duration
+			var restart sync.WaitGroup
+			restart.Go(func() {
+				defer close(stop)
+				time.Sleep(500 * time.Millisecond)
+				start := time.Now()
+				if err := errors.Join(end(pg), pg.Start()); err != nil {
+					t.Errorf("restart: %v", err)
+				}
+				away = time.Since(start)
+				time.Sleep(700 * time.Millisecond)
+			})
+			l.send(t, box, 50, stop, func() time.Duration { return 2*time.Second + away })
+			restart.Wait()
+			if l.lost > 0 && away < 1500*time.Millisecond {
+				t.Errorf("%d senders were refused although the server was away for %v only", l.lost, away)
+			}
+			t.Logf("the server was away for %v", away)
+			l.check(t, box)
+		})
+	}
+}
+
+// TestF12FinishIsRemembered: a delivery whose end was recorded just before the
+// connection broke is ended, not stale.
+func TestF12FinishIsRemembered(t *testing.T) {
+	direct := peers.Database(t)
+	box := postgres(t, direct, store.Options{}).Inbox()
+	name := strings.TrimPrefix(must(t)(pathOf(direct)), "/")
+	const n = 3000
+	fillBy(t, box, 64, n)
+	stop := make(chan struct{})
+	var killing sync.WaitGroup
+	killing.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(30 * time.Millisecond):
+				must(t)(peers.Shared(t).SQL("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+name+"'"))
+			}
+		}
+	})
+	done := 0
+	for deadline := time.Now().Add(30 * time.Second); done < n && time.Now().Before(deadline); {
+		items, _, err := box.Claim(t.Context(), map[string]int{"hook": 100}, time.Second)
+		if err != nil {
+			continue // what was claimed all the same falls due again
+		}
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		for _, it := range items {
+			wg.Go(func() {
+				err := box.Finish(t.Context(), it.Lease, inbound.Move{To: inbound.Applied, Attempt: it.Work.Attempt})
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					t.Errorf("finish: %v", err)
+				}
+				done++
+			})
+		}
+		wg.Wait()
+	}
+	close(stop)
+	killing.Wait()
+	if got, err := box.Count(t.Context(), inbound.Filter{State: inbound.Applied}); err != nil || got != n || done != n {
+		t.Errorf("%d ended, %d are applied, %v, want %d", done, got, err, n)
+	}
+}
+
+// TestF13ReadOnly: connections to a server that has become read-only are given
+// up; when it can be written again, so can the store.
+func TestF13ReadOnly(t *testing.T) {
+	pg := peers.PostgresFor(t, peers.PostgresOptions{})
+	p := postgres(t, pg.URL("postgres"), store.Options{})
+	insert(t, p.Inbox(), 3)
+	must(t)(pg.SQL("postgres", "ALTER SYSTEM SET default_transaction_read_only = on"))
+	must(t)(pg.SQL("postgres", "SELECT pg_reload_conf()"))
+	eventually(t, "not ready", func() bool { return p.Ready(t.Context()) != nil })
+	must(t)(pg.SQL("postgres", "SET default_transaction_read_only = off; ALTER SYSTEM RESET default_transaction_read_only"))
+	must(t)(pg.SQL("postgres", "SELECT pg_reload_conf()"))
+	eventually(t, "ready again", func() bool { return p.Ready(t.Context()) == nil })
+}
+
+// TestF13Failover: the primary is killed, its standby promoted: within five
+// seconds the store can be written, at the other address of the same URL, and
+// with a synchronous standby nothing acknowledged is lost.
+func TestF13Failover(t *testing.T) {
+	primary := peers.PostgresFor(t, peers.PostgresOptions{})
+	standby := peers.StandbyFor(t, primary, "second", true)
+	u, err := url.Parse(primary.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = standby.Addr() + "," + primary.Addr()
+	p := postgres(t, u.String(), store.Options{})
+	if sentence, sure := p.Promise(); !sure || !strings.Contains(sentence, "failover to a synchronous standby") {
+		t.Errorf("promise: %v, %q", sure, sentence)
+	}
+	l := &ledger{acked: map[string]string{}}
+	stop := make(chan struct{})
+	var failover sync.WaitGroup
+	failover.Go(func() {
+		defer close(stop)
+		time.Sleep(500 * time.Millisecond)
+		if err := primary.Kill(); err != nil {
+			t.Error(err)
+		}
+		if err := standby.SetSync(""); err != nil {
+			t.Logf("the standby keeps its own settings: %v", err)
+		}
+		if err := standby.Promote(); err != nil {
+			t.Error(err)
+		}
+		promoted := time.Now()
+		for p.Ready(t.Context()) != nil && time.Since(promoted) < 20*time.Second {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if took := time.Since(promoted); took > 5*time.Second {
+			t.Errorf("writable %v after the promotion", took)
+		} else {
+			t.Logf("writable %v after the promotion", took)
+		}
+		time.Sleep(300 * time.Millisecond)
+	})
+	l.send(t, p.Inbox(), 30, stop, func() time.Duration { return 5 * time.Second })
+	failover.Wait()
+	l.check(t, p.Inbox())
+}
+
+// TestF14Silence: a server that does not answer costs no call more than its
+// deadline, and all goes on when it answers again.
+func TestF14Silence(t *testing.T) {
+	pg := peers.PostgresFor(t, peers.PostgresOptions{})
+	p := postgres(t, pg.URL("postgres"), store.Options{})
+	insert(t, p.Inbox(), 3)
+	if err := pg.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	var wg sync.WaitGroup
+	for i := range 40 { // more than there are connections
+		wg.Go(func() {
+			if _, _, err := p.Inbox().Insert(ctx, storetest.Event(fmt.Sprint("late-", i), fmt.Sprint("late-", i), "{}"), []string{"hook"}); err == nil {
+				t.Error("stored by a server that does not answer")
+			}
+			if _, err := p.Inbox().List(ctx, inbound.Filter{}); err == nil {
+				t.Error("listed by a server that does not answer")
+			}
+		})
+	}
+	wg.Wait()
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("callers with 300 ms waited for %v", took)
+	}
+	if err := pg.Continue(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "ready again", func() bool { return p.Ready(t.Context()) == nil })
+}
+
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if is() {
+			return
+		}
+	}
+	t.Fatalf("never %s", what)
+}

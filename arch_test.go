@@ -25,6 +25,7 @@ var may = map[string]string{
 	"catalog":             "",
 	"peers":               "",
 	"replica":             "",
+	"shared":              "config/block replica policy/limit",
 	"proxy/ca":            "",
 	"proxy/clientenv":     "",
 	"policy":              "config/block backoff",
@@ -39,8 +40,10 @@ var may = map[string]string{
 	"telemetry":           "policy inbound queue",
 	"admin":               "config/block policy inbound queue",
 	"deploy":              "proxy/clientenv",
-	"config":              "config/block catalog policy proxy inbound store admin",
-	"cmd/postern":         "config config/block catalog policy policy/* policy/credential/* proxy proxy/ca proxy/clientenv proxy/upstream inbound inbound/scheme/* store telemetry admin backoff queue replica deploy",
+	"config":              "config/block catalog policy proxy inbound store shared admin",
+	"cmd/postern":         "config config/block catalog policy policy/* policy/credential/* proxy proxy/ca proxy/clientenv proxy/upstream inbound inbound/scheme/* store telemetry admin backoff queue replica shared deploy",
+
+	"policy/limit/limittest": "config/block policy policy/limit",
 }
 
 // TestImports reads the files itself: the result of a test that ran "go list"

@@ -24,6 +24,7 @@ import (
 	"github.com/postern-proxy/postern/policy/retry"
 	"github.com/postern-proxy/postern/policy/timeout"
 	"github.com/postern-proxy/postern/proxy"
+	"github.com/postern-proxy/postern/shared"
 	"github.com/postern-proxy/postern/store"
 )
 
@@ -36,6 +37,7 @@ var documented = map[string]string{
 	"inbound.Config":                  "inbound",
 	"admin.Config":                    "admin",
 	"store.Config":                    "store",
+	"shared.Config":                   "shared",
 	"policy.head":                     "provider",
 	"policy/allow.Block":              "allow",
 	"policy/idempotency.Block":        "idempotency",
@@ -135,7 +137,7 @@ func matches(t *testing.T, title string, f field, row []string) {
 func TestPolicyDefaults(t *testing.T) {
 	list := sections(t, "docs/policy.md")
 	for title, b := range map[string]any{
-		"proxy": new(proxy.Config), "inbound": new(inbound.Config), "admin": new(admin.Config), "store": new(store.Config),
+		"proxy": new(proxy.Config), "inbound": new(inbound.Config), "admin": new(admin.Config), "store": new(store.Config), "shared": new(shared.Config),
 		"allow": new(allow.Block), "idempotency": new(idempotency.Block), "timeout": new(timeout.Block),
 		"retry": new(retry.Block), "backoff": new(retry.Backoff), "breaker": new(breaker.Block), "limit": new(limit.Block),
 		`credential "bearer"`: new(bearer.Block), "webhook": new(inbound.Webhook), "event": new(inbound.EventNames),

@@ -45,9 +45,9 @@ func (s *Server) tell(w http.ResponseWriter, r *http.Request, ready bool, states
 			case c.OK:
 				fmt.Fprintf(&b, "[+] %s\n", c.Name)
 			case trusted:
-				fmt.Fprintf(&b, "[-] %s: %s\n", c.Name, c.Error)
+				fmt.Fprintf(&b, "[%s] %s: %s\n", c.sign(), c.Name, c.Error)
 			default:
-				fmt.Fprintf(&b, "[-] %s\n", c.Name)
+				fmt.Fprintf(&b, "[%s] %s\n", c.sign(), c.Name)
 			}
 		}
 	}
@@ -60,9 +60,10 @@ func (s *Server) check(ctx context.Context) (ready bool, states []CheckState) {
 	defer cancel()
 	ready = true
 	for _, c := range s.opt.Checks {
-		state := CheckState{Name: c.Name, OK: true}
+		state := CheckState{Name: c.Name, OK: true, Informs: c.Informs}
 		if err := c.Run(ctx); err != nil {
-			ready, state.OK, state.Error = false, false, err.Error()
+			ready = ready && c.Informs
+			state.OK, state.Error = false, err.Error()
 		}
 		states = append(states, state)
 	}
@@ -73,6 +74,14 @@ func (s *Server) check(ctx context.Context) (ready bool, states []CheckState) {
 		ready, states = false, append(states, CheckState{Name: "shutdown", Error: "the process is about to end"})
 	}
 	return ready, states
+}
+
+// sign is how a check that failed is marked.
+func (c CheckState) sign() string {
+	if c.Informs {
+		return "!"
+	}
+	return "-"
 }
 
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) { s.opt.Metrics.ServeHTTP(w, r) }

@@ -62,8 +62,8 @@ func TestHealthChecksEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		s := New(mustDecode(t, `admin {}`), Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Checks: []Check{
-			{"stuck", func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }},
-			{"after it", func(ctx context.Context) error { return nil }},
+			{Name: "stuck", Run: func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }},
+			{Name: "after it", Run: func(ctx context.Context) error { return nil }},
 		}})
 		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "http://localhost/readyz?verbose", nil)
 		s.ServeHTTP(w, r)
@@ -74,4 +74,35 @@ func TestHealthChecksEnd(t *testing.T) {
 			t.Errorf("no reason: %s", w.Body)
 		}
 	})
+}
+
+// TestHealthInforms: what is only to be known is shown, and the process stays in
+// service.
+func TestHealthInforms(t *testing.T) {
+	down := errDown
+	s := New(mustDecode(t, guarded, "ADMIN_TOKEN="+token), Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Checks: []Check{
+		{Name: "store", Run: func(context.Context) error { return nil }},
+		{Name: "limits", Run: func(context.Context) error { return down }, Informs: true},
+	}})
+	ask := func(tok string) string {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "http://localhost/readyz?verbose", nil)
+		if tok != "" {
+			r.Header.Set("Authorization", "Bearer "+tok)
+		}
+		s.ServeHTTP(w, r)
+		if w.Code != 200 {
+			t.Errorf("%d", w.Code)
+		}
+		return w.Body.String()
+	}
+	if got := ask(token); got != "[+] store\n[!] limits: disk /var/lib is full\nready\n" {
+		t.Errorf("%q", got)
+	}
+	if got := ask(""); got != "[+] store\n[!] limits\nready\n" {
+		t.Errorf("%q", got)
+	}
+	down = nil
+	if got := ask(""); got != "[+] store\n[+] limits\nready\n" {
+		t.Errorf("%q", got)
+	}
 }

@@ -67,7 +67,7 @@ func serve(t *testing.T, src string, environ ...string) *listener {
 	answer := policy.RoundTripper(func(*http.Request) (*http.Response, error) { return nil, io.EOF })
 	set := policy.StaticSet(map[string]http.RoundTripper{"api.stripe.com": answer, "<script>alert(1)</script>": answer})
 	check := func(name string) Check {
-		return Check{name, func(context.Context) error { return l.checks[name] }}
+		return Check{Name: name, Run: func(context.Context) error { return l.checks[name] }}
 	}
 	l.Server = New(mustDecode(t, src, environ...), Options{
 		Version: "1.2.3", Revision: "abc", Log: slog.New(slog.DiscardHandler),

@@ -32,6 +32,8 @@ type Options struct {
 type Check struct {
 	Name string // such as "store"
 	Run  func(context.Context) error
+
+	Informs bool // its failure is shown, and no reason to take the process out of service
 }
 
 // Running is what the process that contains the server knows of itself.

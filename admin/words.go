@@ -41,9 +41,10 @@ type Replica struct {
 
 // CheckState is one condition of being ready.
 type CheckState struct {
-	Name  string `json:"name"`
-	OK    bool   `json:"ok"`
-	Error string `json:"error,omitempty"`
+	Name    string `json:"name"`
+	OK      bool   `json:"ok"`
+	Error   string `json:"error,omitempty"`
+	Informs bool   `json:"informs,omitempty"` // that it is not OK is no reason not to be ready
 }
 
 // Listener is one address that is listened on.

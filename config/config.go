@@ -18,6 +18,7 @@ import (
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/proxy"
+	"github.com/postern-proxy/postern/shared"
 	"github.com/postern-proxy/postern/store"
 )
 
@@ -30,6 +31,7 @@ type Config struct {
 	Inbound     *inbound.Config
 	Admin       *admin.Config
 	Store       *store.Config
+	Shared      *shared.Config // nil if there is no such block
 	Providers   []policy.Written
 	Webhooks    []Webhook
 	Tests       []*hclsyntax.Block // of *_test.hcl
@@ -47,7 +49,7 @@ type Webhook struct {
 }
 
 // unbuilt are the blocks of the language that this version does not have.
-var unbuilt = []string{"connect", "seal", "shared", "contract"}
+var unbuilt = []string{"connect", "seal", "contract"}
 
 // Load reads a file or a folder. environ is that of the process, as os.Environ
 // gives it. It needs no network and no secret, and writes nothing.
@@ -133,6 +135,12 @@ func (l *loader) block(b *hclsyntax.Block) {
 	case "store":
 		l.single(b, l.c.Store)
 		l.c.Store.Range = b.DefRange()
+	case "shared":
+		c := new(shared.Config)
+		if _, again := l.seen[b.Type]; !again {
+			l.c.Shared = c
+		}
+		l.single(b, c)
 	case "provider":
 		if l.labelled(b) {
 			w := policy.Written{Name: b.Labels[0], Range: b.DefRange(), Layers: []*hclsyntax.Body{b.Body}}
@@ -217,7 +225,7 @@ func (l *loader) base(b *hclsyntax.Block) *hclsyntax.Body {
 
 // unexpected reports a name that means nothing at the top of a file.
 func (l *loader) unexpected(name string, at hcl.Range) {
-	known := []string{"environment", "proxy", "inbound", "admin", "store", "provider", "webhook"}
+	known := []string{"environment", "proxy", "inbound", "admin", "store", "shared", "provider", "webhook"}
 	for _, u := range unbuilt {
 		if u == name {
 			l.fail("Not built yet", fmt.Sprintf("%s is part of the policy language, but this version does not have it yet.", name), at)

@@ -32,9 +32,11 @@ type metrics struct {
 	rateLimited                  *prometheus.CounterVec   // provider by
 	limitWait                    *prometheus.HistogramVec // provider limit
 	limitRemaining               *prometheus.GaugeVec     // provider limit
-	breakerOpen                  *prometheus.GaugeVec     // provider endpoint
-	idempotency                  *prometheus.CounterVec   // provider result
-	versionMismatch              *prometheus.CounterVec   // provider
+	limitShared                  *prometheus.GaugeVec
+	limitFallbacks               *prometheus.CounterVec // reason
+	breakerOpen                  *prometheus.GaugeVec   // provider endpoint
+	idempotency                  *prometheus.CounterVec // provider result
+	versionMismatch              *prometheus.CounterVec // provider
 	tunnels                      prometheus.Counter
 	inboxRequests                *prometheus.CounterVec   // webhook result
 	inboxAck                     *prometheus.HistogramVec // webhook
@@ -80,6 +82,8 @@ func (m *metrics) egress() {
 	m.tunnels = m.counter("egress_tunnels_total", "Tunnels and requests to hosts that no provider names, passed through unseen.").WithLabelValues()
 	m.limitWait = m.histogram("limit_wait_seconds", "Time that calls waited for a limit of the policy; those that had not to wait are not counted.", callBuckets, "provider", "limit")
 	m.limitRemaining = m.gauge("limit_remaining", "Requests that a limit of the policy would let pass at once.", "provider", "limit")
+	m.limitShared = m.gauge("limit_shared_up", "Whether limits are shared by replicas through Redis: 1, or 0 while each of them has its share of every limit.")
+	m.limitFallbacks = m.counter("limit_fallbacks_total", "Attempts for which a limit was counted in this process because Redis did not answer.", "reason")
 	m.breakerOpen = m.gauge("breaker_open", "Circuits that are open, one for each account that is affected.", "provider", "endpoint")
 	m.idempotency = m.counter("idempotency_total", "Calls with an idempotency key, by what it was found to be.", "provider", "result")
 	m.versionMismatch = m.counter("version_mismatch_total", "Answers in another version of the API than the policy pins.", "provider")

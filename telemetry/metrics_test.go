@@ -228,6 +228,8 @@ func everything(t *testing.T) *Telemetry {
 	tel.Breaker("p", "e", true)
 	tel.LimitWait("p", "l", 1)
 	tel.LimitRemaining("p", "l", 1)
+	tel.LimitsShared(true, nil)
+	tel.LimitFellBack("slow")
 	tel.VersionMismatch("p")
 	tel.Reload(nil)
 	tel.AuthorityExpires(time.Now())
@@ -283,6 +285,8 @@ func TestMetricsOfTheSurface(t *testing.T) {
 		"postern_egress_tunnels_total":                     "",
 		"postern_limit_wait_seconds":                       "limit provider",
 		"postern_limit_remaining":                          "limit provider",
+		"postern_limit_shared_up":                          "",
+		"postern_limit_fallbacks_total":                    "reason",
 		"postern_breaker_open":                             "endpoint provider",
 		"postern_idempotency_total":                        "provider result",
 		"postern_version_mismatch_total":                   "provider",

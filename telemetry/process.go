@@ -45,6 +45,24 @@ func (t *Telemetry) LimitRemaining(provider, limit string, tokens float64) {
 	t.m.remaining.get(limitLabels{provider, limit}).Set(max(0, tokens))
 }
 
+// LimitsShared takes note that limits are shared by replicas or, with the
+// reason, that they are not any more.
+func (t *Telemetry) LimitsShared(up bool, why error) {
+	if up {
+		t.m.limitShared.WithLabelValues().Set(1)
+		t.Transition(slog.LevelInfo, "limits are shared", slog.String("to", "shared"))
+		return
+	}
+	t.m.limitShared.WithLabelValues().Set(0)
+	t.Transition(slog.LevelWarn, "limits are divided among the replicas until Redis answers", slog.String("to", "local"), slog.Any("error", why))
+}
+
+// LimitFellBack takes note that a limit was counted in this process because
+// Redis did not answer. reason is of a closed set.
+func (t *Telemetry) LimitFellBack(reason string) {
+	t.m.limitFallbacks.WithLabelValues(reason).Inc()
+}
+
 // VersionMismatch takes note that a provider answered in another version than
 // the policy pins.
 func (t *Telemetry) VersionMismatch(provider string) {

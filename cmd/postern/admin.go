@@ -24,11 +24,11 @@ func (g *gate) newAdmin(l *loaded) (*adminServer, error) {
 	version, revision := buildVersion()
 	s := admin.New(l.Admin, admin.Options{
 		Version: version, Revision: revision, Metrics: g.tel.Handler(), Log: g.tel.Log,
-		Checks: []admin.Check{
+		Checks: append([]admin.Check{
 			{Name: "config", Run: func(context.Context) error { return g.check(g.now.Load() != nil, "no configuration is in force") }},
 			{Name: "listeners", Run: func(context.Context) error { return g.check(g.ready.Load(), "the listeners are not being served") }},
 			{Name: "store", Run: g.db.Ready},
-		},
+		}, g.limitsCheck()...),
 		Policy: func() *policy.Set { return g.now.Load().outbound },
 		Inbox:  g.inbox, Running: g.running,
 		Reload: func(context.Context) error { return g.reload() },

@@ -67,7 +67,7 @@ func explain(w io.Writer, l *loaded, method, rawURL, account string, values bool
 		fmt.Fprintf(w, "  account   %s\n", account)
 	}
 	fmt.Fprintf(w, "  goes to   %s\n\n", destination(m.Plan, u))
-	return explainStages(w, m.Plan, values)
+	return explainStages(w, m.Plan, l.sharing(), values)
 }
 
 // unmatched says what happens to hosts that no provider names.
@@ -85,9 +85,14 @@ func destination(plan *policy.Plan, u *url.URL) string {
 	return u.Scheme + "://" + u.Host
 }
 
-func explainStages(w io.Writer, plan *policy.Plan, values bool) error {
+// explainStages writes one line for each stage. sharing says who else counts in
+// its limits.
+func explainStages(w io.Writer, plan *policy.Plan, sharing string, values bool) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for i, st := range plan.Stages {
+		if strings.HasPrefix(st.Name, "limit ") && sharing != "" {
+			st.Summary += ", " + sharing
+		}
 		fmt.Fprintf(tw, "%2d\t%s\t%s\t%s\n", i+1, st.Name, places(st.Ranges), st.Summary)
 		if !values {
 			continue

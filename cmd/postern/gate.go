@@ -25,6 +25,7 @@ import (
 	"github.com/postern-proxy/postern/proxy/clientenv"
 	"github.com/postern-proxy/postern/proxy/upstream"
 	"github.com/postern-proxy/postern/replica"
+	"github.com/postern-proxy/postern/shared"
 	"github.com/postern-proxy/postern/store"
 	"github.com/postern-proxy/postern/telemetry"
 )
@@ -46,6 +47,7 @@ type gate struct {
 	db        store.Database
 	roster    *replica.Roster
 	tokens    tokens
+	shared    *shared.Redis // nil if there is none
 	inbox     *inbound.Inbox
 	receiver  *http.Server
 	webhooks  net.Listener
@@ -121,9 +123,11 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 	if err := g.openStore(ctx, l); err != nil {
 		return err
 	}
-	if err := g.openTokens(); err != nil {
+	if err := g.openTokens(l); err != nil {
 		return err
 	}
+	g.roster = replica.NewRoster(g.self, g.tel.Trouble, g.tokens.changed, g.places()...)
+	g.tel.Replicas(g.roster.Live)
 	g.handler = proxy.NewHandler(g.dial)
 	g.handler.Done = g.done
 	g.handler.Passed = g.passed
@@ -142,7 +146,7 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 	return g.listen(l)
 }
 
-// openStore opens the store and makes the roster of those who share it.
+// openStore opens the store.
 func (g *gate) openStore(ctx context.Context, l *loaded) error {
 	where, err := l.Store.Where(l.Folder)
 	if err != nil {
@@ -159,12 +163,6 @@ func (g *gate) openStore(ctx context.Context, l *loaded) error {
 	if err != nil {
 		return err
 	}
-	var places []replica.Members
-	if m := g.db.Members(); m != nil {
-		places = append(places, m)
-	}
-	g.roster = replica.NewRoster(g.self, g.tel.Trouble, g.tokens.changed, places...)
-	g.tel.Replicas(g.roster.Live)
 	return nil
 }
 
@@ -282,6 +280,7 @@ func (g *gate) close() {
 		cancel()
 		_ = g.proxy.Shutdown(ctx)
 	}
+	_ = g.closeShared()
 	if g.db != nil {
 		_ = g.db.Close()
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/postern-proxy/postern/shared"
 )
 
 // use makes l the configuration in force: whole, or not at all.
@@ -64,6 +66,8 @@ func (g *gate) restarts(l *loaded) (changed []string) {
 		{"inbound.listen", g.first.Inbound.Listen, l.Inbound.Listen},
 		{"admin.listen", g.first.Admin.Listen, l.Admin.Listen},
 		{"store.url", whereOf(g.first), whereOf(l)},
+		{"shared.url", sharedOf(g.first), sharedOf(l)},
+		{"shared.prefix", prefixOf(g.first), prefixOf(l)},
 	} {
 		if s.bound != s.now {
 			changed = append(changed, s.name)
@@ -76,4 +80,20 @@ func (g *gate) restarts(l *loaded) (changed []string) {
 func whereOf(l *loaded) string {
 	where, _ := l.Store.Where(l.Folder)
 	return where
+}
+
+// sharedOf is the URL of the Redis of a configuration, "" if there is none.
+func sharedOf(l *loaded) string {
+	url, _ := l.Shared.Where()
+	return url
+}
+
+// prefixOf is what the keys in Redis begin with, or would.
+func prefixOf(l *loaded) string {
+	c := l.Shared
+	if c == nil {
+		c = new(shared.Config)
+		c.Default()
+	}
+	return c.Prefix
 }

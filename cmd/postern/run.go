@@ -116,7 +116,7 @@ func (g *gate) drain(stopDeliveries context.CancelFunc, delivered <-chan struct{
 	g.transport.Close()
 	last, end := context.WithTimeout(context.Background(), time.Second)
 	defer end()
-	err = errors.Join(err, g.admin.shutdown(last), g.db.Close())
+	err = errors.Join(err, g.admin.shutdown(last), g.closeShared(), g.db.Close())
 	g.tel.Transition(slog.LevelInfo, "stopped")
 	g.tel.Close()
 	return err

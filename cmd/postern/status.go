@@ -77,16 +77,19 @@ func printStatus(w io.Writer, st *admin.Status) error {
 
 // verdict is "yes", or what is missing.
 func verdict(st *admin.Status) string {
-	if st.Ready {
-		return "yes"
-	}
 	var missing []string
 	for _, c := range st.Checks {
 		if !c.OK {
 			missing = append(missing, c.Name+": "+c.Error)
 		}
 	}
-	return "no: " + strings.Join(missing, "; ")
+	switch {
+	case !st.Ready:
+		return "no: " + strings.Join(missing, "; ")
+	case len(missing) > 0:
+		return "yes, but " + strings.Join(missing, "; ")
+	}
+	return "yes"
 }
 
 func reloadCommand(o *options) *cobra.Command {

@@ -39,6 +39,9 @@ func validateCommand(o *options) *cobra.Command {
 				return &exitError{exitUsage, fmt.Errorf("the configuration is not valid: %s", count(len(diags.Errs()), "mistake"))}
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "The configuration is valid: %s, %s, %s.\n", count(len(l.Providers), "provider"), count(len(l.Webhooks), "webhook"), count(len(l.Tests), "test"))
+			if s := l.sharing(); s != "" {
+				fmt.Fprintf(cmd.OutOrStdout(), "Limits are %s.\n", s)
+			}
 			return nil
 		},
 	}

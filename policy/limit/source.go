@@ -25,9 +25,9 @@ type Rule struct {
 	Burst int     // tokens in a full bucket, at least one
 }
 
-// Every is the time between two tokens.
+// Every is the time between two tokens, at least a nanosecond.
 func (r Rule) Every() time.Duration {
-	return time.Duration(min(float64(time.Second)/r.Rate, float64(1<<62)))
+	return time.Duration(max(1, min(float64(time.Second)/r.Rate, float64(1<<62))))
 }
 
 // A Place is the answer to a wish for a token.

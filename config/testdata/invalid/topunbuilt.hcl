@@ -7,4 +7,3 @@ connect { # error: Not built yet
 
 seal { keys = [file("seal")] } # error: Not built yet
 
-shared { url = "redis://127.0.0.1:6379/0" } # error: Not built yet

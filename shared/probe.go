@@ -1,0 +1,99 @@
+package shared
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/postern-proxy/postern/policy/limit"
+)
+
+const (
+	firstPause = 25 * time.Millisecond // before Redis is tried again
+	lastPause  = time.Second
+	steady     = 5 * time.Second // a Redis that answers for so long is tried again soon when it stops
+	brisk      = patience / 2    // how fast it has to answer to be used
+)
+
+var errSlow = errors.New("it answers too slowly")
+
+// probe finds out whether Redis can be used: whether the script runs, and writes,
+// fast enough.
+func (r *Redis) probe() error {
+	ctx, cancel := context.WithTimeout(context.Background(), dialing)
+	defer cancel()
+	rule := limit.Rule{Rate: 1000, Burst: 1000}
+	args := arguments(rule, 0, 0, 0, []lot{{1, 0}})
+	key := []string{r.opt.Prefix + ":probe"}
+	_, err := r.client.EvalSha(ctx, r.sha, key, args...).Result()
+	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		_, err = r.client.Eval(ctx, script, key, args...).Result()
+	}
+	if err != nil {
+		return fmt.Errorf("asking Redis: %w", err)
+	}
+	start := time.Now()
+	v, err := r.client.EvalSha(ctx, r.sha, key, args...).Result()
+	if err == nil {
+		_, err = read(v, rule, 1)
+	}
+	if took := time.Since(start); err == nil && took > brisk {
+		err = fmt.Errorf("%w: %v", errSlow, took.Round(time.Millisecond))
+	}
+	if err != nil {
+		return fmt.Errorf("asking Redis: %w", err)
+	}
+	return nil
+}
+
+// turn begins to use Redis if err is nil, or stops. Nobody is left waiting.
+func (r *Redis) turn(err error) {
+	was := r.up.Load()
+	if err == nil {
+		r.why.Store(nil)
+		r.since = time.Now()
+	} else {
+		r.why.Store(&err)
+		if r.since.IsZero() || time.Since(r.since) > steady {
+			r.pause = firstPause
+		} else {
+			r.pause = min(2*r.pause, lastPause)
+		}
+	}
+	r.up.Store(err == nil)
+	if err != nil {
+		for _, b := range r.take(true) {
+			b.mu.Lock()
+			list := b.asking
+			b.asking = nil
+			b.mu.Unlock()
+			b.fail(list, Down)
+		}
+		clear(r.holding)
+	}
+	if was != (err == nil) || r.first {
+		r.first = false
+		r.opt.State(err == nil, err)
+	}
+}
+
+// recover waits until Redis can be used again. It returns false at the end.
+func (r *Redis) recover() bool {
+	for {
+		select {
+		case <-r.closing:
+			return false
+		case <-time.After(r.pause):
+		}
+		if err := r.probe(); err != nil {
+			r.why.Store(&err)
+			r.pause = min(2*r.pause, lastPause)
+			continue
+		}
+		r.turn(nil)
+		return true
+	}
+}

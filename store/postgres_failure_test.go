@@ -211,17 +211,42 @@ func TestF12FinishIsRemembered(t *testing.T) {
 }
 
 // TestF13ReadOnly: connections to a server that has become read-only are given
-// up; when it can be written again, so can the store.
+// up, all of them, although they work; what is written goes to the server that
+// can be written now, and back again.
 func TestF13ReadOnly(t *testing.T) {
-	pg := peers.PostgresFor(t, peers.PostgresOptions{})
-	p := postgres(t, pg.URL("postgres"), store.Options{})
-	insert(t, p.Inbox(), 3)
-	must(t)(pg.SQL("postgres", "ALTER SYSTEM SET default_transaction_read_only = on"))
-	must(t)(pg.SQL("postgres", "SELECT pg_reload_conf()"))
-	eventually(t, "not ready", func() bool { return p.Ready(t.Context()) != nil })
-	must(t)(pg.SQL("postgres", "SET default_transaction_read_only = off; ALTER SYSTEM RESET default_transaction_read_only"))
-	must(t)(pg.SQL("postgres", "SELECT pg_reload_conf()"))
-	eventually(t, "ready again", func() bool { return p.Ready(t.Context()) == nil })
+	first, second := peers.PostgresFor(t, peers.PostgresOptions{}), peers.PostgresFor(t, peers.PostgresOptions{})
+	turn := func(pg *peers.Postgres, readOnly string) {
+		t.Helper()
+		must(t)(pg.SQL("postgres", "SET default_transaction_read_only = off; ALTER SYSTEM SET default_transaction_read_only = "+readOnly))
+		must(t)(pg.SQL("postgres", "SELECT pg_reload_conf()"))
+	}
+	insert(t, postgres(t, second.URL("postgres"), store.Options{}).Inbox(), 1)
+	turn(second, "on")
+	u, err := url.Parse(first.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = second.Addr() + "," + first.Addr()
+	p := postgres(t, u.String(), store.Options{})
+	fillBy(t, p.Inbox(), 64, 500) // over every connection
+	for n, move := range []struct{ from, to *peers.Postgres }{{first, second}, {second, first}} {
+		turn(move.from, "on")
+		turn(move.to, "off")
+		start := time.Now()
+		id := fmt.Sprint("moved-", n)
+		if _, _, err := p.Inbox().Insert(t.Context(), storetest.Event(id, id, "{}"), []string{"hook"}); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("stored after %v", took)
+		}
+		if got := must(t)(move.to.SQL("postgres", "SELECT count(*) FROM postern_events WHERE id = '"+id+"'")); got != "1" {
+			t.Errorf("it is not where it can be written")
+		}
+		if err := p.Ready(t.Context()); err != nil {
+			t.Errorf("not ready: %v", err)
+		}
+	}
 }
 
 // TestF13Failover: the primary is killed, its standby promoted: within five

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -62,7 +64,10 @@ func parse(raw []byte, at int) (document, error) {
 		return d, nil
 	}
 	if err != nil {
-		return d, fmt.Errorf("what begins on line %d is not YAML: %s", at, strings.TrimPrefix(err.Error(), "yaml: "))
+		return d, fmt.Errorf("what begins on line %d is not YAML: %s", at, lineOf.ReplaceAllStringFunc(strings.TrimPrefix(err.Error(), "yaml: "), func(line string) string {
+			n, _ := strconv.Atoi(strings.TrimPrefix(line, "line "))
+			return "line " + strconv.Itoa(n+at-1)
+		}))
 	}
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
 		return d, fmt.Errorf("what begins on line %d is more than one document: begin each with ---", at)
@@ -75,7 +80,18 @@ func parse(raw []byte, at int) (document, error) {
 		return d, fmt.Errorf("what begins on line %d is no object of Kubernetes: it has no apiVersion and kind", at)
 	}
 	d.root = &doc
+	shift(&doc, at-1)
 	return d, nil
+}
+
+var lineOf = regexp.MustCompile(`^line \d+`)
+
+// shift makes the lines of a document those of the stream.
+func shift(n *yaml.Node, lines int) {
+	n.Line += lines
+	for _, c := range n.Content {
+		shift(c, lines)
+	}
 }
 
 // blank says whether there is nothing but comments, directives and separators.

@@ -18,6 +18,7 @@ import (
 
 func validateCommand(o *options) *cobra.Command {
 	var output string
+	var manifests []string
 	cmd := &cobra.Command{
 		Use:   "validate [PATH]",
 		Short: "Check the configuration: no network, no secret, no write",
@@ -31,6 +32,11 @@ func validateCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			more, err := l.suits(cmd.InOrStdin(), manifests)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			diags = append(diags, more...)
 			if output == "json" {
 				return validJSON(cmd.OutOrStdout(), diags)
 			}
@@ -46,6 +52,7 @@ func validateCommand(o *options) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&output, "output", "text", "text or json")
+	cmd.Flags().StringArrayVar(&manifests, "manifest", nil, "file of the Kubernetes objects that run it, to warn of what does not go together; - is stdin")
 	return cmd
 }
 

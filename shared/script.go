@@ -24,14 +24,14 @@ import (
 //
 // It replies with the time, when the key came into being, tat before the grants,
 // and how many of each pair were granted. Another time between tokens or burst
-// keeps the tokens that are left, up to the new burst. A key that is not the one
+// keeps the tokens that are left, up to the new burst, once it takes any. A key that is not the one
 // that the caller knows was wiped: it then starts no fuller than the caller knows.
 const script = `
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local every, burst, born = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local floor = now + ARGV[4]
-local tat, begun = floor, now
+local tat, begun, changed = floor, now, ARGV[5] ~= '0'
 local value = redis.call('GET', KEYS[1])
 local tat0, every0, burst0, begun0 = string.match(value or '', '^(%d+) ([%d.]+) (%d+) (%d+)$')
 if tat0 then
@@ -41,17 +41,22 @@ if tat0 then
 		local left = math.min(burst, burst0 - (tat - now) / every0)
 		tat = now + (burst - left) * every
 	end
-	if born ~= 0 and born ~= begun then
-		tat = math.max(tat, floor)
+	if born ~= 0 and born ~= begun and tat < floor then
+		tat, changed = floor, true
 	end
+else
+	changed = true
 end
 tat = math.max(math.floor(tat - ARGV[5] * every + 0.5), now)
 local reply = {now, begun, tat}
 for i = 6, #ARGV, 2 do
 	local n = math.floor((now + ARGV[i + 1] - tat) / every + burst)
 	n = math.max(0, math.min(n, tonumber(ARGV[i])))
-	tat = tat + n * every
+	tat, changed = tat + n * every, changed or n > 0
 	reply[#reply + 1] = n
+end
+if not changed then
+	return reply
 end
 tat = math.floor(tat + 0.5)
 if tat > now then

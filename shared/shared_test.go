@@ -124,29 +124,36 @@ func (b *bucket) leased() int {
 	return b.have
 }
 
-// TestManyLimitsTogether: limits that are needed at once are asked for at once.
+// TestManyLimitsTogether: limits that are needed at once are asked for at once,
+// and leave nothing behind.
 func TestManyLimitsTogether(t *testing.T) {
 	s := peers.RedisFor(t, peers.RedisOptions{})
-	r := ready(t, open(t, s.URL(), "x", nil))
-	before := stat(t, s, "stats", "total_reads_processed:")
+	var fell atomic.Int64
+	r := open(t, s.URL(), "x", func(o *Options) { o.FellBack = func(Reason) { fell.Add(1) } })
 	const callers, each = 64, 20
-	var wg sync.WaitGroup
-	for i := range callers {
-		wg.Go(func() {
-			for n := range each {
-				k := limit.Key{Provider: "example", Name: "per account", By: fmt.Sprint(i, "/", n)}
-				if !r.Reserve(k, limit.Rule{Rate: 1, Burst: 1}, 0).OK {
-					t.Error("a full bucket gave nothing")
+	for round := 0; ; round++ {
+		ready(t, r)
+		fell.Store(0)
+		before := stat(t, s, "stats", "total_reads_processed:")
+		var wg sync.WaitGroup
+		for i := range callers {
+			wg.Go(func() {
+				for n := range each {
+					k := limit.Key{Provider: "example", Name: "per account", By: fmt.Sprint(round, "/", i, "/", n)}
+					if !r.Reserve(k, limit.Rule{Rate: 1, Burst: 1}, 0).OK {
+						t.Error("a full bucket gave nothing")
+					}
 				}
-			}
-		})
-	}
-	wg.Wait()
-	if trips := stat(t, s, "stats", "total_reads_processed:") - before; trips > callers*each/4 {
-		t.Errorf("%d round trips for %d limits", trips, callers*each)
-	}
-	if keys, err := s.Do("DBSIZE"); err != nil || keys != fmt.Sprint(callers*each) && keys != fmt.Sprint(callers*each+1) {
-		t.Errorf("%s keys, %v", keys, err)
+			})
+		}
+		wg.Wait()
+		if fell.Load() > 0 && round < 20 {
+			continue // the machine was too busy
+		}
+		if trips := stat(t, s, "stats", "total_reads_processed:") - before; trips > callers*each/4 || fell.Load() > 0 {
+			t.Errorf("%d round trips for %d limits, %d fell back", trips, callers*each, fell.Load())
+		}
+		break
 	}
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) { // Redis takes its time to remove them
 		keys, err := s.Do("DBSIZE")

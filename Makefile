@@ -9,7 +9,7 @@ BINARY  := bin/postern
 GOFUMPT     := $(GO) run mvdan.cc/gofumpt@v0.9.2
 STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 
-.PHONY: all build setup test test-unit test-e2e soak bench demo lint fmt clean
+.PHONY: all build setup test test-unit test-e2e test-deploy soak bench demo lint fmt clean
 
 all: build
 
@@ -20,7 +20,7 @@ $(BINARY):
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.release=$(RELEASE)' -o $@ ./cmd/postern
 
 ## test: everything, with a few of each of the long rounds
-test: test-unit test-e2e
+test: test-unit test-e2e test-deploy
 
 ## setup: the real clients and peers that tests use; it is quick when they are there
 setup:
@@ -32,6 +32,9 @@ test-unit: setup
 
 test-e2e: setup $(BINARY)
 	cd e2e && POSTERN_BIN=$(CURDIR)/$(BINARY) $(GO) test -count=1 ./...
+
+test-deploy: $(BINARY)
+	cd deploy/check && POSTERN_BIN=$(CURDIR)/$(BINARY) $(GO) test -count=1 ./...
 
 ## soak: the long, repeated and destructive rounds
 soak: setup $(BINARY)

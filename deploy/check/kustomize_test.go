@@ -395,11 +395,10 @@ func checkPorts(t *testing.T, all objects, p core.PodSpec) {
 // TestComponent uses the component as others do: on every kind it knows, on
 // several containers, beside what they have.
 func TestComponent(t *testing.T) {
-	dir, err := os.MkdirTemp("..", ".component-*") // kustomize wants a path that is relative
-	if err != nil {
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "kubernetes"), os.DirFS(kubernetes)); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
 	const template = `{metadata: {labels: {app: a}}, spec: {automountServiceAccountToken: false, restartPolicy: %s, initContainers: [{name: migrate, image: a}], containers: [
   {name: one, image: a, env: [{name: MY_HTTPS_PROXY, value: keep}], envFrom: [{configMapRef: {name: mine}}], volumeMounts: [{name: data, mountPath: /data}]},
   {name: two, image: b}], volumes: [{name: data, emptyDir: {}}]}}`
@@ -417,7 +416,7 @@ func TestComponent(t *testing.T) {
 		}
 	}
 	write(t, filepath.Join(dir, "all.yaml"), resources)
-	write(t, filepath.Join(dir, "kustomization.yaml"), "resources: [all.yaml]\ncomponents: [../kubernetes/component]\nconfigMapGenerator: [{name: postern-policy, literals: [a=b]}]\n")
+	write(t, filepath.Join(dir, "kustomization.yaml"), "resources: [all.yaml]\ncomponents: [kubernetes/component]\nconfigMapGenerator: [{name: postern-policy, literals: [a=b]}]\n")
 	seen := 0
 	for _, o := range built(t, dir) {
 		p, ok := pod(o)

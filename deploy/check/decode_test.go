@@ -2,6 +2,7 @@ package check
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	networking "k8s.io/api/networking/v1"
 	policy "k8s.io/api/policy/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
 
@@ -98,8 +100,13 @@ func decodeOne(doc []byte) (objects, error) {
 		return nil, fmt.Errorf("%s %q is no kind that is expected", head.APIVersion, head.Kind)
 	}
 	o := make()
-	if err := yaml.UnmarshalStrict(doc, o); err != nil {
+	text, err := yaml.YAMLToJSONStrict(doc)
+	if err != nil {
 		return nil, err
+	}
+	// As the API server does it: encoding/json would take "readonly" for "readOnly".
+	if wrong, err := json.UnmarshalStrict(text, o); err != nil || len(wrong) > 0 {
+		return nil, errors.Join(append(wrong, err)...)
 	}
 	if o.GetName() == "" && o.GetGenerateName() == "" {
 		return nil, fmt.Errorf("%s has no name", head.Kind)
@@ -172,6 +179,7 @@ func TestDecodeIsStrict(t *testing.T) {
 	}
 	for name, stream := range map[string]string{
 		"unknown field": strings.Replace(good, "port:", "prot:", 1),
+		"wrong case":    strings.Replace(good, "port:", "Port:", 1),
 		"wrong type":    strings.Replace(good, "80", "yes", 1),
 		"twice":         good + "metadata: {name: b}\n",
 		"same object":   good + "---\n" + good,

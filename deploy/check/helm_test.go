@@ -115,21 +115,27 @@ func TestChart(t *testing.T) {
 // other.
 func chartIsWhole(t *testing.T, all objects) {
 	t.Helper()
-	var labels map[string]string
+	var labels, selector map[string]string // of the pods, and what the workload finds them by
 	var main core.PodSpec
 	policies := 0
 	for _, o := range all {
 		switch o := o.(type) {
 		case *apps.Deployment:
-			labels, main = o.Spec.Template.Labels, o.Spec.Template.Spec
+			labels, selector, main = o.Spec.Template.Labels, o.Spec.Selector.MatchLabels, o.Spec.Template.Spec
 		case *apps.StatefulSet:
-			labels, main = o.Spec.Template.Labels, o.Spec.Template.Spec
+			labels, selector, main = o.Spec.Template.Labels, o.Spec.Selector.MatchLabels, o.Spec.Template.Spec
 			if *o.Spec.Replicas != 1 || len(o.Spec.VolumeClaimTemplates) != 1 {
 				t.Errorf("%+v", o.Spec)
 			}
 		case *core.ConfigMap:
 			policies++
 			validPolicy(t, o)
+		}
+	}
+	within(t, "the workload", selector, labels)
+	found := func(by map[string]string) {
+		if !maps.Equal(by, selector) {
+			t.Errorf("pods are found by %v, and the workload has %v", by, selector)
 		}
 	}
 	drains(t, "helm", main)
@@ -146,13 +152,13 @@ func chartIsWhole(t *testing.T, all objects) {
 		}
 		switch o := o.(type) {
 		case *core.Service:
-			within(t, "Service", o.Spec.Selector, labels)
+			found(o.Spec.Selector)
 		case *policy.PodDisruptionBudget:
-			within(t, "PodDisruptionBudget", o.Spec.Selector.MatchLabels, labels)
+			found(o.Spec.Selector.MatchLabels)
 		case *networking.NetworkPolicy:
-			within(t, "NetworkPolicy", o.Spec.PodSelector.MatchLabels, labels)
+			found(o.Spec.PodSelector.MatchLabels)
 		case *monitoring.PodMonitor:
-			within(t, "PodMonitor", o.Spec.Selector.MatchLabels, labels)
+			found(o.Spec.Selector.MatchLabels)
 			if *o.Spec.PodMetricsEndpoints[0].Port != "admin" {
 				t.Error("the monitor asks another port")
 			}

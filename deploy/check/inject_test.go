@@ -2,6 +2,7 @@ package check
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,8 +36,9 @@ func TestInject(t *testing.T) {
 		cmd.Stdin = bytes.NewReader(stream)
 		out, err := cmd.Output()
 		if name == "gateway/application" { // it has something at the place of the certificates
-			if err == nil || len(out) > 0 {
-				t.Errorf("%s is taken", name)
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.ExitCode() != 2 || len(out) > 0 {
+				t.Errorf("%s: %v, want exit code 2 and no output", name, err)
 			}
 			continue
 		}

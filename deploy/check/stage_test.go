@@ -216,6 +216,11 @@ func (s *stage) acts(pid int, ended <-chan error, delivered <-chan string) error
 			return fmt.Errorf("it says it has started: %w", err)
 		}
 	}
+	if shared, err := os.ReadFile(filepath.Join(s.Root, "/run/secrets/postern-ca/tls.crt")); err == nil {
+		if own, err := os.ReadFile(filepath.Join(s.Root, s.Trust, "ca.pem")); err != nil || !bytes.Equal(own, shared) {
+			return fmt.Errorf("the authority is not that of all replicas: %v", err)
+		}
+	}
 	if err := powerless(pid); err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ type stage struct {
 	Root     string
 	Init     []process // run to their end, one after the other
 	Main     process
+	Post     *process // the postStart hook
 	Startup  string   // URL of the startup probe
 	Tmpfs    []string // what may be written: emptyDirs and volumes
 	Inbound  string   // where webhooks go
@@ -162,6 +163,11 @@ func staged(t *testing.T, all objects) *stage {
 		}
 	}
 	s.Main = process{main.Args, stageEnv(main)}
+	if l := main.Lifecycle; l != nil {
+		if command := l.PostStart.Exec.Command; command[0] == "/postern" {
+			s.Post = &process{command[1:], s.Main.Env}
+		}
+	}
 	s.Trust = "/var/lib/postern/trust"
 	s.Writable = []string{"/var/lib/postern/trust/ca.pem", "/var/lib/postern/key/ca/ca-key.pem"}
 	port := main.StartupProbe.HTTPGet.Port

@@ -122,7 +122,15 @@ func (s *stage) play() error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	err = s.acts(cmd.Process.Pid, ended, delivered)
+	if s.Post != nil {
+		var out []byte
+		if out, err = s.command(*s.Post).CombinedOutput(); err != nil {
+			err = fmt.Errorf("%v: %w: %s", s.Post.Args, err, out)
+		}
+	}
+	if err == nil {
+		err = s.acts(cmd.Process.Pid, ended, delivered)
+	}
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case end := <-ended:

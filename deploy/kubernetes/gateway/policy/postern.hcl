@@ -27,3 +27,6 @@ admin {
 }
 
 store { url = env("DATABASE_URL") }
+
+# One exact limit for all replicas; without it they divide limits.
+# shared { url = env("REDIS_URL") }

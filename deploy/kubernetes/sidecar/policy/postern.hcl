@@ -18,3 +18,6 @@ admin {
 
 # One store for all pods, so that they know the same connections and keys.
 store { url = env("DATABASE_URL") }
+
+# One exact limit for all replicas; without it they divide limits.
+# shared { url = env("REDIS_URL") }

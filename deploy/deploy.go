@@ -3,8 +3,9 @@
 //
 // Read deploy.go (the sidecar, as the component of Kustomize has it), inject.go
 // (a stream of objects), pod.go (what is added to one pod, and what keeps it
-// from being added), review.go (what does not go with a store that is a file),
-// then node.go and document.go (YAML that is changed and not rewritten).
+// from being added), equip.go (what its containers get), review.go (what does
+// not go with a store that is a file), then node.go and document.go (YAML that
+// is changed and not rewritten).
 package deploy
 
 import (

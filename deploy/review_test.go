@@ -32,7 +32,8 @@ func TestReview(t *testing.T) {
 		"autoscaled": {
 			workload("StatefulSet", "a: b", lasting) + "---\napiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: h}\nspec: {scaleTargetRef: {kind: StatefulSet, name: p}}\n",
 			"/data/p.db",
-			[]string{"11 SQLite with several replicas: StatefulSet p is scaled by HorizontalPodAutoscaler h."}, 1,
+			[]string{"11 SQLite with several replicas: StatefulSet p is scaled by HorizontalPodAutoscaler h."},
+			1,
 		},
 		"another is autoscaled": {
 			workload("StatefulSet", "a: b", lasting) + "---\napiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: h}\nspec: {scaleTargetRef: {kind: StatefulSet, name: q}}\n", "/data/p.db", nil, 1,
@@ -46,11 +47,13 @@ func TestReview(t *testing.T) {
 		"inner mount": {
 			workload("StatefulSet", "a: b", "containers: [{image: 'mirror:5000/postern@sha256:0', volumeMounts: [{name: e, mountPath: /data/in/}, {name: d, mountPath: /data}]}]\n      volumes: [{name: e, emptyDir: {}}, {name: d, persistentVolumeClaim: {}}]"),
 			"/data/in/p.db",
-			[]string{"8 SQLite without a lasting volume: StatefulSet p has an emptyDir at /data/in/"}, 1,
+			[]string{"8 SQLite without a lasting volume: StatefulSet p has an emptyDir at /data/in/"},
+			1,
 		},
 		"sidecar, in a list": {
 			"apiVersion: v1\nkind: List\nitems:\n- apiVersion: apps/v1\n  kind: Deployment\n  metadata: {name: p}\n  spec: {replicas: 2, strategy: {type: Recreate}, template: {spec: {containers: [{name: a}], initContainers: [{image: 'postern:1'}]}}}\n", "/data/p.db",
-			[]string{"7 SQLite with several replicas: Deployment p has 2 replicas.", "7 SQLite without a lasting volume: Deployment p mounts nothing at /data"}, 1,
+			[]string{"7 SQLite with several replicas: Deployment p has 2 replicas.", "7 SQLite without a lasting volume: Deployment p mounts nothing at /data"},
+			1,
 		},
 		"others": {workload("Deployment", "replicas: 9", "containers: [{name: app, image: postern-like}]"), "/data/p.db", nil, 0},
 		"none":   {"apiVersion: v1\nkind: Service\nmetadata: {name: a}\n---\napiVersion: apps/v1\nkind: Deployment\nspec: {}\n", "/data/p.db", nil, 0},

@@ -166,11 +166,11 @@ func (f *fleet) slow() (calls, over float64) {
 }
 
 // bounded checks that the provider never saw more at once than the documents promise: bursts times the burst, and 0.1 s
-// worth of the rate; and what a busy machine let come together.
-func (f *fleet) bounded(t *testing.T, bursts float64) {
+// worth of the rate; 0.3 s worth where Redis was away; and what a busy machine let come together.
+func (f *fleet) bounded(t *testing.T, bursts, more float64) {
 	t.Helper()
 	stall := time.Duration(f.stall.Load())
-	got, most := f.provider.excess(), bursts*limitBurst+limitRate*(0.1+0.05+2*stall.Seconds())
+	got, most := f.provider.excess(), bursts*limitBurst+limitRate*(more+0.05+2*stall.Seconds())
 	t.Logf("%.0f calls beyond the rate at most, %.0f allowed; the machine stood still for up to %v; %d refused", got, most, stall, f.refused.Load())
 	if got > most {
 		t.Errorf("the provider saw %.0f calls beyond the rate, want at most %.0f", got, most)
@@ -203,7 +203,7 @@ func TestOneLimit(t *testing.T) {
 		s := peers.RedisFor(t, peers.RedisOptions{})
 		f := deploy(t, 4, fmt.Sprintf("shared { url = %q }\n", s.URL()))
 		f.exact(t)
-		f.bounded(t, 1)
+		f.bounded(t, 1, 0.1)
 		for i, p := range f.list {
 			if n := p.Metric("postern_limit_fallbacks_total"); n > 0 {
 				t.Logf("process %d counted %.0f calls alone", i, n)
@@ -213,7 +213,7 @@ func TestOneLimit(t *testing.T) {
 	t.Run("postgres", func(t *testing.T) { // without Redis it is divided
 		f := deploy(t, 4, fmt.Sprintf("store { url = %q }\n", peers.Database(t)))
 		f.exact(t)
-		f.bounded(t, 1)
+		f.bounded(t, 1, 0.1)
 	})
 }
 
@@ -269,10 +269,10 @@ func TestF16Redis(t *testing.T) {
 			if rate < 0.85*limitRate || rate > 1.05*limitRate+fault.bursts*limitBurst {
 				t.Errorf("%.1f/s meanwhile", rate)
 			}
-			if allOver-over > 0.01*(allCalls-calls)+over {
+			if allOver-over > 0.01*(allCalls-calls)+max(0, over) {
 				t.Errorf("%.0f of %.0f calls spent more than 50 ms in Postern", allOver-over, allCalls-calls)
 			}
-			f.bounded(t, fault.bursts)
+			f.bounded(t, fault.bursts, 0.3)
 			if f.refused.Load() > 0 {
 				t.Errorf("%d calls were not answered by the provider", f.refused.Load())
 			}

@@ -56,7 +56,7 @@ type members struct {
 // Members is where replicas that share this Redis leave word of themselves.
 func (r *Redis) Members() replica.Members {
 	set := "{" + r.opt.Prefix + ":replicas}"
-	return &members{client: r.client, keys: []string{set, set + ":about"}}
+	return &members{client: r.beats, keys: []string{set, set + ":about"}}
 }
 
 // Beat implements [replica.Members]. Where Redis has forgotten everybody, those

@@ -12,10 +12,14 @@ import (
 )
 
 const (
-	firstPause = 25 * time.Millisecond // before Redis is tried again
-	lastPause  = time.Second
-	steady     = 5 * time.Second // a Redis that answers for so long is tried again soon when it stops
-	brisk      = patience / 2    // how fast it has to answer to be used
+	// again is how often Redis is tried while it does not answer. It is short so
+	// that all replicas are back at about the same time: those that are not yet have
+	// their share of a limit beside the limit itself.
+	again  = 100 * time.Millisecond
+	soon   = again / 4       // for the first time
+	steady = 5 * time.Second // a Redis that did not answer for so long is given more time, up to rest
+	rest   = time.Second
+	brisk  = patience / 2 // how fast it has to answer to be used
 )
 
 var errSlow = errors.New("it answers too slowly")
@@ -57,10 +61,8 @@ func (r *Redis) turn(err error) {
 		r.since = time.Now()
 	} else {
 		r.why.Store(&err)
-		if r.since.IsZero() || time.Since(r.since) > steady {
-			r.pause = firstPause
-		} else {
-			r.pause = min(2*r.pause, lastPause)
+		if r.flaps++; time.Since(r.since) > steady {
+			r.flaps = 0
 		}
 	}
 	r.up.Store(err == nil)
@@ -80,20 +82,26 @@ func (r *Redis) turn(err error) {
 	}
 }
 
-// recover waits until Redis can be used again. It returns false at the end.
+// recover waits until Redis can be used again. It returns false at the end. Each
+// attempt is made with a new client: one that failed several times in a row dials
+// once a second only.
 func (r *Redis) recover() bool {
-	for {
+	for pause := min(soon<<min(r.flaps, 10), rest); ; pause = again {
 		select {
 		case <-r.closing:
 			return false
-		case <-time.After(r.pause):
+		case <-time.After(pause):
 		}
-		if err := r.probe(); err != nil {
-			r.why.Store(&err)
-			r.pause = min(2*r.pause, lastPause)
-			continue
+		client, err := newClient(r.opt.URL)
+		if err == nil {
+			_ = r.client.Close()
+			r.client = client
+			err = r.probe()
 		}
-		r.turn(nil)
-		return true
+		if err == nil {
+			r.turn(nil)
+			return true
+		}
+		r.why.Store(&err)
 	}
 }

@@ -93,11 +93,11 @@ func (c *crowd) excess() float64 {
 }
 
 // bounded checks that no span of time saw more than the document promises:
-// bursts times the burst, and 0.1 s worth of the rate. A machine that woke callers
-// too late made them come together.
-func (c *crowd) bounded(t *testing.T, bursts float64) {
+// bursts times the burst, and 0.1 s worth of the rate; 0.3 s worth where Redis was
+// away. A machine that woke callers too late made them come together.
+func (c *crowd) bounded(t *testing.T, bursts, more float64) {
 	t.Helper()
-	most := bursts*float64(c.rule.Burst) + c.rule.Rate*(0.1+c.late.Seconds())
+	most := bursts*float64(c.rule.Burst) + c.rule.Rate*(more+c.late.Seconds())
 	if got := c.excess(); got > most {
 		t.Errorf("%.0f tokens beyond the rate, want at most %.0f", got, most)
 	}
@@ -166,7 +166,7 @@ func TestOneLimitOfFour(t *testing.T) {
 					t.Errorf("replica %d had %d of %d", i, n, len(c.used))
 				}
 			}
-			c.bounded(t, 1)
+			c.bounded(t, 1, 0.1)
 			c.brief(t)
 		})
 	}
@@ -207,7 +207,7 @@ func TestF16Faults(t *testing.T) {
 			if share := float64(len(c.used)) / (c.rule.Rate * length); share < 0.8 {
 				t.Errorf("only %.0f %% of the limit was used", 100*share)
 			}
-			c.bounded(t, f.bursts)
+			c.bounded(t, f.bursts, 0.3)
 			c.brief(t)
 		})
 	}

@@ -24,7 +24,7 @@ import (
 //
 // It replies with the time, when the key came into being, tat before the grants,
 // and how many of each pair were granted. Another time between tokens or burst
-// keeps the tokens that are left, up to the new burst, once it takes any. A key that is not the one
+// keeps the tokens that are left, up to the new burst. A key that is not the one
 // that the caller knows was wiped: it then starts no fuller than the caller knows.
 const script = `
 local t = redis.call('TIME')
@@ -39,7 +39,7 @@ if tat0 then
 	tat = math.max(tonumber(tat0), now)
 	if every0 ~= ARGV[1] or burst0 ~= ARGV[2] then
 		local left = math.min(burst, burst0 - (tat - now) / every0)
-		tat = now + (burst - left) * every
+		tat, changed = now + (burst - left) * every, true
 	end
 	if born ~= 0 and born ~= begun and tat < floor then
 		tat, changed = floor, true

@@ -10,6 +10,7 @@
 package shared
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -52,12 +53,12 @@ const (
 // A Redis gives out tokens of limits that all replicas share ([limit.Source]).
 // While Redis does not answer, it gives out this process's share of them.
 type Redis struct {
-	opt    Options
-	client *redis.Client
-	local  *limit.Local
-	known  *lru.Cache[limit.Key, *bucket]
-	up     atomic.Bool
-	why    atomic.Pointer[error] // it is not up
+	opt   Options
+	beats *redis.Client // of members
+	local *limit.Local
+	known *lru.Cache[limit.Key, *bucket]
+	up    atomic.Bool
+	why   atomic.Pointer[error] // it is not up
 
 	mu    sync.Mutex
 	needy []*bucket // that the link has to look at
@@ -67,14 +68,21 @@ type Redis struct {
 	kick    chan struct{} // needy is not empty
 	closing chan struct{}
 	ended   chan struct{}
-	holding map[*bucket]bool // the link's own: those with tokens that may have to go back
-	since   time.Time        // the link's own: when Redis was last begun to be used
-	pause   time.Duration    // the link's own: before the next probe
+
+	// The link's own.
+	client  *redis.Client
+	holding map[*bucket]bool // those with tokens that may have to go back
+	since   time.Time        // when Redis was last begun to be used
+	flaps   int              // how often that did not last
 }
 
 // Open makes a Redis of o. It takes a quarter of a second at most, and succeeds
 // if nothing answers. Close it.
 func Open(o Options) (*Redis, error) {
+	beats, err := newClient(o.URL)
+	if err != nil {
+		return nil, err
+	}
 	client, err := newClient(o.URL)
 	if err != nil {
 		return nil, err
@@ -88,8 +96,8 @@ func Open(o Options) (*Redis, error) {
 		return nil, fmt.Errorf("make the limits' memory: %w", err)
 	}
 	r := &Redis{
-		opt: o, client: client, local: local, known: known,
-		kick: make(chan struct{}, 1), closing: make(chan struct{}), ended: make(chan struct{}), holding: map[*bucket]bool{}, sha: scriptSHA(), first: true, pause: firstPause,
+		opt: o, beats: beats, client: client, local: local, known: known,
+		kick: make(chan struct{}, 1), closing: make(chan struct{}), ended: make(chan struct{}), holding: map[*bucket]bool{}, sha: scriptSHA(), first: true,
 	}
 	r.turn(r.probe())
 	go r.run()
@@ -101,7 +109,7 @@ func Open(o Options) (*Redis, error) {
 func (r *Redis) Close() error {
 	close(r.closing)
 	<-r.ended
-	return r.client.Close()
+	return errors.Join(r.client.Close(), r.beats.Close())
 }
 
 // State is nil while limits are shared, else why they are not.

@@ -164,6 +164,7 @@ func FuzzInject(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, stream []byte) {
+		_, _, _ = Review(stream, "/data/postern.db") // it reads what Inject reads
 		out, changes, err := Inject(stream, usual)
 		if err != nil {
 			return

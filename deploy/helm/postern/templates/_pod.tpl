@@ -46,6 +46,7 @@ metadata:
   {{- end }}
 spec:
   automountServiceAccountToken: false
+  enableServiceLinks: false # a Service called postern would set POSTERN_PORT
   serviceAccountName: {{ include "postern.serviceAccountName" . }}
   terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
   securityContext:

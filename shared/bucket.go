@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	ahead = 50 * time.Millisecond // tokens are leased for what is likely to be used in this time, and no further in the future
+	ahead = 50 * time.Millisecond // tokens are leased for what is likely to be used in this time
 	fresh = 20 * time.Millisecond // so long is it believed that a bucket is empty, without asking again
 	lots  = 128                   // wishes of different patience in one request
 )
@@ -44,12 +44,10 @@ type known struct {
 	tat  time.Duration // from at
 }
 
-// A span is n tokens: the first one may be used at at, each other one every
-// later.
+// A span is n tokens that may be used from at on.
 type span struct {
-	at    time.Time
-	n     int
-	every time.Duration
+	at time.Time
+	n  int
 }
 
 // A slot is the answer to one wish.
@@ -128,7 +126,7 @@ func (b *bucket) reserve(now time.Time, rule limit.Rule, live int, within time.D
 		b.used.add(now, 1)
 		return s, nil, b.wanted(now) > 0
 	}
-	if b.known.born > 0 && now.Sub(b.known.at) < fresh {
+	if b.known.born > 0 && b.known.rule == rule && now.Sub(b.known.at) < fresh {
 		if next := b.next(now); next.Sub(now) > within {
 			return slot{at: next, left: b.level(now)}, nil, false
 		}
@@ -141,26 +139,23 @@ func (b *bucket) reserve(now time.Time, rule limit.Rule, live int, within time.D
 
 // pop removes the first leased token.
 func (b *bucket) pop() {
-	f := &b.free[0]
-	f.at = f.at.Add(f.every)
 	b.have--
-	if f.n--; f.n == 0 {
+	if b.free[0].n--; b.free[0].n == 0 {
 		b.free = b.free[1:]
-		return
-	}
-	for i := 1; i < len(b.free) && b.free[i].at.Before(b.free[i-1].at); i++ {
-		b.free[i], b.free[i-1] = b.free[i-1], b.free[i]
 	}
 }
 
-// put takes back a token that could be used from at on.
-func (b *bucket) put(now, at time.Time) {
+// put takes n tokens in store, which may be used from at on.
+func (b *bucket) put(now, at time.Time, n int) {
+	if n == 0 {
+		return
+	}
 	if at.Before(now) {
 		at = now
 	}
 	i, _ := slices.BinarySearchFunc(b.free, at, func(s span, at time.Time) int { return s.at.Compare(at) })
-	b.free = slices.Insert(b.free, i, span{at: at, n: 1})
-	b.have++
+	b.free = slices.Insert(b.free, i, span{at, n})
+	b.have += n
 }
 
 // expire takes away what was not used in time, to be given back. What could not
@@ -201,15 +196,15 @@ func (b *bucket) next(now time.Time) time.Time {
 }
 
 // wanted is how many tokens are worth asking for beyond what anyone waits for:
-// what is likely to be used soon, if there may be as many.
+// what is likely to be used soon, if there may be as many. Tokens of the future
+// are for those who wait: a replica that leased them would leave none to others.
 func (b *bucket) wanted(now time.Time) int {
 	likely := min(b.most, b.used.expected(now))
 	if likely < 2 || 2*b.have > likely {
 		return 0
 	}
 	n := likely - b.have
-	room := b.level(now) + float64(ahead)/float64(b.rule.Every())
-	if b.known.born > 0 && room < float64(max(1, n/4)) {
+	if b.known.born > 0 && b.level(now) < float64(max(1, n/4)) {
 		return 0
 	}
 	return n

@@ -2,7 +2,9 @@ package shared
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -147,10 +149,18 @@ func (r *Redis) exchange(list []*request) error {
 			err = failed
 		}
 	}
-	if err != nil && !foreign(err) {
-		return fmt.Errorf("asking Redis: %w", err)
+	if err == nil || foreign(err) {
+		return nil
 	}
-	return nil
+	return trouble(err)
+}
+
+// trouble says what is wrong with Redis.
+func trouble(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errSlow
+	}
+	return fmt.Errorf("asking Redis: %w", err)
 }
 
 // call sends all requests at once: one call of the script for each key, so that

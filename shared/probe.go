@@ -3,7 +3,6 @@ package shared
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -22,7 +21,7 @@ const (
 	brisk  = patience / 2 // how fast it has to answer to be used
 )
 
-var errSlow = errors.New("it answers too slowly")
+var errSlow = errors.New("it does not answer in time")
 
 // probe finds out whether Redis can be used: whether the script runs, and writes,
 // fast enough.
@@ -37,18 +36,18 @@ func (r *Redis) probe() error {
 		_, err = r.client.Eval(ctx, script, key, args...).Result()
 	}
 	if err != nil {
-		return fmt.Errorf("asking Redis: %w", err)
+		return trouble(err)
 	}
 	start := time.Now()
 	v, err := r.client.EvalSha(ctx, r.sha, key, args...).Result()
 	if err == nil {
 		_, err = read(v, rule, 1)
 	}
-	if took := time.Since(start); err == nil && took > brisk {
-		err = fmt.Errorf("%w: %v", errSlow, took.Round(time.Millisecond))
+	if err == nil && time.Since(start) > brisk {
+		err = errSlow
 	}
 	if err != nil {
-		return fmt.Errorf("asking Redis: %w", err)
+		return trouble(err)
 	}
 	return nil
 }

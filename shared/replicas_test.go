@@ -172,6 +172,34 @@ func TestOneLimitOfFour(t *testing.T) {
 	}
 }
 
+// TestNobodyStarves: a replica that wants little gets it, however much another
+// one wants, whether callers wait or not.
+func TestNobodyStarves(t *testing.T) {
+	for name, within := range map[string]time.Duration{"those who wait": 5 * time.Second, "those who do not": 0} {
+		t.Run(name, func(t *testing.T) {
+			s := peers.RedisFor(t, peers.RedisOptions{})
+			all := four(t, s)
+			c := &crowd{rule: limit.Rule{Rate: 500, Burst: 100}, replicas: all[:1]}
+			c.fill(32, within)
+			time.Sleep(500 * time.Millisecond) // the burst
+			passed, n := 0, 0
+			for start := time.Now(); time.Since(start) < 2*time.Second; n++ {
+				if p := all[1].Reserve(published, c.rule, within); p.OK {
+					time.Sleep(p.Wait)
+					passed++
+				} else {
+					time.Sleep(2 * time.Millisecond)
+				}
+			}
+			c.end()
+			t.Logf("%d of %d wishes beside %s", passed, n, c)
+			if within == 0 && passed < 10 || within > 0 && passed < n {
+				t.Errorf("%d of %d wishes were granted", passed, n)
+			}
+		})
+	}
+}
+
 // TestF16Faults: whatever becomes of Redis, calls go on under the limit, wait for
 // Redis no longer than promised, and come back to it.
 func TestF16Faults(t *testing.T) {

@@ -1,7 +1,6 @@
 package shared
 
 import (
-	"slices"
 	"time"
 
 	"github.com/postern-proxy/postern/policy/limit"
@@ -46,7 +45,7 @@ func (b *bucket) request(now time.Time) (q *request, holds, more bool) {
 	}
 	b.asking, b.owed = rest, 0
 	if n := b.wanted(now); n > 0 {
-		q.lots, q.store = append(q.lots, lot{n, ahead}), true
+		q.lots, q.store = append(q.lots, lot{n, 0}), true
 	}
 	if len(q.lots) == 0 && q.back == 0 {
 		q = nil
@@ -65,7 +64,7 @@ func (q *request) settle(now time.Time, g grant) {
 	next, wishes := now.Add(g.first), q.wishes
 	for i, granted := range g.granted {
 		if q.store && i == len(q.lots)-1 {
-			b.lease(now, next, granted, every)
+			b.put(now, now, granted)
 			return
 		}
 		for j, w := range wishes[:q.lots[i].n] {
@@ -74,7 +73,7 @@ func (q *request) settle(now time.Time, g grant) {
 				w.done <- answer{slot: slot{at: b.next(now), left: b.level(now)}}
 				continue
 			case w.gone:
-				b.put(now, next)
+				b.put(now, next, 1)
 			default:
 				w.done <- answer{slot: slot{ok: true, at: next, left: b.level(now)}}
 			}
@@ -82,18 +81,4 @@ func (q *request) settle(now time.Time, g grant) {
 		}
 		wishes = wishes[q.lots[i].n:]
 	}
-}
-
-// lease takes n tokens in store, of which the first may be used at first.
-func (b *bucket) lease(now, first time.Time, n int, every time.Duration) {
-	ripe := 0 // may be used at once
-	if first.Before(now) {
-		ripe = min(n, int(now.Sub(first)/every)+1)
-		b.free = append(b.free, span{at: now, n: ripe})
-	}
-	if n > ripe {
-		b.free = append(b.free, span{at: first.Add(times(every, ripe)), n: n - ripe, every: every})
-	}
-	b.have += n
-	slices.SortStableFunc(b.free, func(a, b span) int { return a.at.Compare(b.at) })
 }

@@ -4,7 +4,8 @@
 // make a call, and no lock, event or key is ever kept here.
 //
 // Read shared.go first, then config.go. Tokens of limits: bucket.go is what this
-// process knows of one, script.go how Redis counts, link.go the one goroutine
+// process knows of one, request.go what it asks for, script.go how Redis counts,
+// link.go the one goroutine
 // that talks to it, probe.go what happens when it does not answer. members.go is
 // about replicas, client.go about how little of go-redis is used.
 package shared
@@ -153,7 +154,7 @@ func (r *Redis) place(b *bucket, s slot) limit.Place {
 	if s.ok {
 		p.Back = func() {
 			b.mu.Lock()
-			b.put(time.Now(), s.at)
+			b.put(time.Now(), s.at, 1)
 			b.mu.Unlock()
 			r.ask(b)
 		}

@@ -187,12 +187,12 @@ func (b *bucket) level(now time.Time) float64 {
 
 // debt is how far away the moment is at which the bucket is full.
 func (b *bucket) debt(now time.Time) time.Duration {
-	return time.Duration((float64(b.rule.Burst) - b.level(now)) * float64(b.rule.Every()))
+	return times(b.rule.Every(), float64(b.rule.Burst)-b.level(now))
 }
 
 // next is when there will be a token, as far as is known.
 func (b *bucket) next(now time.Time) time.Time {
-	return now.Add(time.Duration(max(0, 1-b.level(now)) * float64(b.rule.Every())))
+	return now.Add(times(b.rule.Every(), max(0, 1-b.level(now))))
 }
 
 // wanted is how many tokens are worth asking for beyond what anyone waits for:
@@ -214,8 +214,8 @@ func (b *bucket) wanted(now time.Time) int {
 // request: level is what is left of the whole by its own count.
 func (b *bucket) rejoin(now time.Time, level float64) {
 	b.alone = false
-	debt := max(0, (float64(b.rule.Burst)-level)*float64(b.rule.Every()))
-	b.known = known{at: now, born: -1, rule: b.rule, tat: time.Duration(debt)}
+	debt := times(b.rule.Every(), max(0, float64(b.rule.Burst)-level))
+	b.known = known{at: now, born: -1, rule: b.rule, tat: debt}
 }
 
 // fail answers everybody who waits.

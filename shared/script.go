@@ -114,19 +114,20 @@ func read(v any, r limit.Rule, lots int) (g grant, err error) {
 		}
 	}
 	g.now, g.born = n[0], n[1]
-	g.tat = time.Duration(n[2]-n[0]) * time.Microsecond
-	g.first = g.tat - times(r.Every(), r.Burst-1)
+	g.tat = times(time.Microsecond, float64(n[2]-n[0]))
+	g.first = g.tat - times(r.Every(), float64(r.Burst-1))
 	for _, k := range n[3:] {
 		if k < 0 || k > math.MaxInt32 {
 			return g, fmt.Errorf("%w: %d tokens", errReply, k)
 		}
 		g.granted = append(g.granted, int(k))
-		g.tat += times(r.Every(), int(k))
+		g.tat += times(r.Every(), float64(k))
 	}
 	return g, nil
 }
 
 // times is n times d, as far as it fits.
-func times(d time.Duration, n int) time.Duration {
-	return time.Duration(min(float64(d)*float64(n), float64(1<<62)))
+func times(d time.Duration, n float64) time.Duration {
+	const most = float64(1 << 61)
+	return time.Duration(max(-most, min(float64(d)*n, most)))
 }

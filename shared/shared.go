@@ -170,7 +170,7 @@ func (r *Redis) fallBack(b *bucket, rule limit.Rule, within time.Duration, why R
 		live := r.opt.Live()
 		now := time.Now()
 		b.follow(now, rule, live)
-		b.alone, b.free, b.have = true, nil, 0
+		b.alone, b.free, b.have, b.owed = true, nil, 0, 0
 		if b.known.born != 0 {
 			r.local.Settle(b.id, rule, b.level(now)/float64(max(1, live)))
 		}

@@ -2,9 +2,12 @@ package shared
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/postern-proxy/postern/peers"
@@ -320,6 +324,54 @@ func TestSecretsStayOut(t *testing.T) {
 		}
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%v", err)
+		}
+	}
+}
+
+// TestTLSIsVerified: who answers for Redis has to prove that it is.
+func TestTLSIsVerified(t *testing.T) {
+	web := httptest.NewTLSServer(nil)
+	defer web.Close()
+	m := miniredis.NewMiniRedis()
+	if err := m.StartTLS(&tls.Config{Certificates: web.TLS.Certificates}); err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := open(t, "rediss://"+m.Addr(), "x", nil).State(); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("%v", err)
+	}
+	c, err := newClient("rediss://" + m.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(web.Certificate())
+	c.Options().TLSConfig.RootCAs = roots
+	if err := c.Ping(t.Context()).Err(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestExtremes: rules at the edges of what a policy can say.
+func TestExtremes(t *testing.T) {
+	s := peers.RedisFor(t, peers.RedisOptions{})
+	r := ready(t, open(t, s.URL(), "x", nil))
+	for i, rule := range []limit.Rule{
+		{Rate: 1e12, Burst: 1_000_000_000}, {Rate: 1e9, Burst: 1}, {Rate: 1e-9, Burst: 1_000_000_000}, {Rate: 1.0 / 86_400, Burst: 1}, {Rate: 0.3, Burst: 7},
+	} {
+		k := limit.Key{Provider: "example", Name: fmt.Sprint(i)}
+		p := r.Reserve(k, rule, 0)
+		if !p.OK || p.Wait != 0 || r.State() != nil {
+			t.Errorf("%+v: %+v, %v", rule, p, r.State())
+			continue
+		}
+		p.Back()
+		if got := passes(r, k, rule, min(1000, rule.Burst)); got != min(1000, rule.Burst) {
+			t.Errorf("%+v: %d passed", rule, got)
+		}
+		if p := r.Reserve(k, rule, 0); !p.OK && p.Wait <= 0 {
+			t.Errorf("%+v: %+v", rule, p)
 		}
 	}
 }

@@ -63,9 +63,10 @@ func (p *Postgres) set(name, value string) error {
 }
 
 // Promote makes a standby a primary that waits for no standby of its own, and returns when it takes writes. The old
-// primary is not told: kill or pause it first, or there are two.
+// primary is not told: kill or pause it first, or there are two. What asks for it must not wait for it: its snapshot would
+// be in the way of what is still to be replayed.
 func (p *Postgres) Promote() error {
-	_, err := p.SQL("postgres", "ALTER SYSTEM SET synchronous_standby_names = ''; SELECT pg_reload_conf(); SELECT pg_promote()")
+	_, err := p.SQL("postgres", "ALTER SYSTEM SET synchronous_standby_names = ''; SELECT pg_reload_conf(); SELECT pg_promote(false)")
 	if err != nil {
 		return fmt.Errorf("promoting: %w", err)
 	}

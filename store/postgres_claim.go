@@ -60,7 +60,7 @@ WITH want AS (
   RETURNING d.id, d.target, d.fence, d.attempt, d.wait, d.origin, d.reason, due.state AS before, due.due AS since
 ), trail AS (
   INSERT INTO postern_trail (day, delivery, fence, at, from_state, to_state, attempt, status, took, reason, detail, actor, replica)
-  SELECT (now() AT TIME ZONE 'UTC')::date, id, fence, now(), before, 'processing', attempt, 0, 0, reason, '', '', $5 FROM claimed
+  SELECT (now() AT TIME ZONE 'UTC')::date, id, fence, clock_timestamp(), before, 'processing', attempt, 0, 0, reason, '', '', $5 FROM claimed
 ), next AS (
   SELECT extract(epoch FROM min(n.due) - now()) * 1e6 AS micros FROM want w CROSS JOIN LATERAL (
     SELECT due FROM postern_deliveries

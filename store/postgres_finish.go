@@ -99,7 +99,7 @@ WITH input AS MATERIALIZED (
   RETURNING d.id, d.target
 ), trail AS (
   INSERT INTO postern_trail (day, delivery, fence, at, from_state, to_state, attempt, status, took, reason, detail, actor, replica)
-  SELECT (now() AT TIME ZONE 'UTC')::date, i.id, i.fence + 1, now(), 'processing', i.state, i.attempt, i.status, i.took, i.reason, i.detail, '', $11 FROM input i JOIN moved USING (id)
+  SELECT (now() AT TIME ZONE 'UTC')::date, i.id, i.fence + 1, clock_timestamp(), 'processing', i.state, i.attempt, i.status, i.took, i.reason, i.detail, '', $11 FROM input i JOIN moved USING (id)
 ), tally AS (
   INSERT INTO postern_tally (webhook, state, n)
   SELECT split_part(m.target, '/', 1), i.state, count(*) FROM input i JOIN moved m USING (id) WHERE i.state NOT IN ('received', 'retrying', 'processing') GROUP BY 1, 2
@@ -248,7 +248,7 @@ WITH input AS MATERIALIZED (
   RETURNING d.id, d.fence, d.state, d.attempt, d.reason
 )
 INSERT INTO postern_trail (day, delivery, fence, at, from_state, to_state, attempt, status, took, reason, detail, actor, replica)
-SELECT (now() AT TIME ZONE 'UTC')::date, id, fence, now(), 'processing', state, attempt, 0, 0, reason, '', '', $4 FROM moved`
+SELECT (now() AT TIME ZONE 'UTC')::date, id, fence, clock_timestamp(), 'processing', state, attempt, 0, 0, reason, '', '', $4 FROM moved`
 
 func (s postgresInbox) Release(ctx context.Context, leases []queue.Lease) error {
 	if len(leases) == 0 {

@@ -40,13 +40,14 @@ func (p *pair) says(t *testing.T, want string) {
 	}
 }
 
-// failover kills the primary and promotes the standby, and returns how long after that was asked for the first
-// new event was acknowledged.
-func (p *pair) failover(t *testing.T, l *load) (back time.Duration) {
+// failover kills the primary and promotes the standby, and returns when it was dead and how long after
+// the promotion was asked for the first new event was acknowledged.
+func (p *pair) failover(t *testing.T, l *load) (dead time.Time, back time.Duration) {
 	t.Helper()
 	if err := p.primary.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	dead = time.Now()
 	if err := p.standby.Continue(); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +60,7 @@ func (p *pair) failover(t *testing.T, l *load) (back time.Duration) {
 	if back = first.Sub(begin).Round(time.Millisecond); back > backWithin {
 		t.Errorf("the first acknowledgement came %v after the promotion", back)
 	}
-	return back
+	return dead, back
 }
 
 func alive(t *testing.T, all []*harness.Postern) {
@@ -81,7 +82,7 @@ func TestF13FailoverSynchronous(t *testing.T) {
 		l := newLoad(fmt.Sprintf("sync%d", round), 12, p.replicas...)
 		time.Sleep(1500 * time.Millisecond)
 		before := len(l.ackedSoFar())
-		back := p.failover(t, l)
+		_, back := p.failover(t, l)
 		time.Sleep(time.Second)
 		l.end(t)
 		alive(t, p.replicas)
@@ -127,9 +128,8 @@ func TestF13FailoverAsynchronous(t *testing.T) {
 	// What is already on its way to the standby it has: fill the buffers between.
 	ask(t, p.primary, "postgres", "SELECT pg_logical_emit_message(false, 'filler', repeat('x', 60000000))")
 	time.Sleep(time.Second)
-	killed := time.Now()
 	before := l.ackedSoFar()
-	back := p.failover(t, l)
+	dead, back := p.failover(t, l)
 	time.Sleep(time.Second)
 	l.end(t)
 	alive(t, p.replicas)
@@ -141,7 +141,7 @@ func TestF13FailoverAsynchronous(t *testing.T) {
 	for id, at := range l.acked {
 		switch {
 		case stored[id]:
-		case at.Before(killed):
+		case at.Before(dead):
 			lost++
 		default:
 			after++

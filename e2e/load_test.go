@@ -125,7 +125,7 @@ type load struct {
 	to      []*harness.Postern
 	mu      sync.Mutex
 	n       int
-	acked   map[string]time.Time
+	acked   map[string]time.Time // when the request was sent that was acknowledged
 	tries   []try
 	stop    chan struct{}
 	senders sync.WaitGroup
@@ -180,7 +180,7 @@ func (l *load) post(p *harness.Postern, id string) try {
 	defer l.mu.Unlock()
 	l.tries = append(l.tries, r)
 	if _, known := l.acked[id]; r.status == http.StatusOK && !known {
-		l.acked[id] = r.at.Add(r.took)
+		l.acked[id] = r.at
 	}
 	return r
 }

@@ -37,6 +37,9 @@ func (in *Inbox) attempt(ctx context.Context, it queue.Item[Delivery]) queue.Hea
 		}
 		return queue.Well
 	}
+	if stale(ctx) {
+		return queue.Well
+	}
 	in.tell(d, d.From, Processing, &Move{Attempt: d.Attempt})
 
 	var m Move
@@ -45,7 +48,7 @@ func (in *Inbox) attempt(ctx context.Context, it queue.Item[Delivery]) queue.Hea
 		m = Move{To: Failed, Attempt: d.Attempt, Reason: fmt.Sprintf("given up: %d attempts ended without a result", crashes)}
 	} else {
 		o := in.call(ctx, d, t)
-		if errors.Is(context.Cause(ctx), queue.ErrStale) {
+		if stale(ctx) {
 			return queue.Well // somebody else decides
 		}
 		o.interrupted = o.err != nil && errors.Is(context.Cause(ctx), queue.ErrDrain)
@@ -62,11 +65,31 @@ func (in *Inbox) attempt(ctx context.Context, it queue.Item[Delivery]) queue.Hea
 	return health
 }
 
-// finish makes the move, patiently: while the store cannot take it, the lease is
-// held and nobody calls the application again.
+// stale reports whether the lease of an attempt is over.
+func stale(ctx context.Context) bool {
+	return ctx.Err() != nil && errors.Is(context.Cause(ctx), queue.ErrStale)
+}
+
+// recordWithin is how long one try to record a move may take.
+const recordWithin = 10 * time.Second
+
+// record makes the move, also during a shutdown, but not after the lease.
+func (in *Inbox) record(ctx context.Context, lease queue.Lease, m Move) error {
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		if stale(ctx) {
+			cancel()
+		}
+	})()
+	return in.opt.Store.Finish(within, lease, m)
+}
+
+// finish makes the move, patiently: while the store cannot take it and the lease
+// is held, nobody calls the application again. It gives up with the lease.
 func (in *Inbox) finish(ctx context.Context, lease queue.Lease, m Move) bool {
 	for {
-		err := in.opt.Store.Finish(context.WithoutCancel(ctx), lease, m)
+		err := in.record(ctx, lease, m)
 		if err == nil {
 			return true
 		}

@@ -21,8 +21,9 @@ type Dispatcher[T any] struct {
 	Targets func() map[string]int
 
 	// Attempt does the work of one item and makes the move that follows. Its
-	// context ends with cause ErrStale when the lease is lost and with ErrDrain
-	// when a shutdown has waited long enough; it should then return at once.
+	// context ends with cause ErrStale when the lease is lost, or may be because
+	// it could not be renewed, and with ErrDrain when a shutdown has waited long
+	// enough; it should then return at once.
 	Attempt func(context.Context, Item[T]) Health
 
 	// Trouble is told what went wrong in the loop itself: a claim or a renewal
@@ -37,7 +38,7 @@ type Dispatcher[T any] struct {
 	wake    chan struct{}
 	mu      sync.Mutex
 	windows map[string]*window
-	held    map[Lease]context.CancelCauseFunc // by key and token, Until left zero
+	held    map[Lease]*hold // by key and token, Until left zero
 	wg      sync.WaitGroup
 }
 
@@ -45,7 +46,7 @@ func (d *Dispatcher[T]) prepare() {
 	d.once.Do(func() {
 		d.wake = make(chan struct{}, 1)
 		d.windows = map[string]*window{}
-		d.held = map[Lease]context.CancelCauseFunc{}
+		d.held = map[Lease]*hold{}
 	})
 }
 
@@ -139,18 +140,20 @@ func (d *Dispatcher[T]) turn(ctx, work context.Context) time.Duration {
 	if len(want) == 0 {
 		return d.Poll // a freed slot wakes us
 	}
+	asked := time.Now()
 	// Not ctx: a claim that is cut off may have been made all the same.
 	items, next, err := d.claim(work, want)
 	if err != nil {
 		d.Trouble("claiming due deliveries", err)
 		return d.Poll
 	}
-	if ctx.Err() != nil {
+	ends := usable(asked, d.Lease)
+	if ctx.Err() != nil || !time.Now().Before(ends) {
 		d.giveBack(work, items)
 		return 0
 	}
 	for _, it := range items {
-		d.start(work, it, targets[it.Target])
+		d.start(newHold(work, ends), it, targets[it.Target])
 	}
 	if len(items) > 0 {
 		return 0 // there may be more
@@ -208,10 +211,9 @@ func (d *Dispatcher[T]) giveBack(ctx context.Context, items []Item[T]) {
 
 func (l Lease) id() Lease { return Lease{Key: l.Key, Token: l.Token} }
 
-func (d *Dispatcher[T]) start(work context.Context, it Item[T], concurrency int) {
-	ctx, cancel := context.WithCancelCause(work)
+func (d *Dispatcher[T]) start(h *hold, it Item[T], concurrency int) {
 	d.mu.Lock()
-	d.held[it.Lease.id()] = cancel
+	d.held[it.Lease.id()] = h
 	w := d.windows[it.Target]
 	w.inflight++
 	d.mu.Unlock()
@@ -221,45 +223,66 @@ func (d *Dispatcher[T]) start(work context.Context, it Item[T], concurrency int)
 			if p := recover(); p != nil {
 				d.Trouble("attempting a delivery", fmt.Errorf("panic: %v", p))
 			}
-			cancel(nil)
+			h.end()
 			d.mu.Lock()
 			delete(d.held, it.Lease.id())
 			w.end(health, concurrency)
 			d.mu.Unlock()
 			d.Wake()
 		}()
-		health = d.Attempt(ctx, it)
+		health = d.Attempt(h, it)
 	})
 }
 
 // renew keeps the leases of what is in flight alive, a third of a lease at a
-// time, until stopped. An attempt whose lease is lost is interrupted.
+// time and sooner after a failure, until stopped. An attempt whose lease is lost is interrupted; one whose
+// lease could not be renewed is so by its [hold].
 func (d *Dispatcher[T]) renew(ctx context.Context, stopped <-chan struct{}) {
-	tick := time.NewTicker(max(d.Lease/3, time.Millisecond))
-	defer tick.Stop()
+	next := time.NewTimer(d.Lease / 3)
+	defer next.Stop()
 	for {
 		select {
 		case <-stopped:
 			return
-		case <-tick.C:
+		case <-next.C:
 		}
-		d.mu.Lock()
-		leases := slices.Collect(maps.Keys(d.held))
-		d.mu.Unlock()
-		if len(leases) == 0 {
-			continue
-		}
-		lost, err := d.Source.Renew(ctx, leases, d.Lease)
-		if err != nil {
+		began, pause := time.Now(), d.Lease/3
+		if err := d.renewAll(ctx); err != nil {
 			d.Trouble("renewing leases", err)
-			continue
+			pause /= 5
 		}
-		d.mu.Lock()
-		for _, l := range lost {
-			if cancel := d.held[l.id()]; cancel != nil {
-				cancel(ErrStale)
-			}
-		}
-		d.mu.Unlock()
+		next.Reset(max(pause-time.Since(began), time.Millisecond))
 	}
+}
+
+func (d *Dispatcher[T]) renewAll(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	d.mu.Lock()
+	held := maps.Clone(d.held)
+	d.mu.Unlock()
+	maps.DeleteFunc(held, func(_ Lease, h *hold) bool { return h.over() })
+	if len(held) == 0 {
+		return nil
+	}
+	asked := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, max(d.Lease/3, time.Millisecond))
+	defer cancel()
+	lost, err := d.Source.Renew(ctx, slices.Collect(maps.Keys(held)), d.Lease)
+	if err != nil {
+		return err
+	}
+	for _, l := range lost {
+		if h := held[l.id()]; h != nil {
+			h.cancel(ErrStale)
+		}
+		delete(held, l.id())
+	}
+	for _, h := range held {
+		h.extend(usable(asked, d.Lease))
+	}
+	return nil
 }

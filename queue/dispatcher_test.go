@@ -26,6 +26,7 @@ type fake struct {
 
 type row struct {
 	target string
+	lane   string
 	due    time.Time // also the end of a lease
 	token  int64
 	done   bool
@@ -59,7 +60,7 @@ func (f *fake) Claim(_ context.Context, want map[string]int, lease time.Duration
 			got[r.target]++
 			r.token++
 			r.due = time.Now().Add(lease)
-			items = append(items, Item[string]{Lease: Lease{int64(key), r.token, r.due}, Target: r.target, Work: fmt.Sprint(key)})
+			items = append(items, Item[string]{Lease: Lease{int64(key), r.token, r.due}, Target: r.target, Lane: r.lane, Work: fmt.Sprint(key)})
 		}
 	}
 	return items, next, nil

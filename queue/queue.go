@@ -2,8 +2,9 @@
 // claimed under a lease, attempted, and moved on only while that lease holds.
 // It knows neither what an item is nor how it is stored.
 //
-// Read queue.go for the words, then dispatcher.go for the loop, window.go for
-// how a target that is in trouble is spared.
+// Read queue.go for the words, then dispatcher.go for the loop, hold.go for how
+// an attempt ends with its lease, window.go for how a target that is in trouble
+// is spared.
 package queue
 
 import (

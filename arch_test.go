@@ -24,6 +24,7 @@ var may = map[string]string{
 	"queue":               "",
 	"catalog":             "",
 	"peers":               "",
+	"drain":               "",
 	"replica":             "",
 	"shared":              "config/block replica policy/limit",
 	"proxy/ca":            "",
@@ -31,7 +32,7 @@ var may = map[string]string{
 	"policy":              "config/block backoff",
 	"policy/*":            "config/block backoff queue policy",
 	"policy/credential/*": "config/block policy policy/credential",
-	"proxy":               "config/block policy proxy/ca",
+	"proxy":               "config/block drain policy proxy/ca",
 	"proxy/upstream":      "config/block policy",
 	"inbound":             "config/block backoff queue",
 	"inbound/scheme/*":    "config/block inbound",
@@ -41,7 +42,7 @@ var may = map[string]string{
 	"admin":               "config/block policy inbound queue",
 	"deploy":              "proxy/clientenv",
 	"config":              "config/block catalog policy proxy inbound store shared admin",
-	"cmd/postern":         "config config/block catalog policy policy/* policy/credential/* proxy proxy/ca proxy/clientenv proxy/upstream inbound inbound/scheme/* store telemetry admin backoff queue replica shared deploy",
+	"cmd/postern":         "config config/block catalog policy policy/* policy/credential/* proxy proxy/ca proxy/clientenv proxy/upstream inbound inbound/scheme/* store telemetry admin backoff queue replica drain shared deploy",
 
 	"policy/limit/limittest": "config/block policy policy/limit",
 }

@@ -115,6 +115,9 @@ func (c *replayed) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
+// NetConn is the connection whose bytes these are.
+func (c *replayed) NetConn() net.Conn { return c.Conn }
+
 // ReadFrom lets the kernel move the bytes between two TCP connections.
 func (c *replayed) ReadFrom(from io.Reader) (n int64, err error) {
 	if c.ended != nil && c.copied.CompareAndSwap(false, true) {

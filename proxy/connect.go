@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/elazarl/goproxy"
+	"github.com/postern-proxy/postern/drain"
 	"github.com/postern-proxy/postern/policy"
 )
 
@@ -70,7 +71,7 @@ func (c *call) openTunnel(draining bool) error {
 		return err
 	}
 	if draining {
-		return &policy.Denial{Code: policy.ShuttingDown, Stage: stage, Detail: "Postern is shutting down", RetryAfter: time.Second}
+		return shuttingDown(false)
 	}
 	if c.entry.way != viaListener {
 		return badRequest("CONNECT is not possible here", "send it to the proxy's own address")
@@ -126,8 +127,8 @@ var errNotTLS = errors.New("what is in the tunnel is not TLS")
 
 // enter finds out what is in a tunnel and hands it to net/http.
 func (s *Server) enter(conn *replayed) error {
-	release, ok := conn.entry.track(conn)
-	defer release()
+	tn, ok := s.tunnels.add(conn)
+	defer s.tunnels.remove(tn)
 	if !ok {
 		return errShuttingDown
 	}
@@ -180,7 +181,7 @@ func (s *Server) blind(c *call) {
 	far := &replayed{Conn: target, ended: end.received}
 	o := &opening{action: goproxy.OkConnect, target: far}
 	d := &door{ResponseWriter: c.w, wrap: func(conn *replayed) {
-		conn.ended = end.sent
+		conn.Conn, conn.ended = drain.Release(conn.Conn), end.sent
 		end.tunnel, _ = s.tunnels.add(conn, far)
 	}}
 	s.door.ServeHTTP(d, c.r.WithContext(context.WithValue(c.r.Context(), openingKey{}, o)))

@@ -18,7 +18,7 @@ func (s *Server) openPorts(ports map[string]string, config *Config) error {
 		}
 		l, err := net.Listener(nil), safeListen(address, config.Clients)
 		if err == nil {
-			l, err = s.bind(address, &entry{way: viaPort, port: address})
+			l, err = s.bind(provider, address, &entry{way: viaPort, port: address})
 		}
 		if err != nil {
 			return errors.Join(fmt.Errorf("listen for provider %q: %w", provider, err), closeAll(opened))

@@ -1,13 +1,17 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"math"
 	"net/http"
 	"strconv"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/postern-proxy/postern/policy"
 )
 
@@ -36,7 +40,7 @@ type problem struct {
 	Docs              string          `json:"docs"`
 }
 
-// refuse is the only place where an error becomes a response.
+// refuse is the only place where an error becomes the response to a call.
 func (c *call) refuse(err error) {
 	c.settle()
 	res := &c.result
@@ -56,18 +60,11 @@ func (c *call) refuse(err error) {
 		res.Err = errors.Join(res.Err, err)
 	}
 	h := c.w.Header()
-	h["Content-Type"] = []string{"application/problem+json"}
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	h["Cache-Control"] = []string{"no-store"}
-	h["Postern-Executed"] = []string{string(d.Executed)}
-	if p.RetryAfter > 0 {
-		h["Retry-After"] = []string{strconv.FormatInt(p.RetryAfter, 10)}
-	}
+	c.label(h, p, len(body))
 	if p.Status == http.StatusProxyAuthRequired {
 		h["Proxy-Authenticate"] = []string{`Basic realm="postern", charset="UTF-8"`}
 	}
 	c.keepOrClose(h, true)
-	c.mark(h)
 	c.w.WriteHeader(p.Status)
 	if c.r.Method != http.MethodHead {
 		n, _ := c.w.Write(body)
@@ -87,10 +84,57 @@ func denial(x *policy.Exchange, err error) *policy.Denial {
 			d.Executed = x.Now.Executed()
 		}
 	}
+	if d.Executed == "" && d.Code == policy.ShuttingDown && x.Attempts > 0 {
+		d.Executed = x.Now.Executed()
+	}
 	if d.Executed == "" {
 		d.Executed = policy.No
 	}
 	return &d
+}
+
+// shuttingDown refuses what comes at the end, or gives up what takes too long.
+func shuttingDown(late bool) *policy.Denial {
+	d := &policy.Denial{Code: policy.ShuttingDown, Stage: stage, Detail: "Postern is shutting down", RetryAfter: time.Second}
+	if late {
+		d.Detail += ", and could not wait for the end of the call"
+	}
+	return d
+}
+
+// refusal is the answer to a request that was sent when its connection was
+// about to end, and that nobody has read: it has no line in the journal.
+func refusal() []byte {
+	c := &call{}
+	id, _ := uuid.NewV7()
+	c.x.ID = id.String()
+	d := denial(&c.x, shuttingDown(false))
+	c.result.Source, c.result.Outcome = policy.FromPostern, d.Code.Outcome()
+	p := c.problem(d)
+	body, err := json.Marshal(p)
+	if err != nil {
+		return nil // a problem is made of texts and numbers
+	}
+	h := http.Header{}
+	c.label(h, p, len(body))
+	var b bytes.Buffer
+	_ = (&http.Response{
+		StatusCode: p.Status, ProtoMajor: 1, ProtoMinor: 1, Close: true,
+		Header: h, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
+	}).Write(&b)
+	return b.Bytes()
+}
+
+// label adds the headers of a problem whose text has size bytes.
+func (c *call) label(h http.Header, p *problem, size int) {
+	h["Content-Type"] = []string{"application/problem+json"}
+	h["Content-Length"] = []string{strconv.Itoa(size)}
+	h["Cache-Control"] = []string{"no-store"}
+	h["Postern-Executed"] = []string{string(p.Executed)}
+	if p.RetryAfter > 0 {
+		h["Retry-After"] = []string{strconv.FormatInt(p.RetryAfter, 10)}
+	}
+	c.mark(h)
 }
 
 func (c *call) problem(d *policy.Denial) *problem {

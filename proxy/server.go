@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/elazarl/goproxy"
+	"github.com/postern-proxy/postern/drain"
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/proxy/ca"
 )
@@ -38,10 +39,19 @@ type Server struct {
 	limits  Limits
 
 	http    http.Server
+	drain   *drain.Drain
+	ctx     context.Context // of every call
+	cancel  context.CancelCauseFunc
 	door    *goproxy.ProxyHttpServer
 	tls     *tls.Config // of intercepted connections
 	inner   *handover
+	entry   net.Listener // inner, as it is served
 	tunnels tunnels
+
+	// Open binds an address for "proxy", or for the provider of that name, and
+	// says whether other processes accept from the same socket; net.Listen if nil.
+	// It is set before Listen.
+	Open func(name, address string) (l net.Listener, shared bool, err error)
 
 	draining atomic.Bool
 
@@ -78,6 +88,9 @@ func NewServer(config *Config, h *Handler, authority *ca.Authority, limits Limit
 	}
 	s.http.Protocols.SetHTTP1(true)
 	s.http.Protocols.SetHTTP2(true)
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.drain = drain.New(&s.http, refusal)
+	s.entry = s.drain.Listener(s.inner, false)
 	return s
 }
 
@@ -98,9 +111,9 @@ type entrance struct {
 
 func (s *Server) base(l net.Listener) context.Context {
 	if e, ok := l.(*entrance); ok {
-		return context.WithValue(context.Background(), entryKey{}, e.entry)
+		return context.WithValue(s.ctx, entryKey{}, e.entry)
 	}
-	return context.Background()
+	return s.ctx
 }
 
 // connContext gives connections out of tunnels the entry that they bear.
@@ -116,7 +129,7 @@ func connContext(ctx context.Context, conn net.Conn) context.Context {
 
 // Listen binds the proxy's own address.
 func (s *Server) Listen() error {
-	l, err := s.bind(s.config.Listen, &entry{way: viaListener})
+	l, err := s.bind("proxy", s.config.Listen, &entry{way: viaListener})
 	if err != nil {
 		return fmt.Errorf("listen for outbound calls: %w", err)
 	}
@@ -133,11 +146,19 @@ func (s *Server) Addr() net.Addr {
 	return s.main.Addr()
 }
 
-func (s *Server) bind(address string, e *entry) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
+func (s *Server) bind(name, address string, e *entry) (net.Listener, error) {
+	open := s.Open
+	if open == nil {
+		open = func(_, address string) (net.Listener, bool, error) {
+			l, err := net.Listen("tcp", address)
+			return l, false, err
+		}
+	}
+	l, shared, err := open(name, address)
 	if err != nil {
 		return nil, err
 	}
+	l = s.drain.Listener(l, shared)
 	if host, _, err := net.SplitHostPort(address); err == nil {
 		e.name, _ = NormaliseHost(host)
 	}
@@ -161,7 +182,7 @@ func (s *Server) Serve() error {
 	s.mu.Lock()
 	s.served = true
 	s.start(s.main)
-	s.start(s.inner)
+	s.start(s.entry)
 	for _, l := range s.ports {
 		s.start(l)
 	}
@@ -190,18 +211,24 @@ func (s *Server) start(l net.Listener) {
 	})
 }
 
-// Shutdown stops accepting, waits for calls and tunnels under way, and closes
-// at the context's end what is left. Then its error says that there was
-// something.
+// Close lets every answer from now on end its connection. Calls and tunnels are
+// still accepted.
+func (s *Server) Close() { s.drain.Close() }
+
+// Shutdown stops accepting and waits for calls and tunnels under way. Two
+// seconds before the context's end the calls that are left are answered with
+// shutting_down, and at its end what is left is closed. Then its error says that
+// there was something.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
-	err := s.http.Shutdown(ctx)
+	err := s.drain.Shutdown(ctx, func() { s.cancel(shuttingDown(true)) })
 	if err == nil {
 		err = s.tunnels.wait(ctx)
 	}
 	s.tunnels.closeAll()
 	s.inner.Close()
 	s.http.Close()
+	s.cancel(nil)
 	s.handler.direct.CloseIdleConnections()
 	if err != nil {
 		return fmt.Errorf("calls or tunnels were cut off at the end of the drain: %w", err)

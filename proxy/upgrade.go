@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/postern-proxy/postern/drain"
 	"github.com/postern-proxy/postern/policy"
 )
 
@@ -32,6 +33,7 @@ func (c *call) switchProtocols(resp *http.Response) error {
 	if err != nil {
 		return err
 	}
+	near = drain.Release(near)
 	release, ok := c.entry.track(near, upstream)
 	defer release()
 	if !ok {

@@ -287,8 +287,9 @@ func TestP54Shutdown(t *testing.T) {
 	if s := <-got; s != "done" {
 		t.Errorf("the call under way got %q", s)
 	}
-	if _, err := idle.Read(make([]byte, 1)); err == nil || ctx.Err() != nil {
-		t.Errorf("an idle connection was not closed at once: %v", err)
+	resp, err := http.ReadResponse(bufio.NewReader(idle), nil)
+	if err != nil || resp.StatusCode != 503 || !resp.Close || resp.Header.Get("Postern-Executed") != "no" || resp.Header.Get("Retry-After") != "1" || ctx.Err() != nil {
+		t.Errorf("an idle connection was not told at once: %v %v", resp, err)
 	}
 	if err := <-down; err == nil {
 		t.Error("tunnels were cut off, and nothing said so")
@@ -297,6 +298,35 @@ func TestP54Shutdown(t *testing.T) {
 		if _, err := io.Copy(io.Discard, c); err != nil && strings.Contains(err.Error(), "timeout") {
 			t.Errorf("the %s tunnel is still open: %v", name, err)
 		}
+	}
+}
+
+// TestF40LateCallIsAnswered: what a provider does not answer in time ends as a
+// problem that says so, not as a broken connection.
+func TestF40LateCallIsAnswered(t *testing.T) {
+	there, answer := make(chan bool, 1), make(chan bool)
+	g := newRig(t, origin(t, false, func(http.ResponseWriter, *http.Request) {
+		there <- true
+		<-answer
+	}))
+	defer close(answer)
+	c := g.tunnel(apiHost+":443", apiHost)
+	io.WriteString(c, "GET /slow HTTP/1.1\r\nHost: api.example.com\r\n\r\n")
+	<-there
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	down := make(chan error, 1)
+	go func() { down <- g.server.Shutdown(ctx) }()
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode != 503 || !strings.Contains(string(text), `"code":"shutting_down"`) || resp.Header.Get("Postern-Executed") != "maybe" {
+		t.Errorf("%v %s", resp, text)
+	}
+	if err := <-down; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -12,10 +12,13 @@ var ErrLost = errors.New("another replica does this now")
 
 // A Singleton is work that one replica does for all.
 type Singleton struct {
-	Leases  Leases // nil where this process is the only one by nature
-	Name    string
-	Holder  string        // Replica.ID
-	Lease   time.Duration // how long the others wait for one that died
+	Leases Leases // nil where this process is the only one by nature
+	Name   string
+	Holder string // Replica.ID
+	// Lease is how long a replica that died keeps the work from the others; they
+	// ask a few times in that time.
+	Lease time.Duration
+	// Trouble is told of the first failure of several in a row.
 	Trouble func(doing string, err error)
 }
 
@@ -33,49 +36,53 @@ func (s Singleton) Run(ctx context.Context, work func(context.Context)) {
 		defer cancel()
 		_ = s.Leases.Yield(last, s.Name, s.Holder) // else it runs out
 	}()
+	c := candidate{Singleton: s}
 	for ctx.Err() == nil {
-		held, until, err := s.hold(ctx)
-		if err != nil && ctx.Err() == nil {
-			s.Trouble("taking the lease of "+s.Name, err)
-		}
-		if held {
-			s.lead(ctx, until, work)
+		if held, ends := c.hold(ctx); held && time.Now().Before(ends) {
+			c.lead(ctx, ends, work)
 			continue
 		}
-		sleep(ctx, s.Lease/3+rand.N(s.Lease/6+1))
+		sleep(ctx, s.Lease/6+rand.N(s.Lease/12+1))
 	}
 }
 
-func (s Singleton) hold(ctx context.Context) (bool, time.Time, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.Lease/3)
+// candidate is a Singleton that runs.
+type candidate struct {
+	Singleton
+	failing bool
+}
+
+// hold asks for the lease and returns when it ends for this process: a tenth
+// early, so that work has time to return.
+func (c *candidate) hold(ctx context.Context) (held bool, ends time.Time) {
+	within, cancel := context.WithTimeout(ctx, c.Lease/3)
 	defer cancel()
-	return s.Leases.Hold(ctx, s.Name, s.Holder, s.Lease)
+	held, until, err := c.Leases.Hold(within, c.Name, c.Holder, c.Lease)
+	if err != nil && !c.failing && ctx.Err() == nil {
+		c.Trouble("holding the lease of "+c.Name, err)
+	}
+	c.failing = err != nil
+	return held && err == nil, until.Add(-c.Lease / 10)
 }
 
 // lead works until the lease is lost or ctx ends, and renews meanwhile.
-func (s Singleton) lead(ctx context.Context, until time.Time, work func(context.Context)) {
-	working, stop := context.WithCancelCause(ctx)
+func (c *candidate) lead(ctx context.Context, ends time.Time, work func(context.Context)) {
+	t := newTenure(ctx, ends)
 	done := make(chan struct{})
-	go func() { defer close(done); work(working) }()
-	defer func() { stop(nil); <-done }()
-	end := time.AfterFunc(time.Until(until), func() { stop(ErrLost) })
-	defer end.Stop()
+	go func() { defer close(done); work(t) }()
+	defer func() { t.stop(nil); <-done; t.timer.Stop() }()
 	for {
-		sleep(working, s.Lease/3)
-		if working.Err() != nil {
+		sleep(t, c.Lease/3)
+		if t.Err() != nil {
 			return
 		}
-		held, renewed, err := s.hold(ctx)
+		held, renewed := c.hold(ctx)
 		switch {
-		case err != nil:
-			if ctx.Err() == nil {
-				s.Trouble("renewing the lease of "+s.Name, err)
-			}
-		case !held:
-			stop(ErrLost)
+		case held:
+			t.extend(renewed)
+		case !c.failing:
+			t.stop(ErrLost)
 			return
-		default:
-			end.Reset(time.Until(renewed))
 		}
 		select {
 		case <-done:

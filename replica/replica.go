@@ -2,7 +2,8 @@
 // which others live, and which one of them does what only one may do.
 //
 // Read replica.go for the words, roster.go for how replicas learn of each
-// other, alone.go for work that one of them does for all.
+// other, alone.go for work that one of them does for all, tenure.go for how that
+// work ends with its lease.
 package replica
 
 import (

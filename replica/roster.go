@@ -22,8 +22,11 @@ type Roster struct {
 	sources []Members
 	trouble func(doing string, err error)
 
-	mu      sync.Mutex
-	seen    [][]Replica // by source: the last answer
+	mu   sync.Mutex
+	seen [][]Replica // by source: the last answer
+
+	telling sync.Mutex // so that the last number told is the true one
+	told    int
 	changed func(live int)
 }
 
@@ -31,7 +34,7 @@ type Roster struct {
 // asked sources, none of which is nil. trouble is told of failures; changed,
 // which may be nil, of every new number of live replicas.
 func NewRoster(self Replica, trouble func(doing string, err error), changed func(live int), sources ...Members) *Roster {
-	return &Roster{self: self, sources: sources, trouble: trouble, changed: changed, seen: make([][]Replica, len(sources))}
+	return &Roster{self: self, sources: sources, trouble: trouble, changed: changed, told: 1, seen: make([][]Replica, len(sources))}
 }
 
 // Self is this process.
@@ -59,8 +62,9 @@ func (r *Roster) list() []Replica {
 	return slices.SortedFunc(maps.Values(all), func(a, b Replica) int { return cmp.Compare(a.ID, b.ID) })
 }
 
-// Live returns how many replicas live, at least one. While no source answers, it
-// is what they said last: what replicas divide among themselves stays divided.
+// Live returns how many replicas live, at least one. While a source does not
+// answer, and until the others had time to come back to it, it is what it said
+// last: what replicas divide among themselves stays divided.
 func (r *Roster) Live() int { return len(r.List()) }
 
 // Run gives word of this replica and asks for the others until ctx ends; then
@@ -77,9 +81,15 @@ func (r *Roster) Run(ctx context.Context) {
 func (r *Roster) attend(ctx context.Context, i int, source Members) {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
-	failing := false
+	failing, back := false, time.Time{}
 	for {
-		err := r.ask(ctx, i, source)
+		answer, err := r.ask(ctx, source)
+		if err == nil {
+			if failing {
+				back = time.Now()
+			}
+			r.learn(i, answer, time.Since(back) < within)
+		}
 		if err != nil && !failing && ctx.Err() == nil {
 			r.trouble("learning of the other replicas", err)
 		}
@@ -95,20 +105,25 @@ func (r *Roster) attend(ctx context.Context, i int, source Members) {
 	}
 }
 
-func (r *Roster) ask(ctx context.Context, i int, source Members) error {
+func (r *Roster) ask(ctx context.Context, source Members) ([]Replica, error) {
 	ctx, cancel := context.WithTimeout(ctx, beat)
 	defer cancel()
-	answer, err := source.Beat(ctx, r.self, within)
-	if err != nil {
-		return err
-	}
+	return source.Beat(ctx, r.self, within)
+}
+
+// learn takes the answer of a source; keep adds it to what is known.
+func (r *Roster) learn(i int, answer []Replica, keep bool) {
 	r.mu.Lock()
-	before := len(r.list())
-	r.seen[i] = answer
-	now := len(r.list())
+	if keep {
+		r.seen[i] = append(slices.Clone(answer), r.seen[i]...)
+	} else {
+		r.seen[i] = answer
+	}
 	r.mu.Unlock()
-	if now != before && r.changed != nil {
+	r.telling.Lock()
+	defer r.telling.Unlock()
+	if now := r.Live(); now != r.told && r.changed != nil {
+		r.told = now
 		r.changed(now)
 	}
-	return nil
 }

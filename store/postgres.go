@@ -126,6 +126,6 @@ func (p *Postgres) Close() error {
 // How long a statement may take, waiting for a connection included.
 const (
 	quick   = 5 * time.Second  // one row or one batch
-	slow    = 30 * time.Second // a search
+	slow    = 30 * time.Second // a search, and an event whose caller has no deadline
 	patient = 2 * time.Minute  // the housekeeping
 )

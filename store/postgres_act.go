@@ -19,7 +19,7 @@ const tries = 5
 func (p *Postgres) transact(ctx context.Context, within time.Duration, do func(context.Context, pgx.Tx) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	pause := firstPause
+	wait := firstPause
 	for range tries {
 		committing := false
 		err = p.saw(pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
@@ -32,14 +32,10 @@ func (p *Postgres) transact(ctx context.Context, within time.Duration, do func(c
 			committing = err == nil
 			return err
 		}))
-		if err == nil || committing || !passes(err) || isScan(err) || ctx.Err() != nil {
+		if err == nil || committing || !passes(err) || !pause(ctx, wait) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
-		pause *= 2
+		wait *= 2
 	}
 	return err
 }
@@ -116,7 +112,7 @@ func lockEvents(ctx context.Context, tx pgx.Tx, events []*pgEvent) (found []stan
 }
 
 // actSQL makes moves of deliveries that are locked. Those of a lane wait until
-// it is settled.
+// it is settled. The trail tells the time after the locks were had.
 const actSQL = `
 WITH input AS MATERIALIZED (
   SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[]) AS i(id, state, origin)
@@ -128,13 +124,13 @@ WITH input AS MATERIALIZED (
   FROM input i WHERE d.id = i.id RETURNING d.id, d.fence, d.state, d.target
 ), trail AS (
   INSERT INTO postern_trail (day, delivery, fence, at, from_state, to_state, attempt, status, took, reason, detail, actor, replica)
-  SELECT (now() AT TIME ZONE 'UTC')::date, m.id, m.fence, now(), w.state, m.state, 0, 0, 0, $4, '', $5, $6 FROM moved m JOIN was w USING (id)
+  SELECT (now() AT TIME ZONE 'UTC')::date, m.id, m.fence, statement_timestamp(), w.state, m.state, 0, 0, 0, $4, '', $5, $6 FROM moved m JOIN was w USING (id)
 ), tally AS (
   INSERT INTO postern_tally (webhook, state, n)
   SELECT split_part(m.target, '/', 1), c.state, sum(c.n) FROM moved m JOIN was w USING (id) CROSS JOIN LATERAL (VALUES (w.state, -1), (m.state, 1)) AS c(state, n)
   WHERE c.state NOT IN ('received', 'retrying', 'processing') GROUP BY 1, 2
 )
-SELECT now()`
+SELECT statement_timestamp()`
 
 // actOn makes the moves of a on deliveries that are locked.
 func (p *Postgres) actOn(ctx context.Context, tx pgx.Tx, a inbound.Action, found []standing, by string, done *inbound.Acted) error {

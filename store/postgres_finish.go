@@ -23,6 +23,8 @@ func (s postgresInbox) Finish(ctx context.Context, l queue.Lease, m inbound.Move
 	if !inbound.Legal(inbound.Processing, m.To) {
 		return errIllegal(inbound.Processing, m.To)
 	}
+	ctx, cancel := context.WithTimeout(ctx, quick)
+	defer cancel()
 	f := &finish{lease: l, move: m}
 	if err := s.finishes.do(ctx, len(m.Detail), f); err != nil {
 		return err

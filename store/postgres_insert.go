@@ -36,6 +36,8 @@ func (s postgresInbox) Insert(ctx context.Context, e *inbound.Event, targets []s
 	if err != nil {
 		return "", 0, fmt.Errorf("encode the headers: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, slow)
+	defer cancel()
 	in := &insertion{event: e, targets: targets, header: string(header), dedupe: dedupeKey(e), variant: 1}
 	if err := s.inserts.do(ctx, len(e.Body)+len(header), in); err != nil {
 		return "", 0, err

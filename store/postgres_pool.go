@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strconv"
 	"strings"
@@ -39,8 +38,8 @@ func (p *Postgres) config(url string) (*pgxpool.Config, error) {
 	if cc.ConnectTimeout == 0 || cc.ConnectTimeout > connectWithin {
 		cc.ConnectTimeout = connectWithin
 	}
-	for _, name := range []string{"statement_timeout", "lock_timeout", "synchronous_commit"} {
-		delete(cc.RuntimeParams, name) // a pooler would refuse them; calls have deadlines
+	if cc.RuntimeParams["application_name"] == "" {
+		cc.RuntimeParams["application_name"] = "postern"
 	}
 	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 2 * time.Second, Interval: time.Second, Count: 2}, Control: giveUpOnSilence}
 	cc.DialFunc = dialer.DialContext
@@ -168,30 +167,20 @@ func (p *Postgres) write(ctx context.Context, within time.Duration, queue func(*
 	return p.send(ctx, within, b)
 }
 
-// read runs a query, again if the connection was lost: what only reads may be
-// repeated.
+// read runs a query, again if the connection was lost before a row was read:
+// what only reads may be repeated.
 func (p *Postgres) read(ctx context.Context, scan func(pgx.Rows) error, query string, args ...any) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, slow)
 	defer cancel()
-	pause := firstPause
-	for {
-		err = p.saw(p.once(ctx, scan, query, args))
-		if err == nil || !passes(err) || ctx.Err() != nil || isScan(err) {
+	began := false
+	first := func(r pgx.Rows) error { began = true; return scan(r) }
+	for wait := firstPause; ; wait = min(2*wait, lastPause) {
+		err = p.saw(p.once(ctx, first, query, args))
+		if err == nil || began || !passes(err) || !pause(ctx, wait) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(pause):
-		}
-		pause = min(2*pause, lastPause)
 	}
 }
-
-// errScan marks what went wrong after the database had answered.
-var errScan = errors.New("unexpected answer")
-
-func isScan(err error) bool { return errors.Is(err, errScan) || errors.Is(err, io.ErrShortBuffer) }
 
 func (p *Postgres) once(ctx context.Context, scan func(pgx.Rows) error, query string, args []any) error {
 	rows, err := p.pool.Query(ctx, query, args...)
@@ -201,7 +190,7 @@ func (p *Postgres) once(ctx context.Context, scan func(pgx.Rows) error, query st
 	defer rows.Close()
 	for rows.Next() {
 		if err := scan(rows); err != nil {
-			return fmt.Errorf("%w: %w", errScan, err)
+			return err
 		}
 	}
 	return rows.Err()

@@ -156,6 +156,9 @@ func (t *tx) delivery(id int64) (r row, found bool, err error) {
 	return r, found, err
 }
 
+const trailSQL = `INSERT INTO transitions (delivery, fence, at, from_state, to_state, attempt, status, took, reason, detail, actor, replica)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
 // move makes a move of r and writes it into the audit trail. The update repeats
 // the guard, so that it can never be made from another state than r's.
 func (t *tx) move(r row, to inbound.Transition, due int64, wait time.Duration, origin inbound.Origin) error {
@@ -171,7 +174,7 @@ WHERE id = ? AND fence = ? AND state = ?`,
 	if n != 1 {
 		return queue.ErrStale
 	}
-	return t.exec(`INSERT INTO transitions (delivery, fence, at, from_state, to_state, attempt, status, took, reason, detail, actor, replica) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	return t.exec(trailSQL,
 		r.id, r.fence+1, to.At.UnixMicro(), string(r.state), string(to.To), to.Attempt, to.Status, to.Took.Microseconds(), to.Reason, to.Detail, to.By, t.w.replica)
 }
 

@@ -46,9 +46,9 @@ func (p *Postgres) copyFrom(ctx context.Context) (source string, after int64, er
 	return source, after, err
 }
 
-// whole refuses a database into which a copy is unfinished, unless this is the
-// one to go on with it.
-func (p *Postgres) whole(ctx context.Context) error {
+// refuseHalf refuses a database into which a copy is unfinished, unless it is
+// opened to go on with that.
+func (p *Postgres) refuseHalf(ctx context.Context) error {
 	if p.opt.copying {
 		return nil
 	}
@@ -107,7 +107,7 @@ func (p *Postgres) export(ctx context.Context, after int64) (all []whole, err er
 	if err != nil || last == 0 {
 		return nil, err
 	}
-	at := map[int64]int{}
+	var b batch
 	err = p.read(ctx, func(r pgx.Rows) error {
 		var e pgEvent
 		var header string
@@ -122,24 +122,23 @@ func (p *Postgres) export(ctx context.Context, after int64) (all []whole, err er
 			return fmt.Errorf("the headers of event %s: %w", e.ID, err)
 		}
 		e.Header = eachText(unescaped, e.Header)
-		at[e.seq] = len(all)
-		all = append(all, whole{seq: e.seq, event: e.Event})
+		b.event(whole{seq: e.seq, event: e.Event})
 		return nil
 	}, "SELECT "+pgEventColumns+", b.header, b.body FROM postern_events e JOIN postern_bodies b ON b.day = e.day AND b.seq = e.seq WHERE e.seq > $1 AND e.seq <= $2 ORDER BY e.seq", after, last)
 	if err != nil {
 		return nil, fmt.Errorf("read the events after %d: %w", after, err)
 	}
 	first, end := (after+1)*perSeq, (last+1)*perSeq
-	if err := p.exportDeliveries(ctx, all, at, first, end); err != nil {
+	if err := p.exportDeliveries(ctx, &b, first, end); err != nil {
 		return nil, fmt.Errorf("read the deliveries of the events after %d: %w", after, err)
 	}
-	if err := p.exportTrail(ctx, all, at, first, end); err != nil {
+	if err := p.exportTrail(ctx, &b, first, end); err != nil {
 		return nil, fmt.Errorf("read the trail of the events after %d: %w", after, err)
 	}
-	return all, nil
+	return b.all, nil
 }
 
-func (p *Postgres) exportDeliveries(ctx context.Context, all []whole, at map[int64]int, first, end int64) error {
+func (p *Postgres) exportDeliveries(ctx context.Context, b *batch, first, end int64) error {
 	return p.read(ctx, func(r pgx.Rows) error {
 		var id, wait int64
 		var d wholeDelivery
@@ -147,13 +146,11 @@ func (p *Postgres) exportDeliveries(ctx context.Context, all []whole, at map[int
 			return err
 		}
 		d.Target, d.Reason, d.wait = unescaped(d.Target), unescaped(d.Reason), time.Duration(wait)*time.Microsecond
-		w := &all[at[id/perSeq]]
-		w.deliveries = append(w.deliveries, d)
-		return nil
+		return b.delivery(id/perSeq, d)
 	}, "SELECT id, target, state, origin, attempt, due, reason, fence, wait, waiting FROM postern_deliveries WHERE id >= $1 AND id < $2 ORDER BY id", first, end)
 }
 
-func (p *Postgres) exportTrail(ctx context.Context, all []whole, at map[int64]int, first, end int64) error {
+func (p *Postgres) exportTrail(ctx context.Context, b *batch, first, end int64) error {
 	return p.read(ctx, func(r pgx.Rows) error {
 		var id, took int64
 		var m wholeMove
@@ -164,9 +161,7 @@ func (p *Postgres) exportTrail(ctx context.Context, all []whole, at map[int64]in
 			*text = unescaped(*text)
 		}
 		m.Took = time.Duration(took) * time.Microsecond
-		d := &all[at[id/perSeq]].deliveries[id%perEvent]
-		d.trail = append(d.trail, m)
-		return nil
+		return b.move(id/perSeq, id%perEvent, m)
 	}, `SELECT delivery, fence, at, from_state, to_state, attempt, status, took, reason, detail, actor, replica
 FROM postern_trail WHERE delivery >= $1 AND delivery < $2 ORDER BY delivery, fence`, first, end)
 }

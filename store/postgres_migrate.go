@@ -47,6 +47,9 @@ func (p *Postgres) migrate(ctx context.Context, config *pgx.ConnConfig) error {
 	sources := goosed.ListSources()
 	newest := sources[len(sources)-1].Version
 	have, err := p.schema(ctx)
+	if err == nil {
+		err = p.refuseHalf(ctx)
+	}
 	if err != nil || have == newest {
 		return err
 	}

@@ -33,7 +33,8 @@ const minSQLite = "3.51.3"
 type SQLite struct {
 	path    string
 	replica string
-	batch   int // operations in one transaction
+	copying bool // it is the destination of a copy
+	batch   int  // operations in one transaction
 	lock    *os.File
 	write   *sql.DB // one connection, owned by the writer
 	read    *sql.DB // query only
@@ -50,7 +51,7 @@ func OpenSQLite(ctx context.Context, path string, o Options) (*SQLite, error) {
 }
 
 func openSQLite(ctx context.Context, path string, o Options, batch int) (*SQLite, error) {
-	s := &SQLite{path: path, replica: o.Replica, batch: batch, ops: make(chan *op, maxWaiting), done: make(chan struct{}), stop: make(chan struct{})}
+	s := &SQLite{path: path, replica: o.Replica, copying: o.copying, batch: batch, ops: make(chan *op, maxWaiting), done: make(chan struct{}), stop: make(chan struct{})}
 	if err := s.start(ctx); err != nil {
 		s.closeFiles()
 		return nil, fmt.Errorf("open the store %s: %w", path, err)
@@ -85,6 +86,11 @@ func (s *SQLite) start(ctx context.Context) (err error) {
 	}
 	if err := migrate(ctx, s.write); err != nil {
 		return err
+	}
+	if from, _, err := copyFrom(ctx, s.write); err != nil {
+		return err
+	} else if from != "" && !s.copying {
+		return errUnfinished
 	}
 	if err := endLeases(ctx, s.write); err != nil {
 		return err

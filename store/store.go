@@ -5,8 +5,10 @@
 // first, writer.go for the one goroutine that writes, and inbox_write.go,
 // inbox_claim.go, inbox_lane.go and inbox_read.go for the inbox; for PostgreSQL,
 // postgres.go, which says how to go on. memory.go and memory_read.go are the
-// same without a disk; migrations holds the schemas. Package storetest says what
-// every implementation promises.
+// same without a disk; migrations holds the schemas. copy.go, copy_sum.go,
+// copy_sqlite.go and postgres_copy.go bring everything from one database into
+// another, backup.go into a file. Package storetest says what every
+// implementation promises.
 package store
 
 import (
@@ -46,6 +48,8 @@ type Options struct {
 	Wake func()
 	// Trouble is told what failed in the background.
 	Trouble func(doing string, err error)
+
+	copying bool // it is the destination of a copy
 }
 
 func (o *Options) trouble(doing string, err error) {

@@ -65,9 +65,9 @@ func New(server *http.Server, refusal func() []byte) *Drain {
 	return d
 }
 
-// Close makes every answer from now on the last one of its connection. The
+// EndKeepAlive makes every answer from now on the last one of its connection. The
 // server still accepts and serves.
-func (d *Drain) Close() { d.closing.Store(true) }
+func (d *Drain) EndKeepAlive() { d.closing.Store(true) }
 
 // Shutdown ends the server: it accepts who is connected already and nobody
 // else, refuses those who wait for a request without having sent a byte of it,
@@ -76,7 +76,7 @@ func (d *Drain) Close() { d.closing.Store(true) }
 // error and can still answer. At its end everything is closed, and its error
 // returned.
 func (d *Drain) Shutdown(ctx context.Context, hurry func()) error {
-	d.Close()
+	d.EndKeepAlive()
 	soon, cancel := d.before(ctx)
 	defer cancel()
 	d.shutDoors(ctx)

@@ -128,7 +128,7 @@ func hammer(t *testing.T, round int, secure bool) {
 	}
 	time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
 	if round%2 == 0 {
-		s.Close()
+		s.EndKeepAlive()
 		time.Sleep(20 * time.Millisecond)
 	}
 	s.end(20*time.Second, nil)

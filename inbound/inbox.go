@@ -47,6 +47,7 @@ type Inbox struct {
 	set      atomic.Pointer[Set]
 	inflight atomic.Int64 // requests
 	buffered atomic.Int64 // bytes of their bodies
+	ending   atomic.Bool  // see End
 	dispatch *queue.Dispatcher[Delivery]
 	client   *http.Transport
 }

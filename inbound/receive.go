@@ -22,6 +22,8 @@ const storeWithin = 2 * time.Second
 // retryAfter is what a 503 tells the sender, in seconds.
 const retryAfter = "5"
 
+const notStored = "not stored, please send it again\n"
+
 // ServeHTTP receives one webhook. A 2xx is a promise that the event is on disk.
 func (in *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &Reception{ID: in.opt.NewID(), Received: time.Now()}
@@ -53,6 +55,9 @@ func (in *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		rec.Result = "too_large"
 		answer(w, rec, http.StatusRequestEntityTooLarge, "the body is larger than this webhook takes\n")
+		return
+	} else if err != nil && in.ending.Load() {
+		unavailable(w, rec, fmt.Errorf("read the body while the process ends: %w", err))
 		return
 	} else if err != nil {
 		rec.Err = fmt.Errorf("read the body: %w", err)
@@ -127,7 +132,7 @@ func answer(w http.ResponseWriter, rec *Reception, status int, body string) {
 func unavailable(w http.ResponseWriter, rec *Reception, err error) {
 	rec.Result, rec.Err = "unavailable", err
 	w.Header().Set("Retry-After", retryAfter)
-	answer(w, rec, http.StatusServiceUnavailable, "not stored, please send it again\n")
+	answer(w, rec, http.StatusServiceUnavailable, notStored)
 }
 
 // maxName is how long an id, a type, an account or a key may be. A longer id is

@@ -6,6 +6,7 @@ import (
 	"log"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -26,6 +27,17 @@ func (in *Inbox) Server() *http.Server {
 		ErrorLog: log.New(complaints{in}, "", 0),
 	}
 }
+
+// Refusal is the HTTP/1.1 answer to a webhook that was sent when its connection
+// was about to end, and that nobody has read.
+func Refusal() []byte {
+	return []byte("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: " + retryAfter +
+		"\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: " + strconv.Itoa(len(notStored)) + "\r\n\r\n" + notStored)
+}
+
+// End says that the process is about to: a body that breaks off is from now on
+// asked for again.
+func (in *Inbox) End() { in.ending.Store(true) }
 
 // complaints hands what net/http would log to telemetry.
 type complaints struct{ in *Inbox }

@@ -211,9 +211,9 @@ func (s *Server) start(l net.Listener) {
 	})
 }
 
-// Close lets every answer from now on end its connection. Calls and tunnels are
+// EndKeepAlive lets every answer from now on end its connection. Calls and tunnels are
 // still accepted.
-func (s *Server) Close() { s.drain.Close() }
+func (s *Server) EndKeepAlive() { s.drain.EndKeepAlive() }
 
 // Shutdown stops accepting and waits for calls and tunnels under way. Two
 // seconds before the context's end the calls that are left are answered with

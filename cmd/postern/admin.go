@@ -38,7 +38,7 @@ func (g *gate) newAdmin(l *loaded) (*adminServer, error) {
 	}
 	a := &adminServer{Server: s, http: s.HTTP()}
 	var err error
-	if a.Listener, err = net.Listen("tcp", a.http.Addr); err != nil {
+	if a.Listener, _, err = g.sockets.open("admin", a.http.Addr); err != nil {
 		return nil, fmt.Errorf("listen for admin: %w", err)
 	}
 	if l.Admin.TLS != nil {

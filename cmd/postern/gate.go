@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/drain"
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/proxy"
@@ -50,8 +51,12 @@ type gate struct {
 	shared    *shared.Redis // nil if there is none
 	inbox     *inbound.Inbox
 	receiver  *http.Server
+	drainer   *drain.Drain // of receiver
 	webhooks  net.Listener
 	admin     *adminServer
+	sockets   *sockets
+	manager   *manager      // nil if no service manager is told
+	delay     time.Duration // between the end of readiness and that of serving
 
 	first      *loaded // at start: what was bound and opened
 	now        atomic.Pointer[loaded]
@@ -78,6 +83,9 @@ func openGate(ctx context.Context, path string, log telemetry.Options, messages 
 	g.tel = telemetry.New(log)
 	var err error
 	if g.features, err = stages(g.tel, &g.tokens); err != nil {
+		return nil, &exitError{exitFailure, err}
+	}
+	if g.sockets, err = handedSockets(g.tel); err != nil {
 		return nil, &exitError{exitFailure, err}
 	}
 	g.transport = upstream.New(upstream.Options{Guard: g.guard, Mirror: true})
@@ -132,6 +140,7 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 	g.handler.Done = g.done
 	g.handler.Passed = g.passed
 	g.proxy = proxy.NewServer(l.Proxy, g.handler, g.authority, proxy.DefaultLimits(), g.dial, slog.NewLogLogger(g.tel.Log.Handler(), slog.LevelDebug))
+	g.proxy.Open = g.sockets.open
 	g.inbox = inbound.New(inbound.Options{
 		Store: g.db.Inbox(), Observer: g.tel.Inbox(), Retain: l.Store.Retain.Duration, Grace: graceDeliveries,
 		Alone: g.alone, Poll: g.poll(),
@@ -235,39 +244,6 @@ func (g *gate) addresses(l *loaded) (bound []net.Addr) {
 		}
 	}
 	return bound
-}
-
-// listen binds every listener.
-func (g *gate) listen(l *loaded) (err error) {
-	if err := g.proxy.Listen(); err != nil {
-		return err
-	}
-	g.receiver = g.inbox.Server()
-	if l.Inbound.TLS != nil {
-		if g.receiver.TLSConfig, err = l.Inbound.TLS.Load("h2", "http/1.1"); err != nil {
-			return err
-		}
-	}
-	if g.webhooks, err = net.Listen("tcp", g.receiver.Addr); err != nil {
-		return fmt.Errorf("listen for webhooks: %w", err)
-	}
-	if g.admin, err = g.newAdmin(l); err != nil {
-		return err
-	}
-	g.protect(l)
-	return nil
-}
-
-// serveWebhooks serves the inbox until it is shut down.
-func (g *gate) serveWebhooks() error {
-	serve := g.receiver.Serve
-	if g.receiver.TLSConfig != nil {
-		serve = func(l net.Listener) error { return g.receiver.ServeTLS(l, "", "") }
-	}
-	if err := serve(g.webhooks); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve webhooks: %w", err)
-	}
-	return nil
 }
 
 // close closes what open opened before it failed.

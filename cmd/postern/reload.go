@@ -39,6 +39,8 @@ func (g *gate) use(l *loaded) error {
 func (g *gate) reload() error {
 	g.loading.Lock()
 	defer g.loading.Unlock()
+	g.manager.reloading()
+	defer func() { g.manager.tell("READY=1\nSTATUS=" + g.inForce()) }()
 	g.secrets.Forget()
 	l, err := g.load()
 	if err == nil {
@@ -55,6 +57,14 @@ func (g *gate) reload() error {
 		g.tel.Transition(slog.LevelWarn, "changed, and takes effect at the next start", slog.String("setting", c))
 	}
 	return nil
+}
+
+// inForce says which configuration is, in one line.
+func (g *gate) inForce() string {
+	if *g.refused.Load() != "" {
+		return fmt.Sprintf("configuration %d is in force, the last reload was refused", g.generation.Load())
+	}
+	return fmt.Sprintf("configuration %d is in force", g.generation.Load())
 }
 
 // restarts lists what changed and is not applied by a reload.

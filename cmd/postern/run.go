@@ -19,20 +19,14 @@ import (
 	"github.com/postern-proxy/postern/telemetry"
 )
 
-// What is under way may take so long to end: calls, tunnels and webhooks first,
-// then deliveries. Kubernetes kills after 30 s.
-const (
-	graceCalls      = 17 * time.Second
-	graceDeliveries = 8 * time.Second
-)
-
 func runCommand(o *options) *cobra.Command {
 	var level slog.Level
 	var format string
+	var delay time.Duration
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the gate: the proxy, the inbox and the admin listener",
-		Long:  "Run the gate: the proxy, the inbox and the admin listener.\n\nSIGHUP or a changed file reloads the configuration: whole, or not at all. SIGTERM drains; a second one ends at once.",
+		Long:  "Run the gate: the proxy, the inbox and the admin listener.\n\nSIGHUP or a changed file reloads the configuration: whole, or not at all. SIGTERM drains: /readyz says so at once, for --drain-delay everything is served as before, then what is under way ends. A second one ends at once, with exit code 1.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if os.Getenv("GOGC") == "" {
@@ -45,10 +39,16 @@ func runCommand(o *options) *cobra.Command {
 			if err := log.Format.UnmarshalText([]byte(format)); err != nil {
 				return &exitError{exitUsage, fmt.Errorf("--log-format: %w", err)}
 			}
+			delay, err := drainDelay(delay, cmd.Flags().Changed("drain-delay"))
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			defer insist(cmd.ErrOrStderr())()
 			g, err := openGate(cmd.Context(), o.config, log, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
+			g.delay, g.manager = delay, newManager(g.tel)
 			g.announce(cmd.OutOrStdout())
 			if err := g.serve(cmd.Context()); err != nil {
 				return &exitError{exitFailure, err}
@@ -58,6 +58,7 @@ func runCommand(o *options) *cobra.Command {
 	}
 	cmd.Flags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	cmd.Flags().StringVar(&format, "log-format", "auto", "json, text or auto: text on a terminal")
+	cmd.Flags().DurationVar(&delay, "drain-delay", 0, "how long to serve on after SIGTERM, so that load balancers notice (POSTERN_DRAIN_DELAY)")
 	return cmd
 }
 
@@ -79,7 +80,13 @@ func (g *gate) serve(ctx context.Context) error {
 	}()
 	watching, stopWatching := context.WithCancel(ctx)
 	watched := make(chan struct{})
-	go func() { defer close(watched); g.watch(watching) }()
+	go func() {
+		defer close(watched)
+		var wg sync.WaitGroup
+		wg.Go(func() { g.watch(watching) })
+		wg.Go(func() { g.watchdog(watching) })
+		wg.Wait()
+	}()
 	g.tel.Reload(nil)
 	if w := g.authority.Warning(); w != "" {
 		g.tel.Transition(slog.LevelWarn, w)
@@ -88,6 +95,7 @@ func (g *gate) serve(ctx context.Context) error {
 		g.tel.Transition(slog.LevelWarn, "store "+g.db.Where()+": "+promise)
 	}
 	g.ready.Store(true)
+	g.manager.tell("READY=1")
 
 	var cause error
 	select {
@@ -95,31 +103,20 @@ func (g *gate) serve(ctx context.Context) error {
 	case cause = <-failed:
 	}
 	g.ready.Store(false)
+	g.manager.tell("STOPPING=1")
 	g.admin.Drain()
+	if cause == nil && g.delay > 0 {
+		g.tel.Transition(slog.LevelInfo, "not ready any more, still serving", slog.Duration("for", g.delay))
+		g.proxy.EndKeepAlive()
+		g.drainer.EndKeepAlive()
+		select {
+		case <-time.After(g.delay):
+		case cause = <-failed:
+		}
+	}
 	stopWatching()
 	<-watched
 	return errors.Join(cause, g.drain(stopDeliveries, delivered))
-}
-
-// drain ends everything in the order in which nothing is cut: what comes in
-// first, the store last.
-func (g *gate) drain(stopDeliveries context.CancelFunc, delivered <-chan struct{}) error {
-	g.tel.Transition(slog.LevelInfo, "draining")
-	ctx, cancel := context.WithTimeout(context.Background(), graceCalls)
-	defer cancel()
-	out := make(chan error, 1)
-	go func() { out <- g.proxy.Shutdown(ctx) }()
-	err := g.receiver.Shutdown(ctx)
-	stopDeliveries()
-	<-delivered
-	err = errors.Join(err, <-out)
-	g.transport.Close()
-	last, end := context.WithTimeout(context.Background(), time.Second)
-	defer end()
-	err = errors.Join(err, g.admin.shutdown(last), g.closeShared(), g.db.Close())
-	g.tel.Transition(slog.LevelInfo, "stopped")
-	g.tel.Close()
-	return err
 }
 
 // watch reloads on SIGHUP and when a file of the configuration, or one that

@@ -33,6 +33,8 @@ type Postgres struct {
 	inserts  *flusher[*insertion]
 	finishes *flusher[*finish]
 
+	lost lostClaims
+
 	overridden atomic.Bool // the server would not wait for the disk by itself
 	pooled     atomic.Bool // a pooler is between
 	alone      atomic.Bool // no other replica lives

@@ -4,6 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -54,7 +58,7 @@ WITH want AS (
     WHERE target = w.target AND state IN ('received', 'retrying', 'processing') AND NOT waiting AND due <= now()
     ORDER BY due, id LIMIT w.n FOR UPDATE SKIP LOCKED) d
 ), claimed AS (
-  UPDATE postern_deliveries d SET state = 'processing', due = now() + $3 * interval '1 microsecond', fence = d.fence + 1, attempt = d.attempt + 1,
+  UPDATE postern_deliveries d SET state = 'processing', due = now() + $3 * interval '1 microsecond', fence = d.fence + 1, attempt = d.attempt + 1, claim = $6,
     reason = CASE due.state WHEN 'processing' THEN $4 ELSE '' END
   FROM due WHERE d.id = due.id
   RETURNING d.id, d.target, d.fence, d.attempt, d.wait, d.origin, d.reason, due.state AS before, due.due AS since
@@ -81,9 +85,11 @@ func (s postgresInbox) Claim(ctx context.Context, want map[string]int, lease tim
 		targets, counts = append(targets, escaped(target)), append(counts, int32(min(n, 1<<20)))
 	}
 	var events []*pgEvent
+	s.giveBackLost(ctx)
+	number := rand.Int64()
 	start := time.Now()
 	err = s.write(ctx, quick, func(b *pgx.Batch) {
-		b.Queue(claimSQL, targets, counts, lease.Microseconds(), claimReason(inbound.Processing), s.replica).Query(func(rows pgx.Rows) error {
+		b.Queue(claimSQL, targets, counts, lease.Microseconds(), claimReason(inbound.Processing), s.replica, number).Query(func(rows pgx.Rows) error {
 			defer rows.Close()
 			for rows.Next() {
 				it, e, after, err := scanClaim(rows)
@@ -102,12 +108,71 @@ func (s postgresInbox) Claim(ctx context.Context, want map[string]int, lease tim
 		})
 	})
 	if err != nil {
+		s.lost.add(number, start.Add(lease))
 		return nil, time.Time{}, fmt.Errorf("claim deliveries: %w", err)
 	}
 	if err := s.fill(ctx, items, events); err != nil {
 		return nil, next, err
 	}
 	return items, next, nil
+}
+
+// lostClaims are the numbers of claims of which no answer came: nobody works on
+// what they took, if they were made. Such a claim may yet be made by a server
+// that was only slow, so its number is remembered for a lease.
+type lostClaims struct {
+	mu    sync.Mutex
+	until map[int64]time.Time
+}
+
+func (l *lostClaims) add(number int64, until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.until == nil {
+		l.until = map[int64]time.Time{}
+	}
+	l.until[number] = until
+}
+
+func (l *lostClaims) remove(numbers []int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, n := range numbers {
+		delete(l.until, n)
+	}
+}
+
+// numbers lists those whose lease has not ended yet.
+func (l *lostClaims) numbers() (all []int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.until, func(_ int64, until time.Time) bool { return time.Now().After(until) })
+	return slices.Collect(maps.Keys(l.until))
+}
+
+// giveBackLost gives back what lost claims took. If it cannot, their leases run
+// out.
+func (s postgresInbox) giveBackLost(ctx context.Context) {
+	numbers := s.lost.numbers()
+	if len(numbers) == 0 {
+		return
+	}
+	var leases []queue.Lease
+	var found []int64
+	ctx, cancel := context.WithTimeout(ctx, quick)
+	defer cancel()
+	err := s.saw(s.once(ctx, func(r pgx.Rows) error {
+		var l queue.Lease
+		var number int64
+		if err := r.Scan(&l.Key, &l.Token, &number); err != nil {
+			return err
+		}
+		leases, found = append(leases, l), append(found, number)
+		return nil
+	}, "SELECT id, fence, claim FROM postern_deliveries WHERE state = 'processing' AND NOT waiting AND claim = ANY($1)", []any{numbers}))
+	if err == nil && len(leases) > 0 && s.Release(ctx, leases) == nil {
+		s.lost.remove(found)
+	}
 }
 
 // scanClaim reads one row of claimSQL; the event is nil if it is no claim.

@@ -260,6 +260,41 @@ func TestF12UnknownCommit(t *testing.T) {
 	}
 }
 
+// TestF12LostClaim: what was claimed by a claim whose answer got lost does not
+// wait for its lease to run out.
+func TestF12LostClaim(t *testing.T) {
+	u, err := url.Parse(peers.Database(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	way := newCutter(t, u.Host)
+	u.Host = way.Addr().String()
+	p := postgres(t, u.String()+"&pool_max_conns=1", store.Options{})
+	box := p.Inbox()
+	for i, lane := range []string{"", "", "a"} { // the first describes the statements
+		e := storetest.Event(fmt.Sprint("id-", i), fmt.Sprint("evt_", i), "{}")
+		e.Lane = lane
+		if _, _, err := box.Insert(t.Context(), e, []string{"hook"}); err != nil {
+			t.Fatal(err)
+		}
+		if way.next.Store(i > 0); i > 0 {
+			if _, _, err := box.Claim(t.Context(), map[string]int{"hook": 9}, time.Minute); err == nil {
+				t.Fatal("the answer of the claim was not lost")
+			}
+			if r, err := box.Show(t.Context(), e.ID); err != nil || r.Status != inbound.Processing {
+				t.Fatalf("the lost claim left it %+v, %v: the test looks in the wrong place", r, err)
+			}
+		}
+		items, _, err := box.Claim(t.Context(), map[string]int{"hook": 9}, time.Minute)
+		if err != nil || len(items) != 1 || items[0].Work.Attempt != 1 || items[0].Work.From != inbound.Received {
+			t.Fatalf("claimed %+v, %v", items, err)
+		}
+		if err := box.Finish(t.Context(), items[0].Lease, inbound.Move{To: inbound.Applied, Attempt: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestF13ReadOnly: connections to a server that has become read-only are given
 // up, all of them, although they work; what is written goes to the server that
 // can be written now, and back again.

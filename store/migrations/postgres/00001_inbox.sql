@@ -56,6 +56,7 @@ CREATE TABLE postern_deliveries (
   waiting boolean NOT NULL DEFAULT false, -- behind the head of its lane
   due     timestamptz NOT NULL, -- next attempt; end of the lease; last move
   fence   bigint  NOT NULL DEFAULT 0, -- grows with every move
+  claim   bigint  NOT NULL DEFAULT 0, -- number of the last claim, see lost claims
   attempt integer NOT NULL DEFAULT 0,
   wait    bigint  NOT NULL DEFAULT 0, -- before this attempt, in microseconds
   origin  text COLLATE "C" NOT NULL,

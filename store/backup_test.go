@@ -1,0 +1,140 @@
+package store_test
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/store"
+	"github.com/postern-proxy/postern/store/storetest"
+)
+
+// TestBackupRestore backs up while another process stores and delivers, kills
+// that, and restores into a new folder: all that was acknowledged before the
+// backup began is there, and known.
+func TestBackupRestore(t *testing.T) {
+	path, backup := filepath.Join(t.TempDir(), "postern.db"), filepath.Join(t.TempDir(), "backup.db")
+	cmd := exec.Command(os.Args[0], "-test.run=^$")
+	cmd.Env = append(os.Environ(), crashEnv+"="+path)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	stored := map[string]bool{}
+	enough, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			what, id, _ := strings.Cut(lines.Text(), " ")
+			if what != "stored" || strings.Count(id, "-") != 2 {
+				continue
+			}
+			mu.Lock()
+			if stored[id] = true; len(stored) == 500 {
+				close(enough)
+			}
+			mu.Unlock()
+		}
+	}()
+	select {
+	case <-enough:
+	case <-ended:
+		t.Fatal("the other process ended")
+	}
+	mu.Lock()
+	var before []string
+	for id := range stored {
+		before = append(before, id)
+	}
+	mu.Unlock()
+	got, err := store.Backup(t.Context(), path, backup, false)
+	if err != nil {
+		t.Error(err)
+	}
+	if _, err := store.Backup(t.Context(), path, backup, false); err == nil || !strings.Contains(err.Error(), "is there already") {
+		t.Errorf("over a file that is there: %v", err)
+	}
+	_ = cmd.Process.Kill()
+	<-ended
+	_ = cmd.Wait()
+	if got.Events < int64(len(before)) || got.Deliveries != got.Events || got.Schema < 2 || got.Size == 0 {
+		t.Errorf("%+v with %d acknowledged", got, len(before))
+	}
+	if st, err := os.Stat(backup); err != nil || st.Mode().Perm() != 0o600 || st.Size() != got.Size {
+		t.Errorf("%+v, %v", st, err)
+	}
+	if all, _ := filepath.Glob(filepath.Join(filepath.Dir(backup), "*")); len(all) != 1 {
+		t.Errorf("left beside it: %v", all)
+	}
+
+	restored := filepath.Join(t.TempDir(), "postern.db")
+	text, err := os.ReadFile(backup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(restored, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	box := open(t, restored).Inbox()
+	for _, id := range before {
+		e, err := box.Body(t.Context(), id)
+		if err != nil || len(e.Body) != e.Size {
+			t.Fatalf("acknowledged %s: %v", id, err)
+		}
+		again := *e
+		again.ID = "again-" + id
+		if known, what, err := box.Insert(t.Context(), &again, []string{"hook"}); known != id || what != inbound.Duplicate || err != nil {
+			t.Fatalf("%s again: %s, %v, %v", id, known, what, err)
+		}
+	}
+	if n, _ := box.Count(t.Context(), inbound.Filter{}); int64(n) != got.Events {
+		t.Errorf("%d events, want %d", n, got.Events)
+	}
+	if _, what, err := box.Insert(t.Context(), storetest.Event("new", "new", "{}"), []string{"hook"}); what != inbound.Stored || err != nil {
+		t.Errorf("a new event: %v, %v", what, err)
+	}
+}
+
+// TestBackupOfAStoppedDatabase also replaces a file, and refuses what is none.
+func TestBackupOfAStoppedDatabase(t *testing.T) {
+	from, to := strings.TrimPrefix(sqliteAt(t, 100), "sqlite:"), filepath.Join(t.TempDir(), "a 'quoted' ?name#.db")
+	for range 2 {
+		if got, err := store.Backup(t.Context(), from, to, true); err != nil || got.Events != 100 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+	}
+	if n, _ := open(t, to).Inbox().Count(t.Context(), inbound.Filter{}); n != 100 {
+		t.Errorf("%d events", n)
+	}
+	other := filepath.Join(t.TempDir(), "x.db")
+	if _, err := store.Backup(t.Context(), filepath.Join(t.TempDir(), "none.db"), other, false); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("of nothing: %v", err)
+	}
+	junk := filepath.Join(t.TempDir(), "junk.db")
+	if err := os.WriteFile(junk, []byte(strings.Repeat("junk", 5000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Backup(t.Context(), junk, other, false); err == nil {
+		t.Error("of junk: no error")
+	}
+	foreign := filepath.Join(t.TempDir(), "foreign.db")
+	raw(t, foreign, "CREATE TABLE x (y)")
+	if _, err := store.Backup(t.Context(), foreign, other, false); err == nil || !strings.Contains(err.Error(), "not a database of Postern") {
+		t.Errorf("of another's: %v", err)
+	}
+	if _, err := os.Stat(other); err == nil {
+		t.Error("a failed backup has left a file")
+	}
+	if all, _ := filepath.Glob(filepath.Join(filepath.Dir(other), ".*")); len(all) != 0 {
+		t.Errorf("left behind: %v", all)
+	}
+}

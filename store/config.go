@@ -35,14 +35,15 @@ func (c *Config) Check() error {
 	if user, _, ok := strings.Cut(text, "@"); ok && strings.Count(user, ":") > 1 || strings.Contains(text, "password=") {
 		return block.At("url", `%w: write url = env("DATABASE_URL"), and put the whole URL there`, block.ErrWritten)
 	}
-	if err := checkURL(text); err != nil {
+	if err := CheckURL(text); err != nil {
 		return block.At("url", "%v", err)
 	}
 	return nil
 }
 
-// checkURL never shows the URL: it may hold a password.
-func checkURL(text string) error {
+// CheckURL says what is wrong with the URL of a store. It never shows the URL: it
+// may hold a password.
+func CheckURL(text string) error {
 	kind, rest, _ := strings.Cut(text, ":")
 	switch kind {
 	case "sqlite":
@@ -72,7 +73,7 @@ func (c *Config) Where(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrURL, err)
 	}
-	if err := checkURL(text); err != nil {
+	if err := CheckURL(text); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrURL, err)
 	}
 	path, ok := strings.CutPrefix(text, "sqlite:")

@@ -8,8 +8,9 @@ BINARY  := bin/postern
 # Tools are pinned, and run from the module cache.
 GOFUMPT     := $(GO) run mvdan.cc/gofumpt@v0.9.2
 STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0
+CYCLONEDX   := $(GO) run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
-.PHONY: all build setup test test-unit test-e2e test-deploy soak bench demo lint fmt clean
+.PHONY: all build setup test test-unit test-e2e test-deploy soak bench demo lint fmt cross sbom image clean
 
 all: build
 
@@ -58,6 +59,20 @@ lint:
 
 fmt:
 	$(GOFUMPT) -w $$(git ls-files '*.go')
+
+## cross: it builds for every system it is meant for
+cross:
+	for target in linux/amd64 linux/arm64 darwin/arm64 windows/amd64; do \
+		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) build -trimpath -o /dev/null ./cmd/postern || exit 1; done
+
+## sbom: what the binary is made of (CycloneDX)
+sbom: $(BINARY)
+	$(CYCLONEDX) bin -json -std -noserial -notimestamp -version $(RELEASE) -output $(BINARY).cdx.json $(BINARY)
+
+## image: for this machine; for several architectures at once and into a registry:
+##   docker buildx build --platform linux/amd64,linux/arm64 --sbom=true --provenance=true --push -t IMAGE ... as below
+image:
+	docker buildx build --load --build-arg VERSION=$(RELEASE) --build-arg REVISION=$$(git rev-parse HEAD) -t postern:$(RELEASE) .
 
 clean:
 	rm -rf bin

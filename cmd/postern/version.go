@@ -12,12 +12,15 @@ import (
 // release is set by the linker: -X main.release=v1.2.3.
 var release = ""
 
+// commit is set by the linker where the build sees no repository.
+var commit = ""
+
 // buildVersion is what this binary is.
 func buildVersion() (number, revision string) {
-	number = release
+	number, revision = release, commit
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return fallback(number, "devel"), ""
+		return fallback(number, "devel"), revision
 	}
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {

@@ -106,3 +106,17 @@ func TestHealthInforms(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestHealthForKubelet: it calls the pod by its address and has no token; the
+// metrics want one.
+func TestHealthForKubelet(t *testing.T) {
+	l := serve(t, "admin {\n listen = \"0.0.0.0:8082\"\n token = env(\"ADMIN_TOKEN\")\n}", "ADMIN_TOKEN="+token)
+	for path, want := range map[string]int{"/livez": 200, "/readyz": 200, "/startupz": 200, "/metrics": 401} {
+		if a := l.ask("GET", path, "", withHost("10.42.0.7:8082")); a.StatusCode != want {
+			t.Errorf("%s: %d, want %d", path, a.StatusCode, want)
+		}
+	}
+	if a := l.ask("GET", "/metrics", "", withHost("10.42.0.7:8082"), withToken(token)); a.StatusCode != 200 {
+		t.Errorf("with the token: %d", a.StatusCode)
+	}
+}

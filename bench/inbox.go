@@ -87,7 +87,7 @@ func verify(header string, body []byte, now time.Time) error {
 // serveInbox is the role of a baseline: open gives how to keep an event and how to count those on disk.
 func serveInbox(args []string, open func(dir string) (keep, func() (int, error), error)) error {
 	flags := flag.NewFlagSet("inbox", flag.ContinueOnError)
-	dir := flags.String("dir", ".", "folder for the data")
+	dir := flags.String("dir", ".", "folder or database for the data")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

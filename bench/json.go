@@ -34,7 +34,7 @@ func writeJSON(set settings, out *outcome) error {
 		Cores: runtime.NumCPU(), Load: out.load, Settings: set, Warnings: out.warnings(), Checks: out.checks,
 	}
 	for _, c := range comparisons() {
-		if find(out.rows, c.Scenario, c.Peer) != nil && find(out.rows, c.Scenario, c.Versus) != nil {
+		if c.in(out.rows) {
 			document.Ratios = append(document.Ratios, compare(out.rows, c))
 		}
 	}

@@ -2,8 +2,9 @@
 // process, medians over rounds. README.md says how to read what it prints. Linux only: CPU time comes from /proc.
 //
 // Read main.go (flags, roles), run.go (the rounds), then peers.go (who is measured: upstream.go, goproxy.go, nginx.go,
-// postern.go, and the inbox baselines inbox*.go), load.go with client.go and webhook.go (what is sent and checked),
-// and last measure.go, ratio.go and report.go (what is printed). process.go and certs.go serve the peers.
+// postern.go, the inbox baselines inbox*.go, postgres*.go for several processes on PostgreSQL, sharedlimit.go), load.go
+// with client.go and webhook.go (what is sent and checked), and last measure.go, ratio.go and report.go (what is
+// printed). process.go and certs.go serve the peers.
 package main
 
 import (
@@ -62,6 +63,7 @@ func roles() map[string]func([]string) error {
 		"goproxy":  goproxyRole,
 		"sqlite":   sqliteRole,
 		"append":   appendRole,
+		"unnest":   unnestRole,
 	}
 }
 

@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"github.com/postern-proxy/postern/store"
 )
 
 // peer is one way for the load to reach the upstream, or one inbox.
@@ -19,15 +22,21 @@ type peer struct {
 	side    string // outbound or inbound
 	child   *child // whose CPU and memory are measured; nil for direct
 	door    door
-	inbox   string // address of an inbound listener
-	path    string // and the path events go to
+	others  []*child // further processes of the same peer, measured with it
+	inbox   string   // address of an inbound listener
+	inboxes []string // or of several, used in turn
+	path    string   // and the path events go to
 	heap    func(context.Context) (heap, error)
 	stored  func(context.Context) (int, error) // events on disk; nil when it cannot tell
 	profile string                             // URL of its CPU profile
 	policed bool                               // it must add the credential, version and key
 	settle  func(context.Context, int) error   // waits until n events are applied
-	calls   int                                // made so far, unmeasured ones too
-	spoiled bool                               // a call failed: its counts mean nothing any more
+	local   func(workers int) []op             // instead of connections: work that the load generator does itself
+	// share measures a share by itself, instead of driving a load.
+	share    func(ctx context.Context, f *field, s scenario, p *peer, length time.Duration) (sample, error)
+	executed func(context.Context) (int, error) // statements executed so far in its database; nil where there is none
+	calls    int                                // made so far, unmeasured ones too
+	spoiled  bool                               // a call failed: its counts mean nothing any more
 }
 
 func (p *peer) takes(s scenario) bool {
@@ -58,16 +67,26 @@ type field struct {
 	upstream *child
 	control  string // the upstream's control address
 	peers    []*peer
+	cluster  *cluster         // nil unless something on PostgreSQL is measured
+	stores   []store.Database // open in this process
 }
 
 // stop ends every process that was started, the upstream last.
 func (f *field) stop() {
 	stopped := map[*child]bool{nil: true}
 	for _, p := range f.peers {
-		if !stopped[p.child] {
-			p.child.stop()
-			stopped[p.child] = true
+		for _, c := range append(p.others, p.child) {
+			if !stopped[c] {
+				c.stop()
+				stopped[c] = true
+			}
 		}
+	}
+	for _, db := range f.stores {
+		_ = db.Close()
+	}
+	if f.cluster != nil {
+		_ = f.cluster.close()
 	}
 	if f.upstream != nil {
 		f.upstream.stop()
@@ -97,6 +116,8 @@ func start(ctx context.Context, set settings, dir string) (*field, error) {
 			return startInbox(ctx, set, f, "append", "grouped fsync of an append-only file")
 		},
 		func() ([]*peer, error) { return startPostern(ctx, set, f, at.Addr) },
+		func() ([]*peer, error) { return startPostgres(ctx, set, f) },
+		func() ([]*peer, error) { return startShared(ctx, set, f) },
 	} {
 		more, err := add()
 		f.peers = append(f.peers, more...)
@@ -165,13 +186,20 @@ var errGone = errors.New("it has ended")
 
 // alive fails when the peer's process ended.
 func (p *peer) alive() error {
+	for _, c := range p.processes() {
+		select {
+		case <-c.done:
+			return fmt.Errorf("%s: %w: %s", p.name, errGone, c.tail())
+		default:
+		}
+	}
+	return nil
+}
+
+// processes are those that do the peer's work; none for direct.
+func (p *peer) processes() []*child {
 	if p.child == nil {
 		return nil
 	}
-	select {
-	case <-p.child.done:
-		return fmt.Errorf("%s: %w: %s", p.name, errGone, p.child.tail())
-	default:
-		return nil
-	}
+	return append([]*child{p.child}, p.others...)
 }

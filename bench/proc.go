@@ -29,6 +29,24 @@ func cpuOf(pid int) (time.Duration, error) {
 	return total, nil
 }
 
+// cpuWithEnded is the same for a process whose children come and go: those that have ended count too.
+func cpuWithEnded(pid int) (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	total, err := parseTimes(text, 4)
+	if err != nil {
+		return 0, err
+	}
+	for _, kid := range kids(pid) {
+		if more, err := cpuOne(kid); err == nil { // else it has just ended
+			total += more
+		}
+	}
+	return total, nil
+}
+
 func cpuOne(pid int) (time.Duration, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -37,14 +55,18 @@ func cpuOne(pid int) (time.Duration, error) {
 	return parseStat(text)
 }
 
-// parseStat reads fields 14 and 15 of proc_pid_stat(5); the command's name, field 2, may hold blanks and brackets.
-func parseStat(text []byte) (time.Duration, error) {
+// parseStat reads the user and system time of a process.
+func parseStat(text []byte) (time.Duration, error) { return parseTimes(text, 2) }
+
+// parseTimes sums n fields of proc_pid_stat(5) from the 14th: user and system time, then those of children that have
+// ended. The command's name, field 2, may hold blanks and brackets.
+func parseTimes(text []byte, n int) (time.Duration, error) {
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
-	if len(fields) < 13 {
+	if len(fields) < 11+n {
 		return 0, fmt.Errorf("unexpected stat line %q", text)
 	}
 	var ticks int64
-	for _, field := range fields[11:13] {
+	for _, field := range fields[11 : 11+n] {
 		n, err := strconv.ParseInt(string(field), 10, 64)
 		if err != nil {
 			return 0, fmt.Errorf("reading stat: %w", err)

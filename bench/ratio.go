@@ -7,6 +7,11 @@ const (
 	byCPU   comparing = "CPU"        // less is better
 	byRate  comparing = "throughput" // more is better
 	byAdded comparing = "added p50"  // over direct; less is better
+	byLives comparing = "lives/s"    // ended per second; more is better
+	// byStatements is no ratio but the count per event, which no load of the machine changes; less is better.
+	byStatements comparing = "statements"
+	// byClaims is no ratio either: thousands of claims per second; more is better.
+	byClaims comparing = "1000 claims/s"
 )
 
 // comparison is one ratio and what is aimed at; 0 is no aim.
@@ -47,6 +52,30 @@ func comparisons() []comparison {
 		{Scenario: "inbound64", What: byCPU, Peer: "postern", Versus: "append"},
 		{Scenario: "inbound64", What: byRate, Peer: "postern+deliver", Versus: "sqlite"},
 		{Scenario: "inbound64", What: byRate, Peer: "append", Versus: "sqlite"},
+		{Scenario: "postgres-ack", What: byRate, Peer: "postern-1", Versus: "unnest", Goal: 0.7},
+		{Scenario: "postgres-ack", What: byRate, Peer: "postern-2", Versus: "unnest", Goal: 0.7},
+		{Scenario: "postgres-ack", What: byRate, Peer: "postern-4", Versus: "unnest", Goal: 0.7},
+		{Scenario: "postgres-ack", What: byRate, Peer: "unnest-http", Versus: "unnest"},
+		{Scenario: "postgres-ack", What: byRate, Peer: "postern-1", Versus: "unnest-http"},
+		{Scenario: "postgres-life", What: byRate, Peer: "postern-1", Versus: "unnest"},
+		{Scenario: "postgres-life", What: byRate, Peer: "postern-2", Versus: "unnest"},
+		{Scenario: "postgres-life", What: byRate, Peer: "postern-4", Versus: "unnest"},
+		{Scenario: "postgres-life", What: byStatements, Peer: "postern-1", Goal: 3},
+		{Scenario: "postgres-life", What: byStatements, Peer: "postern-2", Goal: 3},
+		{Scenario: "postgres-life", What: byStatements, Peer: "postern-4", Goal: 3},
+		{Scenario: "postgres-statements", What: byStatements, Peer: "postern-1", Goal: 3},
+		{Scenario: "postgres-statements", What: byStatements, Peer: "postern-2", Goal: 3},
+		{Scenario: "postgres-statements", What: byStatements, Peer: "postern-4", Goal: 3},
+		{Scenario: "postgres-lanes", What: byClaims, Peer: "lanes", Goal: 15},
+		{Scenario: "postgres-lanes", What: byRate, Peer: "lanes", Versus: "no-lanes"},
+		{Scenario: "postgres-lanes", What: byRate, Peer: "lanes", Versus: "skip-locked"},
+		{Scenario: "postgres-lanes", What: byLives, Peer: "lanes", Versus: "no-lanes"},
+		{Scenario: "postgres-lanes", What: byLives, Peer: "lanes", Versus: "skip-locked"},
+		{Scenario: "shared-limit", What: byRate, Peer: "leased", Versus: "x-time-rate"},
+		{Scenario: "shared-limit", What: byRate, Peer: "leased", Versus: "local"},
+		{Scenario: "shared-limit", What: byRate, Peer: "leased", Versus: "gathered"},
+		{Scenario: "shared-limit", What: byRate, Peer: "leased", Versus: "redis"},
+		{Scenario: "shared-limit", What: byRate, Peer: "gathered", Versus: "redis"},
 	}
 }
 
@@ -64,6 +93,9 @@ func find(rows []*row, scenario, peer string) *row {
 func compare(rows []*row, c comparison) comparison {
 	var of []figure
 	a, b, direct := find(rows, c.Scenario, c.Peer), find(rows, c.Scenario, c.Versus), find(rows, c.Scenario, "direct")
+	if c.absolute() {
+		b = a
+	}
 	if a != nil && b != nil {
 		for at := range min(len(a.samples), len(b.samples)) {
 			var ratio figure
@@ -72,6 +104,12 @@ func compare(rows []*row, c comparison) comparison {
 				ratio = a.samples[at].CPU / b.samples[at].CPU
 			case byRate:
 				ratio = a.samples[at].Rate / b.samples[at].Rate
+			case byLives:
+				ratio = a.samples[at].Applied / b.samples[at].Applied
+			case byStatements:
+				ratio = a.samples[at].Statements
+			case byClaims:
+				ratio = a.samples[at].Rate / 1000
 			case byAdded:
 				base := direct.samples[at].P50
 				ratio = (a.samples[at].P50 - base) / (b.samples[at].P50 - base)
@@ -95,8 +133,19 @@ func compare(rows []*row, c comparison) comparison {
 
 // reached says whether the median keeps an aim.
 func (c comparison) reached(aim float64) bool {
-	if c.What == byRate {
+	if c.more() {
 		return float64(c.Median) >= aim
 	}
 	return float64(c.Median) <= aim
+}
+
+// more says whether more is better.
+func (c comparison) more() bool { return c.What == byRate || c.What == byLives || c.What == byClaims }
+
+// absolute says whether it is a figure of one peer and no ratio.
+func (c comparison) absolute() bool { return c.Versus == "" }
+
+// in says whether both sides are among the rows.
+func (c comparison) in(rows []*row) bool {
+	return find(rows, c.Scenario, c.Peer) != nil && (c.absolute() || find(rows, c.Scenario, c.Versus) != nil)
 }

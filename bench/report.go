@@ -37,15 +37,18 @@ func printRatios(w io.Writer, rows []*row) {
 	defer t.Flush()
 	for _, c := range comparisons() {
 		c = compare(rows, c)
-		a, b := find(rows, c.Scenario, c.Peer), find(rows, c.Scenario, c.Versus)
-		if a == nil || b == nil {
+		if !c.in(rows) {
 			continue
+		}
+		who := c.Peer + " / " + c.Versus
+		if c.absolute() {
+			who = c.Peer
 		}
 		value := fmt.Sprintf("%.2f\t[%.2f..%.2f]", float64(c.Median), float64(c.Least), float64(c.Most))
 		if !c.Median.known() {
 			value = "n/a\t"
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%s / %s\t%s\t%s\n", c.Scenario, c.What, c.Peer, c.Versus, value, aims(c))
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", c.Scenario, c.What, who, value, aims(c))
 	}
 }
 
@@ -59,7 +62,7 @@ func aims(c comparison) string {
 			continue
 		}
 		sign, verdict := "<=", "missed"
-		if c.What == byRate {
+		if c.more() {
 			sign = ">="
 		}
 		switch {
@@ -75,15 +78,12 @@ func aims(c comparison) string {
 
 // printThroughput divides every peer's throughput by that of the first peer of its scenario.
 func printThroughput(w io.Writer, rows []*row) {
-	fmt.Fprintln(w, "\nTHROUGHPUT as a share of direct, or of the grouped append for webhooks")
+	fmt.Fprintln(w, "\nTHROUGHPUT as a share of another peer")
 	t := table(w)
 	defer t.Flush()
 	for _, group := range byScenario(rows) {
-		versus := "direct"
-		if group[0].scenario.side == "inbound" {
-			versus = "append"
-		}
-		fmt.Fprintf(t, "  %s", group[0].scenario.name)
+		versus := group[0].scenario.versus
+		fmt.Fprintf(t, "  %s\tversus %s", group[0].scenario.name, versus)
 		for _, r := range group {
 			if r.peer.name == versus {
 				continue
@@ -101,8 +101,11 @@ func printScenario(w io.Writer, group []*row) {
 	t := table(w)
 	defer t.Flush()
 	fmt.Fprintf(t, "  peer\t%s/s\tp50 ms\tp99 ms\tCPU us/%s\t[least..most]\tallocs/call\tKB/call\tRSS MiB\tfailed\tothers' CPU", s.unit, s.unit)
-	if s.side == "inbound" {
+	if s.side != "outbound" && s.side != "shared" {
 		fmt.Fprint(t, "\tapplied/s")
+	}
+	if s.side == "postgres" {
+		fmt.Fprintf(t, "\tPostgreSQL CPU us/%s\tstatements/%s", s.unit, s.unit)
 	}
 	fmt.Fprintln(t)
 	for _, r := range group {
@@ -118,8 +121,11 @@ func printScenario(w io.Writer, group []*row) {
 		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s", r.peer.name,
 			format(m.Rate, "%.0f"), format(m.P50, "%.2f"), format(m.P99, "%.2f"), format(m.CPU, "%.1f"), spread(cpu),
 			format(m.Mallocs, "%.1f"), format(m.Bytes/1000, "%.1f"), format(m.RSS, "%.0f"), failed, format(100*m.Others, "%.0f %%"))
-		if s.side == "inbound" {
+		if s.side != "outbound" && s.side != "shared" {
 			fmt.Fprintf(t, "\t%s", format(m.Applied, "%.0f"))
+		}
+		if s.side == "postgres" {
+			fmt.Fprintf(t, "\t%s\t%s", format(m.Store, "%.1f"), format(m.Statements, "%.3f"))
 		}
 		fmt.Fprintln(t)
 	}
@@ -212,6 +218,7 @@ func (r *row) medians() sample {
 		Mallocs: of(func(s sample) figure { return s.Mallocs }), Bytes: of(func(s sample) figure { return s.Bytes }),
 		RSS: of(func(s sample) figure { return s.RSS }), Others: of(func(s sample) figure { return s.Others }),
 		Stolen: of(func(s sample) figure { return s.Stolen }), Applied: of(func(s sample) figure { return s.Applied }),
+		Store: of(func(s sample) figure { return s.Store }), Statements: of(func(s sample) figure { return s.Statements }),
 	}
 }
 

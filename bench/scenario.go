@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,8 +12,10 @@ import (
 type scenario struct {
 	name    string
 	title   string
-	side    string // "outbound" or "inbound"
-	unit    string // what is counted: "request", "MB" or "event"
+	side    string // "outbound", "inbound", "postgres" or "shared"
+	versus  string // the peer that the throughput of all others is divided by
+	life    bool   // an event counts when it is applied
+	unit    string // what is counted: "request", "MB", "event", "claim" or "op"
 	each    float64
 	workers int
 	open    func(ctx context.Context, s scenario, p *peer, until time.Time) (ops []op, end func(), err error)
@@ -21,20 +24,27 @@ type scenario struct {
 // The shapes of load.
 const (
 	many        = 64
+	crowd       = 256
+	few         = 16
 	connections = 4 // HTTP/2 connections, and streams under way
 )
 
 func scenarios() []scenario {
 	return []scenario{
-		{name: "get64", title: "keep-alive HTTP/1.1, 1 KB GET, 64 connections", side: "outbound", unit: "request", each: 1, workers: many, open: keepAlive(http.MethodGet)},
-		{name: "post64", title: "keep-alive HTTP/1.1, 1 KB POST, 64 connections", side: "outbound", unit: "request", each: 1, workers: many, open: keepAlive(http.MethodPost)},
-		{name: "get1", title: "keep-alive HTTP/1.1, 1 KB GET, one connection", side: "outbound", unit: "request", each: 1, workers: 1, open: keepAlive(http.MethodGet)},
-		{name: "fresh64", title: "TCP, CONNECT and full TLS handshake per GET, 64 at once", side: "outbound", unit: "request", each: 1, workers: many, open: fresh(false)},
-		{name: "resume64", title: "the same by a client that resumes TLS sessions", side: "outbound", unit: "request", each: 1, workers: many, open: fresh(true)},
-		{name: "h2x64", title: "HTTP/2 client, 1 KB GET, 64 streams on 4 connections", side: "outbound", unit: "request", each: 1, workers: many, open: multiplexed},
-		{name: "down10m", title: "10 MB answers, 4 connections", side: "outbound", unit: "MB", each: large / 1e6, workers: connections, open: streams(http.MethodGet)},
-		{name: "up10m", title: "10 MB request bodies, 4 connections", side: "outbound", unit: "MB", each: large / 1e6, workers: connections, open: streams(http.MethodPost)},
-		{name: "inbound64", title: "signed webhooks, fsync before the answer, 64 connections", side: "inbound", unit: "event", each: 1, workers: many, open: webhooks},
+		{name: "get64", title: "keep-alive HTTP/1.1, 1 KB GET, 64 connections", side: "outbound", versus: "direct", unit: "request", each: 1, workers: many, open: keepAlive(http.MethodGet)},
+		{name: "post64", title: "keep-alive HTTP/1.1, 1 KB POST, 64 connections", side: "outbound", versus: "direct", unit: "request", each: 1, workers: many, open: keepAlive(http.MethodPost)},
+		{name: "get1", title: "keep-alive HTTP/1.1, 1 KB GET, one connection", side: "outbound", versus: "direct", unit: "request", each: 1, workers: 1, open: keepAlive(http.MethodGet)},
+		{name: "fresh64", title: "TCP, CONNECT and full TLS handshake per GET, 64 at once", side: "outbound", versus: "direct", unit: "request", each: 1, workers: many, open: fresh(false)},
+		{name: "resume64", title: "the same by a client that resumes TLS sessions", side: "outbound", versus: "direct", unit: "request", each: 1, workers: many, open: fresh(true)},
+		{name: "h2x64", title: "HTTP/2 client, 1 KB GET, 64 streams on 4 connections", side: "outbound", versus: "direct", unit: "request", each: 1, workers: many, open: multiplexed},
+		{name: "down10m", title: "10 MB answers, 4 connections", side: "outbound", versus: "direct", unit: "MB", each: large / 1e6, workers: connections, open: streams(http.MethodGet)},
+		{name: "up10m", title: "10 MB request bodies, 4 connections", side: "outbound", versus: "direct", unit: "MB", each: large / 1e6, workers: connections, open: streams(http.MethodPost)},
+		{name: "inbound64", title: "signed webhooks, fsync before the answer, 64 connections", side: "inbound", versus: "append", unit: "event", each: 1, workers: many, open: webhooks},
+		{name: "postgres-ack", title: "signed webhooks on PostgreSQL, committed before the answer, 256 connections", side: "postgres", versus: "unnest", unit: "event", each: 1, workers: crowd, open: webhooks},
+		{name: "postgres-life", title: "the same until the application has taken them and that is committed, 256 connections", side: "postgres", versus: "unnest", life: true, unit: "event", each: 1, workers: crowd, open: webhooks},
+		{name: "postgres-statements", title: "whole lives on 16 connections: batches are small", side: "postgres", versus: "postern-1", life: true, unit: "event", each: 1, workers: few, open: webhooks},
+		{name: "postgres-lanes", title: "claims in batches of 256, two at once; strict order in many lanes", side: "postgres", versus: "skip-locked", unit: "claim", each: 1},
+		{name: "shared-limit", title: "tokens of one bucket taken by 64 goroutines", side: "shared", versus: "x-time-rate", unit: "op", each: 1},
 	}
 }
 
@@ -112,8 +122,16 @@ func streams(method string) func(context.Context, scenario, *peer, time.Time) ([
 }
 
 func webhooks(_ context.Context, s scenario, p *peer, until time.Time) ([]op, func(), error) {
+	if p.local != nil {
+		return p.local(s.workers), func() {}, nil
+	}
+	inboxes := append([]string{}, p.inboxes...)
+	if p.inbox != "" {
+		inboxes = append(inboxes, p.inbox)
+	}
+	var turn atomic.Uint64
 	return openAll(s.workers, func() (*sender, error) {
-		conn, err := net.DialTimeout("tcp", p.inbox, 5*time.Second)
+		conn, err := net.DialTimeout("tcp", inboxes[turn.Add(1)%uint64(len(inboxes))], 5*time.Second)
 		if err != nil {
 			return nil, err
 		}

@@ -54,6 +54,7 @@ type seen struct {
 	Peers     map[string]tally `json:"peers"`
 	Delivered int64            `json:"delivered"` // events delivered to /now
 	Parked    int64            `json:"parked"`    // deliveries that were ever held
+	Lives     map[string]int64 `json:"lives"`     // events delivered to /lives/PEER/life
 }
 
 // upstream is the provider, and on its control address the application that webhooks are delivered to.
@@ -64,6 +65,7 @@ type upstream struct {
 	buffers   sync.Pool
 	delivered atomic.Int64
 	parked    atomic.Int64
+	lives     sync.Map // name -> *atomic.Int64
 }
 
 func upstreamRole(args []string) error {
@@ -101,6 +103,11 @@ func upstreamRole(args []string) error {
 		_, _ = io.Copy(io.Discard, r.Body)
 		u.delivered.Add(1)
 	})
+	control.HandleFunc("POST /lives/{peer}/life", func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		n, _ := u.lives.LoadOrStore(r.PathValue("peer"), new(atomic.Int64))
+		n.(*atomic.Int64).Add(1)
+	})
 	control.HandleFunc("POST /held", func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		u.parked.Add(1)
@@ -110,7 +117,11 @@ func upstreamRole(args []string) error {
 }
 
 func (u *upstream) seen(w http.ResponseWriter, _ *http.Request) {
-	out := seen{Peers: map[string]tally{}, Delivered: u.delivered.Load(), Parked: u.parked.Load()}
+	out := seen{Peers: map[string]tally{}, Delivered: u.delivered.Load(), Parked: u.parked.Load(), Lives: map[string]int64{}}
+	u.lives.Range(func(name, n any) bool {
+		out.Lives[name.(string)] = n.(*atomic.Int64).Load()
+		return true
+	})
 	u.peers.Range(func(name, c any) bool {
 		out.Peers[name.(string)] = c.(*counters).tally()
 		return true

@@ -85,7 +85,7 @@ func lockEvents(ctx context.Context, tx pgx.Tx, events []*pgEvent) (found []stan
 		seqs, bySeq[e.seq] = append(seqs, e.seq), e
 	}
 	var ids []int64
-	rows, _ := tx.Query(ctx, "SELECT d.id FROM unnest($1::bigint[]) s JOIN postern_deliveries d ON d.id BETWEEN s * 512 AND s * 512 + 511", seqs)
+	rows, _ := tx.Query(ctx, "SELECT d.id FROM unnest($1::bigint[]) AS e(seq) CROSS JOIN LATERAL "+ofEvent+" d", seqs)
 	if ids, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
 		return nil, err
 	}
@@ -172,17 +172,15 @@ func (p *Postgres) actOn(ctx context.Context, tx pgx.Tx, a inbound.Action, found
 const pruneCandidates = `
 SELECT ` + pgEventColumns + ` FROM postern_events e
 WHERE e.received < $1 AND NOT EXISTS (
-  SELECT 1 FROM postern_deliveries d WHERE d.id BETWEEN e.seq * 512 AND e.seq * 512 + 511
-    AND (d.state IN ('received', 'retrying', 'processing') OR d.due >= now() + $2 * interval '1 microsecond'))
+  SELECT 1 FROM ` + ofEvent + ` d WHERE d.state IN ('received', 'retrying', 'processing') OR d.due >= now() + $2 * interval '1 microsecond')
 ORDER BY e.seq LIMIT $3 FOR UPDATE OF e SKIP LOCKED`
 
 const pruneSQL = `
 WITH done AS MATERIALIZED (
-  SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::int[]) AS i(seq, dedupe, variant)
-  WHERE NOT EXISTS (SELECT 1 FROM postern_deliveries d WHERE d.id BETWEEN i.seq * 512 AND i.seq * 512 + 511
-    AND (d.state IN ('received', 'retrying', 'processing') OR d.due >= now() + $4 * interval '1 microsecond'))
+  SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::int[]) AS e(seq, dedupe, variant)
+  WHERE NOT EXISTS (SELECT 1 FROM ` + ofEvent + ` d WHERE d.state IN ('received', 'retrying', 'processing') OR d.due >= now() + $4 * interval '1 microsecond')
 ), deliveries AS (
-  DELETE FROM postern_deliveries d USING done WHERE d.id BETWEEN done.seq * 512 AND done.seq * 512 + 511 RETURNING d.target, d.state
+  DELETE FROM postern_deliveries WHERE id = ANY(ARRAY(SELECT d.id FROM done e CROSS JOIN LATERAL ` + ofEvent + ` d)) RETURNING target, state
 ), tally AS (
   INSERT INTO postern_tally (webhook, state, n) SELECT split_part(target, '/', 1), state, -count(*) FROM deliveries GROUP BY 1, 2
 ), keys AS (
@@ -215,7 +213,7 @@ func (s postgresInbox) Prune(ctx context.Context, before time.Time, n int) (dele
 		b.Queue(`INSERT INTO postern_notes AS o (name, at) VALUES ('pruned', now() + $1 * interval '1 microsecond')
 ON CONFLICT (name) DO UPDATE SET at = excluded.at WHERE o.at < excluded.at - interval '10 minutes'`, ago)
 		if len(seqs) > 0 {
-			b.Queue("SELECT 1 FROM unnest($1::bigint[]) s JOIN postern_deliveries d ON d.id BETWEEN s * 512 AND s * 512 + 511 ORDER BY d.id FOR UPDATE OF d", seqs)
+			b.Queue("SELECT 1 FROM postern_deliveries WHERE id = ANY(ARRAY(SELECT d.id FROM unnest($1::bigint[]) AS e(seq) CROSS JOIN LATERAL "+ofEvent+" d)) ORDER BY id FOR UPDATE", seqs)
 			b.Queue(pruneSQL, seqs, keys, variants, ago).QueryRow(func(row pgx.Row) error { return row.Scan(&deleted) })
 		}
 		return tx.SendBatch(ctx, b).Close()

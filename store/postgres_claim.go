@@ -19,6 +19,9 @@ import (
 // perSeq is how many ids of deliveries an event has.
 const perSeq = 2 * perEvent
 
+// maxClaim is how many deliveries of one target are claimed at once.
+const maxClaim = 1000
+
 // pgEventColumns are what scanPGEvent reads.
 const pgEventColumns = "e.seq, e.id, e.webhook, e.account, e.event_id, e.variant, e.weak, e.verified, e.type, e.key, e.lane, e.occurred, e.received, e.sha256, e.size, e.day"
 
@@ -48,31 +51,34 @@ func (e *pgEvent) into() (fields []any, set func()) {
 }
 
 // claimSQL takes what is due under a lease. Its first row tells in how many
-// microseconds the next delivery falls due, the others are the claims.
+// microseconds the next delivery falls due, the others are the claims. That there
+// are few of them is said twice, the second time for the planner: it would prefer
+// to read a large table as a whole, and to compile a program for that.
 const claimSQL = `
 WITH want AS (
   SELECT * FROM unnest($1::text[], $2::int[]) AS w(target, n)
 ), due AS MATERIALIZED (
   SELECT d.* FROM want w CROSS JOIN LATERAL (
-    SELECT id, state, due FROM postern_deliveries
-    WHERE target = w.target AND state IN ('received', 'retrying', 'processing') AND NOT waiting AND due <= now()
-    ORDER BY due, id LIMIT w.n FOR UPDATE SKIP LOCKED) d
+    SELECT * FROM (
+      SELECT id, state, due FROM postern_deliveries
+      WHERE target = w.target AND state IN ('received', 'retrying', 'processing') AND NOT waiting AND due <= now()
+      ORDER BY due, id LIMIT w.n FOR UPDATE SKIP LOCKED) few LIMIT $6) d
 ), claimed AS (
-  UPDATE postern_deliveries d SET state = 'processing', due = now() + $3 * interval '1 microsecond', fence = d.fence + 1, attempt = d.attempt + 1, claim = $6,
-    reason = CASE due.state WHEN 'processing' THEN $4 ELSE '' END
-  FROM due WHERE d.id = due.id
-  RETURNING d.id, d.target, d.fence, d.attempt, d.wait, d.origin, d.reason, due.state AS before, due.due AS since
+  UPDATE postern_deliveries d SET state = 'processing', due = now() + $3 * interval '1 microsecond', fence = d.fence + 1, attempt = d.attempt + 1, claim = $7,
+    reason = CASE d.state WHEN 'processing' THEN $4 ELSE '' END
+  WHERE d.id = ANY(ARRAY(SELECT id FROM due))
+  RETURNING d.id, d.target, d.fence, d.attempt, d.wait, d.origin, d.reason
 ), trail AS (
   INSERT INTO postern_trail (day, delivery, fence, at, from_state, to_state, attempt, status, took, reason, detail, actor, replica)
-  SELECT (now() AT TIME ZONE 'UTC')::date, id, fence, clock_timestamp(), before, 'processing', attempt, 0, 0, reason, '', '', $5 FROM claimed
+  SELECT (now() AT TIME ZONE 'UTC')::date, c.id, c.fence, clock_timestamp(), d.state, 'processing', c.attempt, 0, 0, c.reason, '', '', $5 FROM claimed c JOIN due d USING (id)
 ), next AS (
   SELECT extract(epoch FROM min(n.due) - now()) * 1e6 AS micros FROM want w CROSS JOIN LATERAL (
     SELECT due FROM postern_deliveries
     WHERE target = w.target AND state IN ('received', 'retrying', 'processing') AND NOT waiting AND due > now()
     ORDER BY due LIMIT 1) n
 )
-SELECT n.micros::bigint, c.id IS NOT NULL, coalesce(c.id, 0), coalesce(c.target, ''), coalesce(c.fence, 0), coalesce(c.attempt, 0), coalesce(c.wait, 0), coalesce(c.origin, ''), coalesce(c.before, ''), ` + claimColumns + `
-FROM next n LEFT JOIN (claimed c JOIN postern_events e ON e.seq = c.id / 512) ON true ORDER BY c.since, c.id`
+SELECT n.micros::bigint, c.id IS NOT NULL, coalesce(c.id, 0), coalesce(c.target, ''), coalesce(c.fence, 0), coalesce(c.attempt, 0), coalesce(c.wait, 0), coalesce(c.origin, ''), coalesce(d.state, ''), ` + claimColumns + `
+FROM next n LEFT JOIN (claimed c JOIN due d USING (id) JOIN postern_events e ON e.seq = c.id / 512) ON true ORDER BY d.due, c.id`
 
 // claimColumns are pgEventColumns where there may be none.
 const claimColumns = "coalesce(e.seq, 0), coalesce(e.id, ''), coalesce(e.webhook, ''), coalesce(e.account, ''), coalesce(e.event_id, ''), coalesce(e.variant, 0), coalesce(e.weak, false), coalesce(e.verified, false), " +
@@ -82,14 +88,14 @@ func (s postgresInbox) Claim(ctx context.Context, want map[string]int, lease tim
 	var targets []string
 	var counts []int32
 	for target, n := range want {
-		targets, counts = append(targets, escaped(target)), append(counts, int32(min(n, 1<<20)))
+		targets, counts = append(targets, escaped(target)), append(counts, int32(min(n, maxClaim)))
 	}
 	var events []*pgEvent
 	s.giveBackLost(ctx)
 	number := rand.Int64()
 	start := time.Now()
 	err = s.write(ctx, quick, func(b *pgx.Batch) {
-		b.Queue(claimSQL, targets, counts, lease.Microseconds(), claimReason(inbound.Processing), s.replica, number).Query(func(rows pgx.Rows) error {
+		b.Queue(claimSQL, targets, counts, lease.Microseconds(), claimReason(inbound.Processing), s.replica, maxClaim, number).Query(func(rows pgx.Rows) error {
 			defer rows.Close()
 			for rows.Next() {
 				it, e, after, err := scanClaim(rows)

@@ -190,8 +190,7 @@ func (p *Postgres) moveBodies(ctx context.Context, day time.Time) (n int, err er
 		return tx.QueryRow(ctx, `
 WITH stay AS MATERIALIZED (
   SELECT e.seq FROM postern_events e WHERE e.day = $1 AND EXISTS (
-    SELECT 1 FROM postern_deliveries d WHERE d.id BETWEEN e.seq * 512 AND e.seq * 512 + 511
-      AND (d.state IN ('received', 'retrying', 'processing') OR d.due >= (SELECT at FROM postern_notes WHERE name = 'pruned')))
+    SELECT 1 FROM `+ofEvent+` d WHERE d.state IN ('received', 'retrying', 'processing') OR d.due >= (SELECT at FROM postern_notes WHERE name = 'pruned'))
   ORDER BY e.seq LIMIT $2 FOR UPDATE OF e
 ), taken AS (
   DELETE FROM postern_bodies b USING stay WHERE b.day = $1 AND b.seq = stay.seq RETURNING b.seq, b.header, b.body

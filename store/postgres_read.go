@@ -13,6 +13,10 @@ import (
 	"github.com/postern-proxy/postern/inbound"
 )
 
+// ofEvent are the deliveries of the event e. There are never more; that is said
+// for the planner, which takes a range for a large part of the table.
+const ofEvent = "(SELECT * FROM postern_deliveries WHERE id BETWEEN e.seq * 512 AND e.seq * 512 + 511 LIMIT 512)"
+
 // pgWhere is the condition of a filter, without its cursor. Every value is a
 // parameter.
 func pgWhere(f *inbound.Filter) (conditions string, args []any) {
@@ -22,7 +26,7 @@ func pgWhere(f *inbound.Filter) (conditions string, args []any) {
 		all = append(all, strings.ReplaceAll(condition, "?", "$"+strconv.Itoa(len(args))))
 	}
 	delivery := func(condition string, value any) {
-		add("EXISTS (SELECT 1 FROM postern_deliveries d WHERE d.id BETWEEN e.seq * 512 AND e.seq * 512 + 511 AND "+condition+")", value)
+		add("EXISTS (SELECT 1 FROM "+ofEvent+" d WHERE "+condition+")", value)
 	}
 	for _, c := range []struct {
 		column string
@@ -133,7 +137,7 @@ func (p *Postgres) deliveries(ctx context.Context, events []*pgEvent, records []
 		of.Deliveries = append(of.Deliveries, d)
 		return nil
 	}, `SELECT d.id, d.target, d.state, d.origin, d.attempt, d.due, d.waiting, d.reason
-FROM unnest($1::bigint[]) s JOIN postern_deliveries d ON d.id BETWEEN s * 512 AND s * 512 + 511 ORDER BY d.id`, seqs)
+FROM unnest($1::bigint[]) AS e(seq) CROSS JOIN LATERAL `+ofEvent+` d ORDER BY d.id`, seqs)
 	if err != nil {
 		return fmt.Errorf("read deliveries: %w", err)
 	}

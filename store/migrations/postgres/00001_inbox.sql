@@ -33,7 +33,9 @@ CREATE TABLE postern_events (
   size     bigint NOT NULL,
   day      date   NOT NULL -- of the partition that holds the body
 );
-CREATE INDEX postern_events_day ON postern_events USING brin (day) WITH (pages_per_range = 32);
+-- These grow with seq, so an index of a few pages will do.
+CREATE INDEX postern_events_day ON postern_events USING brin (day) WITH (pages_per_range = 32, autosummarize = on);
+CREATE INDEX postern_events_received ON postern_events USING brin (received) WITH (pages_per_range = 32, autosummarize = on);
 
 -- Apart from the events, so that lists never read bodies and old ones go by
 -- partition. A day for which no partition was made in time is in the last one.

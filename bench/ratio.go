@@ -7,7 +7,9 @@ const (
 	byCPU   comparing = "CPU"        // less is better
 	byRate  comparing = "throughput" // more is better
 	byAdded comparing = "added p50"  // over direct; less is better
-	byLives comparing = "lives/s"    // ended per second; more is better
+	// byWhole is the peer's and PostgreSQL's CPU together; less is better. It is steadier than throughput.
+	byWhole comparing = "CPU with PostgreSQL"
+	byLives comparing = "lives/s" // ended per second; more is better
 	// byStatements is no ratio but the count per event, which no load of the machine changes; less is better.
 	byStatements comparing = "statements"
 	// byClaims is no ratio either: thousands of claims per second; more is better.
@@ -57,9 +59,14 @@ func comparisons() []comparison {
 		{Scenario: "postgres-ack", What: byRate, Peer: "postern-4", Versus: "unnest", Goal: 0.7},
 		{Scenario: "postgres-ack", What: byRate, Peer: "unnest-http", Versus: "unnest"},
 		{Scenario: "postgres-ack", What: byRate, Peer: "postern-1", Versus: "unnest-http"},
+		{Scenario: "postgres-ack", What: byWhole, Peer: "postern-1", Versus: "unnest-http"},
+		{Scenario: "postgres-ack", What: byWhole, Peer: "postern-2", Versus: "unnest-http"},
+		{Scenario: "postgres-ack", What: byWhole, Peer: "postern-4", Versus: "unnest-http"},
 		{Scenario: "postgres-life", What: byRate, Peer: "postern-1", Versus: "unnest"},
 		{Scenario: "postgres-life", What: byRate, Peer: "postern-2", Versus: "unnest"},
 		{Scenario: "postgres-life", What: byRate, Peer: "postern-4", Versus: "unnest"},
+		{Scenario: "postgres-life", What: byRate, Peer: "postern-2", Versus: "postern-1"},
+		{Scenario: "postgres-life", What: byRate, Peer: "postern-4", Versus: "postern-1"},
 		{Scenario: "postgres-life", What: byStatements, Peer: "postern-1", Goal: 3},
 		{Scenario: "postgres-life", What: byStatements, Peer: "postern-2", Goal: 3},
 		{Scenario: "postgres-life", What: byStatements, Peer: "postern-4", Goal: 3},
@@ -104,6 +111,8 @@ func compare(rows []*row, c comparison) comparison {
 				ratio = a.samples[at].CPU / b.samples[at].CPU
 			case byRate:
 				ratio = a.samples[at].Rate / b.samples[at].Rate
+			case byWhole:
+				ratio = (a.samples[at].CPU + a.samples[at].Store) / (b.samples[at].CPU + b.samples[at].Store)
 			case byLives:
 				ratio = a.samples[at].Applied / b.samples[at].Applied
 			case byStatements:

@@ -85,7 +85,17 @@ func (s *SQLite) export(ctx context.Context, after int64) (all []whole, err erro
 		return nil, fmt.Errorf("read the events after %d: %w", after, err)
 	}
 	first, end := (after+1)*perEvent, (last+1)*perEvent
-	err = s.scan(ctx, func(r *sql.Rows) error {
+	if err := s.exportDeliveries(ctx, &b, first, end); err != nil {
+		return nil, fmt.Errorf("read the deliveries of the events after %d: %w", after, err)
+	}
+	if err := s.exportTrail(ctx, &b, first, end); err != nil {
+		return nil, fmt.Errorf("read the trail of the events after %d: %w", after, err)
+	}
+	return b.all, nil
+}
+
+func (s *SQLite) exportDeliveries(ctx context.Context, b *batch, first, end int64) error {
+	return s.scan(ctx, func(r *sql.Rows) error {
 		var id, due, wait int64
 		var d wholeDelivery
 		if err := r.Scan(&id, &d.Target, &d.State, &d.Origin, &d.Attempt, &due, &d.Reason, &d.fence, &wait); err != nil {
@@ -97,10 +107,10 @@ func (s *SQLite) export(ctx context.Context, after int64) (all []whole, err erro
 		d.Due, d.wait = fromMicro(due), time.Duration(wait)*time.Microsecond
 		return b.delivery(id/perEvent, d)
 	}, "SELECT id, target, state, origin, attempt, due, reason, fence, wait FROM deliveries WHERE id >= ? AND id < ? ORDER BY id", first, end)
-	if err != nil {
-		return nil, fmt.Errorf("read the deliveries of the events after %d: %w", after, err)
-	}
-	err = s.scan(ctx, func(r *sql.Rows) error {
+}
+
+func (s *SQLite) exportTrail(ctx context.Context, b *batch, first, end int64) error {
+	return s.scan(ctx, func(r *sql.Rows) error {
 		var id, moved, took int64
 		var m wholeMove
 		if err := r.Scan(&id, &m.fence, &moved, &m.From, &m.To, &m.Attempt, &m.Status, &took, &m.Reason, &m.Detail, &m.By, &m.Replica); err != nil {
@@ -110,10 +120,6 @@ func (s *SQLite) export(ctx context.Context, after int64) (all []whole, err erro
 		return b.move(id/perEvent, id%perEvent, m)
 	}, `SELECT delivery, fence, at, from_state, to_state, attempt, status, took, reason, detail, actor, replica
 FROM transitions WHERE delivery >= ? AND delivery < ? ORDER BY delivery, fence`, first, end)
-	if err != nil {
-		return nil, fmt.Errorf("read the trail of the events after %d: %w", after, err)
-	}
-	return b.all, nil
 }
 
 func (s *SQLite) scan(ctx context.Context, each func(*sql.Rows) error, query string, args ...any) error {

@@ -8,6 +8,7 @@ import (
 	"hash"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -32,17 +33,12 @@ func compare(ctx context.Context, source, dest copyable, total int64, told func(
 	everything := sha256.New()
 	for after := int64(0); ; {
 		told(Progress{"verifying", sum.Events, total})
-		other := make(chan []whole, 1)
+		var got []whole
 		var destErr error
-		go func() {
-			defer close(other)
-			var all []whole
-			all, destErr = dest.export(ctx, after)
-			other <- all
-		}()
+		var both sync.WaitGroup
+		both.Go(func() { got, destErr = dest.export(ctx, after) })
 		want, err := source.export(ctx, after)
-		got := <-other
-		<-other
+		both.Wait()
 		if err != nil {
 			return sum, fmt.Errorf("the source %s: %w", source.Where(), err)
 		}

@@ -24,7 +24,7 @@ func (p *Postgres) vacate(ctx context.Context) error {
 		return fmt.Errorf("look for replicas: %w", err)
 	}
 	if len(names) > 0 {
-		return fmt.Errorf("Postern runs on it (%s): stop it first", strings.Join(names, ", "))
+		return fmt.Errorf("a running Postern uses it (%s): stop it first", strings.Join(names, ", "))
 	}
 	return p.write(ctx, patient, func(b *pgx.Batch) {
 		b.Queue("UPDATE postern_deliveries SET due = now() WHERE state = 'processing' AND due > now()")

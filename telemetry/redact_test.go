@@ -103,6 +103,7 @@ const neutral = `Get "https://example.com/?q=": refused https://example.com/bot/
 func TestP52EveryFormOfASecret(t *testing.T) {
 	for _, secret := range []string{
 		"sk_live_51H8xNvKcanarycanary", `p@ss"w\o'r d/ü+%&=<>#?\u0041`, "Zürich–\U0001F511-key", "ab+/cd==efghijkl", "line one of it\nline two of it", "\x01\x7f\xfebinary\xff\x80value",
+		"AAAAAAAA%AA\x01", `%41 of "it"%42`,
 	} {
 		r := NewRedactor(fixed{"other-secret-value", secret})
 		for name, write := range writings {

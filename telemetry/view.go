@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -16,14 +17,27 @@ type view struct {
 // maxRounds is how many escapings inside each other are undone.
 const maxRounds = 4
 
-// findEscaped appends where s holds a form that is escaped.
+// findEscaped appends where s holds a form that is escaped. Where both kinds of
+// escapes stand, they are undone one after the other as well: what looks like
+// one of the other kind may be the secret's own.
 func (f *forms) findEscaped(s string, hits []span) []span {
 	v := view{text: []byte(s), at: make([]int32, len(s)+1)}
 	for i := range v.at {
 		v.at[i] = int32(i)
 	}
-	for range maxRounds {
-		next, changed := v.undo()
+	hits = f.findUndoing(v, `%\`, "", maxRounds, hits)
+	if strings.Contains(s, "%") && strings.Contains(s, `\`) || strings.Contains(s, "%5") {
+		hits = f.findUndoing(v, "%", `\`, maxRounds, hits)
+		hits = f.findUndoing(v, `\`, "%", maxRounds, hits)
+	}
+	return hits
+}
+
+// findUndoing appends where v holds a form when escapes that begin with one of
+// marks are undone up to so many rounds, and after each of them those of then.
+func (f *forms) findUndoing(v view, marks, then string, rounds int, hits []span) []span {
+	for ; rounds > 0; rounds-- {
+		next, changed := v.undo(marks)
 		if !changed {
 			break
 		}
@@ -34,15 +48,22 @@ func (f *forms) findEscaped(s string, hits []span) []span {
 			}
 			hits = append(hits, span{int(v.at[h.from]), int(v.at[h.to])})
 		}
+		if then != "" {
+			hits = f.findUndoing(v, then, "", rounds-1, hits)
+		}
 	}
 	return hits
 }
 
-// undo undoes one level of escapes.
-func (v view) undo() (out view, changed bool) {
+// undo undoes one level of escapes that begin with one of marks.
+func (v view) undo(marks string) (out view, changed bool) {
 	out = view{make([]byte, 0, len(v.text)), make([]int32, 0, len(v.at))}
 	for i := 0; i < len(v.text); {
-		char, n := unescape(v.text[i:])
+		var char []byte
+		n := 1
+		if strings.IndexByte(marks, v.text[i]) >= 0 {
+			char, n = unescape(v.text[i:])
+		}
 		changed = changed || n > 1
 		before := len(out.text)
 		if n == 1 {

@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,26 @@ func made(t *testing.T, change func(*x509.Certificate)) (cert []byte, key *ecdsa
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), key
 }
 
+// intermediate is an authority that another one signed.
+func intermediate(t *testing.T) (cert []byte, key *ecdsa.PrivateKey) {
+	t.Helper()
+	root, rootKey := made(t, nil)
+	below, key := made(t, func(c *x509.Certificate) { c.Subject.CommonName = "below" })
+	var certs [2]*x509.Certificate
+	for i, text := range [][]byte{root, below} {
+		block, _ := pem.Decode(text)
+		var err error
+		if certs[i], err = x509.ParseCertificate(block.Bytes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, certs[1], certs[0], key.Public(), rootKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), key
+}
+
 func pkcs8(t *testing.T, key any) []byte {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(key)
@@ -54,7 +75,9 @@ func TestImport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string][]byte{"PKCS 8": pkcs8(t, key), "SEC 1": pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1})} {
+	ec := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1})
+	params := pem.EncodeToMemory(&pem.Block{Type: "EC PARAMETERS", Bytes: []byte{6, 8, 42, 134, 72, 206, 61, 3, 1, 7}})
+	for name, text := range map[string][]byte{"PKCS 8": pkcs8(t, key), "SEC 1": ec, "openssl ecparam -genkey": slices.Concat(params, ec)} {
 		dir := filepath.Join(t.TempDir(), "ca")
 		if _, err := Open(dir); err != nil { // one of its own
 			t.Fatal(err)
@@ -84,6 +107,8 @@ func TestImportRefuses(t *testing.T) {
 	leaf, leafKey := made(t, func(c *x509.Certificate) { c.IsCA = false })
 	weak, weakKey := made(t, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature })
 	old, oldKey := made(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
+	early, earlyKey := made(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) })
+	below, belowKey := intermediate(t)
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +121,11 @@ func TestImportRefuses(t *testing.T) {
 		"not an authority's, or not":            {leaf, pkcs8(t, leafKey)},
 		"lacks keyCertSign":                     {weak, pkcs8(t, weakKey)},
 		"expired on":                            {old, pkcs8(t, oldKey)},
+		"not self-signed":                       {below, pkcs8(t, belowKey)},
+		"valid only from":                       {early, pkcs8(t, earlyKey)},
+		"the certificate cannot be read":        {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}), pkcs8(t, key)},
+		"private key cannot be read":            {cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")})},
+		"that is not encrypted":                 {cert, pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")})},
 		"cannot be read":                        {cert, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: []byte("x")})},
 	} {
 		dir := filepath.Join(t.TempDir(), "ca")

@@ -23,11 +23,12 @@ import (
 // when the process ends, so that nobody is refused before the next one.
 type sockets struct {
 	files map[string]*os.File
+	own   map[string]bool // which of the process's own listeners have theirs
 	tel   *telemetry.Telemetry
 }
 
 func handedSockets(tel *telemetry.Telemetry) (*sockets, error) {
-	s := &sockets{files: map[string]*os.File{}, tel: tel}
+	s := &sockets{files: map[string]*os.File{}, own: map[string]bool{}, tel: tel}
 	for _, f := range activation.Files(true) {
 		if s.files[f.Name()] != nil {
 			return nil, fmt.Errorf("the service manager gives two sockets called %q: give each a FileDescriptorName of its own", f.Name())
@@ -38,13 +39,18 @@ func handedSockets(tel *telemetry.Telemetry) (*sockets, error) {
 }
 
 // open returns the socket of that name, or binds address. shared says that it
-// is the service manager's.
+// is the service manager's. "proxy", "inbound" and "admin" it gives once: a
+// second one that asks is a provider of that name.
 func (s *sockets) open(name, address string) (l net.Listener, shared bool, err error) {
 	f := s.files[name]
 	if f == nil {
 		l, err = net.Listen("tcp", address)
 		return l, false, err
 	}
+	if s.own[name] {
+		return nil, false, fmt.Errorf("the socket %q of the service manager cannot serve two: rename the provider %[1]q, which has listen, or take that away", name)
+	}
+	s.own[name] = name == "proxy" || name == "inbound" || name == "admin"
 	if l, err = net.FileListener(f); err != nil {
 		return nil, false, fmt.Errorf("take the socket %q of the service manager: %w", name, err)
 	}

@@ -177,6 +177,29 @@ func TestSocketsAreChecked(t *testing.T) {
 	}
 }
 
+// TestSocketsAreGivenOnce: a provider that is called like one of the process's own
+// listeners does not get its socket, or share it.
+func TestSocketsAreGivenOnce(t *testing.T) {
+	m := newServiceManager(t, "inbound", "stripe")
+	s := &sockets{files: map[string]*os.File{"inbound": m.files[0], "stripe": m.files[1]}, own: map[string]bool{}}
+	for _, c := range []struct {
+		name, address, refusal string
+	}{
+		{"inbound", m.addrs[0], ""},
+		{"inbound", m.addrs[0], `rename the provider "inbound"`},
+		{"stripe", m.addrs[1], ""},
+		{"stripe", m.addrs[1], ""}, // a reload may open it anew
+	} {
+		l, _, err := s.open(c.name, c.address)
+		if l != nil {
+			defer l.Close()
+		}
+		if (err == nil) != (c.refusal == "") || err != nil && !strings.Contains(err.Error(), c.refusal) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.refusal)
+		}
+	}
+}
+
 // TestUnitsVerify holds the units to systemd's own judgement.
 func TestUnitsVerify(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")

@@ -120,7 +120,8 @@ func apart(c *yaml.Node, sidecar string) error {
 }
 
 // add changes the pod: the sidecar first, so that init containers behind it can
-// call through it; then the volumes; then the application's containers.
+// call through it; then the volumes; then the application's containers, and
+// those init containers.
 func (s *sidecar) add(pod, spec *yaml.Node) error {
 	init, err := list(spec, "initContainers")
 	if err != nil {
@@ -134,7 +135,8 @@ func (s *sidecar) add(pod, spec *yaml.Node) error {
 	for _, v := range s.volumes {
 		put(volumes, len(volumes.Content), clone(v), "name")
 	}
-	for _, c := range value(spec, "containers").Content {
+	behind := init.Content[named(init, "name", word(s.container, "name"))+1:]
+	for _, c := range slices.Concat(behind, value(spec, "containers").Content) {
 		if err := equip(c); err != nil {
 			return fmt.Errorf("container %s: %w", word(c, "name"), err)
 		}

@@ -21,7 +21,7 @@ type Status struct {
 	Listeners  []Listener   `json:"listeners"`
 	Replica    string       `json:"replica"` // id of this process
 	Store      Store        `json:"store"`
-	Replicas   []Replica    `json:"replicas"` // that share the store and live, this one included
+	Replicas   []Replica    `json:"replicas"` // live ones known from the store or from Redis, this one included
 }
 
 // Store says where events are kept, and what that is worth.
@@ -31,12 +31,12 @@ type Store struct {
 	Sure    bool   `json:"sure"`    // false if a crash of a machine may lose some
 }
 
-// Replica is one process that shares the store.
+// Replica is one process that shares the store, or limits in Redis.
 type Replica struct {
 	ID      string    `json:"id"`
 	Version string    `json:"version"`
 	Started time.Time `json:"started"`
-	Seen    time.Time `json:"last_seen,omitzero"` // by the clock of the store; never if the store is of this process alone
+	Seen    time.Time `json:"last_seen,omitzero"` // by the clock of the store or of Redis; absent if neither is shared
 }
 
 // CheckState is one condition of being ready.

@@ -87,7 +87,7 @@ func (t *Telemetry) Reload(err error) {
 // Replicas makes a metric of how many processes share the store, this one
 // included. It is called once.
 func (t *Telemetry) Replicas(live func() int) {
-	t.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "postern", Name: "replicas", Help: "Processes that share the store and live, this one included."},
+	t.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "postern", Name: "replicas", Help: "Live processes known from the store or from Redis, this one included."},
 		func() float64 { return float64(live()) }))
 }
 

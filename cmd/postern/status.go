@@ -23,7 +23,7 @@ func statusCommand(o *options) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show what is running, its store, and the replicas that share it",
+		Short: "Show what is running, its store, and the replicas known from the store or from Redis",
 		Args:  cobra.NoArgs,
 		RunE: asking(o, func(cmd *cobra.Command, c *admin.Client, _ []string) error {
 			if output != "table" && output != "json" {

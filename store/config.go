@@ -56,6 +56,9 @@ func CheckURL(text string) error {
 		if err != nil || u.Host == "" && u.Query().Get("host") == "" || strings.Trim(u.Path, "/") == "" {
 			return fmt.Errorf("url must name a host and a database, such as %q", "postgres://postern@db.internal/postern")
 		}
+		if strings.Contains(u.Path+u.RawQuery+u.Fragment, "@") {
+			return errors.New("url has an @ after the server: a / in a password is written %2F, a ? %3F and a # %23")
+		}
 		return nil
 	}
 	return fmt.Errorf("url must be %q or %q", "sqlite:FILE", "postgres://USER@HOST/DATABASE")

@@ -48,6 +48,9 @@ type Postgres struct {
 // starting, brings its schema up to date and looks at how durable it is. It
 // refuses a server that is too old and a schema of a newer Postern.
 func OpenPostgres(ctx context.Context, url string, o Options) (*Postgres, error) {
+	if err := CheckURL(url); err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
 	p := &Postgres{replica: escaped(o.Replica), opt: o, news: make(chan struct{}, 1)}
 	config, err := p.config(url)
 	if err != nil {

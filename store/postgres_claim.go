@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -117,10 +118,8 @@ func (s postgresInbox) Claim(ctx context.Context, want map[string]int, lease tim
 		s.lost.add(number, start.Add(lease))
 		return nil, time.Time{}, fmt.Errorf("claim deliveries: %w", err)
 	}
-	if err := s.fill(ctx, items, events); err != nil {
-		return nil, next, err
-	}
-	return items, next, nil
+	items, err = s.fill(ctx, items, events)
+	return items, next, err
 }
 
 // lostClaims are the numbers of claims of which no answer came: nobody works on
@@ -198,30 +197,45 @@ func scanClaim(rows pgx.Rows) (it queue.Item[inbound.Delivery], e *pgEvent, afte
 	return it, e, after, nil
 }
 
-// fill gives the claimed deliveries their events, headers and bodies included.
-// If it cannot, the claims are given back.
-func (s postgresInbox) fill(ctx context.Context, items []queue.Item[inbound.Delivery], events []*pgEvent) error {
+// fill gives the claimed deliveries their events, headers and bodies included,
+// and returns them. If it cannot, the claims are given back; one that has no body
+// any more is given up, so that it keeps no other from being delivered.
+func (s postgresInbox) fill(ctx context.Context, items []queue.Item[inbound.Delivery], events []*pgEvent) (whole []queue.Item[inbound.Delivery], err error) {
 	if len(items) == 0 {
-		return nil
+		return nil, nil
 	}
-	err := s.bodies(ctx, events)
+	missing, err := s.bodies(ctx, events)
 	if err != nil {
 		leases := make([]queue.Lease, len(items))
 		for i, it := range items {
 			leases[i] = it.Lease
 		}
 		_ = s.Release(context.WithoutCancel(ctx), leases) // else they run out
-		return fmt.Errorf("read claimed events: %w", err)
+		return nil, fmt.Errorf("read claimed events: %w", err)
 	}
 	for i, e := range events {
-		items[i].Work.Event = e.Event
+		it := items[i]
+		if why := missing[e.seq]; why != nil {
+			s.opt.trouble("reading a claimed event", fmt.Errorf("event %s: %w", e.ID, why))
+			m := inbound.Move{To: inbound.Failed, Attempt: it.Work.Attempt, Reason: "it cannot be read: " + why.Error()}
+			if err := s.Finish(context.WithoutCancel(ctx), it.Lease, m); err != nil {
+				s.opt.trouble("giving up a claimed event", err)
+			}
+			continue
+		}
+		it.Work.Event = e.Event
+		whole = append(whole, it)
 	}
-	return nil
+	return whole, nil
 }
 
+var errNoBody = errors.New("its body is not in the database")
+
 // bodies reads headers and bodies of events, from the partitions of their days
-// first; one that is not there has been moved meanwhile.
-func (p *Postgres) bodies(ctx context.Context, events []*pgEvent) error {
+// first; one that is not there has been moved meanwhile. It tells of those that
+// cannot be read why.
+func (p *Postgres) bodies(ctx context.Context, events []*pgEvent) (unread map[int64]error, err error) {
+	unread = map[int64]error{}
 	missing := map[int64][]*pgEvent{}
 	var days []time.Time
 	for _, e := range events {
@@ -232,7 +246,7 @@ func (p *Postgres) bodies(ctx context.Context, events []*pgEvent) error {
 	}
 	for _, where := range []string{"day = ANY($2::date[])", "$2::date[] IS NOT NULL"} {
 		if len(missing) == 0 {
-			return nil
+			break
 		}
 		var seqs []int64
 		for seq := range missing {
@@ -248,20 +262,20 @@ func (p *Postgres) bodies(ctx context.Context, events []*pgEvent) error {
 			for _, e := range missing[seq] {
 				e.Body = body
 				if err := readHeader(header, &e.Event); err != nil {
-					return err
+					unread[seq] = err
 				}
 			}
 			delete(missing, seq)
 			return nil
-		}, "SELECT seq, header, body FROM postern_bodies WHERE seq = ANY($1) AND "+where, seqs, days)
+		}, "SELECT b.seq, b.header, b.body FROM unnest($1::bigint[]) AS s(seq) CROSS JOIN LATERAL (SELECT * FROM postern_bodies p WHERE p.seq = s.seq AND "+where+" LIMIT 1) b", seqs, days) // LIMIT is for the planner
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if len(missing) > 0 {
-		return fmt.Errorf("%d bodies are missing", len(missing))
+	for seq := range missing {
+		unread[seq] = errNoBody
 	}
-	return nil
+	return unread, nil
 }
 
 func readHeader(text string, e *inbound.Event) error {

@@ -295,6 +295,76 @@ func TestF12LostClaim(t *testing.T) {
 	}
 }
 
+// TestLostBody: an event whose body is gone is given up, with the reason, and
+// keeps no other from being delivered.
+func TestLostBody(t *testing.T) {
+	pg := peers.Shared(t)
+	u, err := url.Parse(peers.Database(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	box := postgres(t, u.String(), store.Options{}).Inbox()
+	for _, name := range []string{"a", "b", "c"} {
+		if _, _, err := box.Insert(t.Context(), storetest.Event("id-"+name, "evt_"+name, "body of "+name), []string{"hook"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := pg.SQL(strings.Trim(u.Path, "/"), "DELETE FROM postern_bodies WHERE seq = (SELECT seq FROM postern_events WHERE id = 'id-b')"); err != nil {
+		t.Fatal(out, err)
+	}
+	items, _, err := box.Claim(t.Context(), map[string]int{"hook": 9}, time.Minute)
+	if err != nil || len(items) != 2 {
+		t.Fatalf("claimed %d, %v, want the two that are whole", len(items), err)
+	}
+	r, err := box.Show(t.Context(), "id-b")
+	if err != nil || r.Status != inbound.Failed || !strings.Contains(r.Deliveries[0].Reason, "its body is not in the database") {
+		t.Errorf("the third is %+v, %v", r, err)
+	}
+	if _, err := box.Body(t.Context(), "id-b"); err == nil {
+		t.Error("a body that is gone was read")
+	}
+}
+
+// TestF13DuplicateWaitsToo: an event that is committed here, and on no standby
+// although a commit has to be there, is not acknowledged when it comes again.
+func TestF13DuplicateWaitsToo(t *testing.T) {
+	pg := peers.PostgresFor(t, peers.PostgresOptions{})
+	box := postgres(t, pg.URL("postgres"), store.Options{}).Inbox()
+	waitFor := func(standby string) {
+		if out, err := pg.SQL("postgres", "ALTER SYSTEM SET synchronous_standby_names = '"+standby+"'; SELECT pg_reload_conf()"); err != nil {
+			t.Fatal(out, err)
+		}
+	}
+	waitFor("gone")
+	send := func(id string, within time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), within)
+		defer cancel()
+		_, _, err := box.Insert(ctx, storetest.Event(id, "evt_1", "{}"), []string{"hook"})
+		return err
+	}
+	if err := send("first", time.Second); err == nil {
+		t.Fatal("acknowledged although no standby has it: the test looks in the wrong place")
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		out, err := pg.SQL("postgres", "SELECT count(*) FROM postern_events")
+		if err == nil && strings.Contains(out, "1") {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the first was not committed here: %q, %v", out, err)
+		}
+	}
+	for _, id := range []string{"first", "again"} {
+		if err := send(id, time.Second); err == nil {
+			t.Errorf("%s was acknowledged", id)
+		}
+	}
+	waitFor("")
+	if err := send("again", 20*time.Second); err != nil {
+		t.Errorf("no standby is needed any more: %v", err)
+	}
+}
+
 // TestF13ReadOnly: connections to a server that has become read-only are given
 // up, all of them, although they work; what is written goes to the server that
 // can be written now, and back again.

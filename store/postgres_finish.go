@@ -200,8 +200,8 @@ func (p *Postgres) recall(all []*change[*finish]) error {
 	}, "SELECT id, fence, state FROM postern_deliveries WHERE id = ANY($1)", []any{ids}))
 }
 
-// renewSQL passes over a delivery that somebody else moves at the moment: it
-// says that this one is held still, and the next renewal will tell.
+// renewSQL renews what nobody moves at the moment, and returns the others: those
+// that are lost, and those that have to be asked for again.
 const renewSQL = `
 WITH input AS MATERIALIZED (
   SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS i(id, fence)
@@ -210,32 +210,56 @@ WITH input AS MATERIALIZED (
 ), renewed AS (
   UPDATE postern_deliveries d SET due = now() + $3 * interval '1 microsecond' FROM held h WHERE d.id = h.id
 )
-SELECT i.id, i.fence FROM input i WHERE NOT EXISTS (SELECT 1 FROM postern_deliveries d WHERE d.id = i.id AND d.fence = i.fence AND d.state = 'processing')`
+SELECT i.id, i.fence, d.id IS NULL FROM input i LEFT JOIN postern_deliveries d ON d.id = i.id AND d.fence = i.fence AND d.state = 'processing'
+WHERE d.id IS NULL OR i.id NOT IN (SELECT id FROM held)`
+
+// How often, and how soon, a renewal is tried of what somebody else moves.
+const (
+	renewals   = 5
+	renewPause = 20 * time.Millisecond
+)
 
 func (s postgresInbox) Renew(ctx context.Context, leases []queue.Lease, lease time.Duration) (lost []queue.Lease, err error) {
-	if len(leases) == 0 {
-		return nil, nil
+	todo := leases
+	for range renewals {
+		if len(todo) == 0 {
+			return lost, nil
+		}
+		gone, busy, err := s.renew(ctx, todo, lease)
+		if err != nil {
+			return nil, fmt.Errorf("renew leases: %w", err)
+		}
+		lost = append(lost, gone...)
+		if todo = busy; len(todo) > 0 && !pause(ctx, renewPause) {
+			break
+		}
 	}
+	return nil, fmt.Errorf("renew leases: %d deliveries are being moved by somebody else", len(todo))
+}
+
+// renew tries once; busy are those that somebody else moves at the moment.
+func (s postgresInbox) renew(ctx context.Context, leases []queue.Lease, lease time.Duration) (lost, busy []queue.Lease, err error) {
 	ids, fences := leaseArgs(leases)
 	err = s.write(ctx, quick, func(b *pgx.Batch) {
 		b.Queue(renewSQL, ids, fences, lease.Microseconds()).Query(func(rows pgx.Rows) error {
-			gone := map[queue.Lease]bool{}
+			left := map[queue.Lease]bool{} // and whether it is lost
 			var l queue.Lease
-			if _, err := pgx.ForEachRow(rows, []any{&l.Key, &l.Token}, func() error { gone[l] = true; return nil }); err != nil {
+			var gone bool
+			if _, err := pgx.ForEachRow(rows, []any{&l.Key, &l.Token, &gone}, func() error { left[l] = gone; return nil }); err != nil {
 				return err
 			}
 			for _, l := range leases {
-				if gone[queue.Lease{Key: l.Key, Token: l.Token}] {
+				switch gone, is := left[queue.Lease{Key: l.Key, Token: l.Token}]; {
+				case gone:
 					lost = append(lost, l)
+				case is:
+					busy = append(busy, l)
 				}
 			}
 			return nil
 		})
 	})
-	if err != nil {
-		return nil, fmt.Errorf("renew leases: %w", err)
-	}
-	return lost, nil
+	return lost, busy, err
 }
 
 // releaseSQL leaves a head the head of its lane.

@@ -105,7 +105,9 @@ func (p *Postgres) insertOnce(all []*change[*insertion]) (rest []*change[*insert
 }
 
 // recognise answers those whose body is stored under their key, and finds the
-// next variant for the others.
+// next variant for the others. What is seen may have been committed here and not
+// yet be where a commit has to be, on a standby that does not answer: so it is
+// answered after a commit of our own that comes later.
 func (p *Postgres) recognise(all []*change[*insertion]) (rest []*change[*insertion], err error) {
 	type known struct {
 		id      string
@@ -117,15 +119,19 @@ func (p *Postgres) recognise(all []*change[*insertion]) (rest []*change[*inserti
 	for i, c := range all {
 		keys[i] = c.work.dedupe
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), quick)
-	defer cancel()
-	err = p.saw(p.once(ctx, func(r pgx.Rows) error {
-		var key []byte
-		var k known
-		err := r.Scan(&key, &k.variant, &k.sum, &k.id)
-		found[string(key)] = append(found[string(key)], k)
-		return err
-	}, "SELECT k.dedupe, k.variant, k.sha256, e.id FROM postern_keys k JOIN postern_events e ON e.seq = k.seq WHERE k.dedupe = ANY($1)", []any{keys}))
+	err = p.write(context.Background(), quick, func(b *pgx.Batch) {
+		b.Queue("SELECT k.dedupe, k.variant, k.sha256, e.id FROM postern_keys k JOIN postern_events e ON e.seq = k.seq WHERE k.dedupe = ANY($1)", keys).Query(func(rows pgx.Rows) error {
+			var key []byte
+			var k known
+			_, err := pgx.ForEachRow(rows, []any{&key, &k.variant, &k.sum, &k.id}, func() error {
+				k.sum = bytes.Clone(k.sum)
+				found[string(key)] = append(found[string(key)], k)
+				return nil
+			})
+			return err
+		})
+		b.Queue("SELECT pg_logical_emit_message(true, 'postern', '')")
+	})
 	if err != nil {
 		return all, fmt.Errorf("look for known events: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 const (
 	lookAhead = 3      // days for which partitions are made in advance
 	movable   = 20_000 // rows of a day that are moved out of the default partition at once
+	idleLanes = 1000   // lanes that are forgotten at once
 	homing    = 200    // events that are moved to a newer partition at once
 )
 
@@ -33,8 +34,17 @@ func (p *Postgres) Maintain(ctx context.Context) error {
 // tidy removes what has no more use: the idle lanes, replicas that are long gone,
 // and what adds up to one row.
 func (p *Postgres) tidy(ctx context.Context) error {
+	for n := int64(idleLanes); n == idleLanes; {
+		b := &pgx.Batch{}
+		b.Queue("DELETE FROM postern_lanes WHERE lane IN (SELECT lane FROM postern_lanes WHERE head = 0 ORDER BY lane LIMIT $1 FOR UPDATE SKIP LOCKED)", idleLanes).Exec(func(t pgconn.CommandTag) error {
+			n = t.RowsAffected()
+			return nil
+		})
+		if err := p.send(ctx, patient, b); err != nil {
+			return fmt.Errorf("tidy lanes: %w", err)
+		}
+	}
 	b := &pgx.Batch{}
-	b.Queue("DELETE FROM postern_lanes WHERE head = 0")
 	b.Queue("DELETE FROM postern_replicas WHERE seen < now() - interval '1 hour'")
 	b.Queue(`WITH old AS (DELETE FROM postern_tally RETURNING webhook, state, n)
 INSERT INTO postern_tally (webhook, state, n) SELECT webhook, state, sum(n) FROM old GROUP BY webhook, state HAVING sum(n) <> 0`)

@@ -160,8 +160,9 @@ func (s postgresInbox) Count(ctx context.Context, f inbound.Filter) (n int, err 
 	return n, err
 }
 
-// find reads one event with its headers and its body.
-func (p *Postgres) find(ctx context.Context, id string) (e *pgEvent, err error) {
+// find reads one event with its headers and its body; unread says why those are
+// not there.
+func (p *Postgres) find(ctx context.Context, id string) (e *pgEvent, unread, err error) {
 	err = p.read(ctx, func(r pgx.Rows) error {
 		e = &pgEvent{}
 		fields, set := e.into()
@@ -171,26 +172,30 @@ func (p *Postgres) find(ctx context.Context, id string) (e *pgEvent, err error) 
 	}, "SELECT "+pgEventColumns+" FROM postern_events e WHERE e.id = $1", escaped(id))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("read event %s: %w", id, err)
+		return nil, nil, fmt.Errorf("read event %s: %w", id, err)
 	case e == nil:
-		return nil, inbound.ErrNotFound
+		return nil, nil, inbound.ErrNotFound
 	}
-	if err := p.bodies(ctx, []*pgEvent{e}); err != nil {
-		return nil, fmt.Errorf("read event %s: %w", id, err)
+	missing, err := p.bodies(ctx, []*pgEvent{e})
+	if err != nil {
+		return nil, nil, fmt.Errorf("read event %s: %w", id, err)
 	}
-	return e, nil
+	return e, missing[e.seq], nil
 }
 
 func (s postgresInbox) Body(ctx context.Context, id string) (*inbound.Event, error) {
-	e, err := s.find(ctx, id)
+	e, unread, err := s.find(ctx, id)
 	if err != nil {
 		return nil, err
+	}
+	if unread != nil {
+		return nil, fmt.Errorf("read event %s: %w", id, unread)
 	}
 	return &e.Event, nil
 }
 
 func (s postgresInbox) Show(ctx context.Context, id string) (*inbound.Record, error) {
-	e, err := s.find(ctx, id)
+	e, _, err := s.find(ctx, id)
 	if err != nil {
 		return nil, err
 	}

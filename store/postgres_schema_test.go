@@ -67,7 +67,8 @@ func TestOpenPostgresTellsWhy(t *testing.T) {
 		u: `database "nowhere" does not exist`,
 		strings.Replace(u, "postgres@", "postgres:hunter2@", 1) + "&sslmode=nonsense":    "URL cannot be read",
 		"postgres://postern:hunter2@127.0.0.1:1/x?sslmode=disable&target_session_attrs=": "URL cannot be read",
-		"postgres://postern:hun%ter2@127.0.0.1:1/x":                                      "URL cannot be read",
+		"postgres://postern:/hunter2@127.0.0.1:1/x":                                      "is written %2F",
+		"postgres://postern:hun%ter2@127.0.0.1:1/x":                                      "url must name a host and a database",
 	} {
 		start := time.Now()
 		_, err := store.Open(t.Context(), url, store.Options{})

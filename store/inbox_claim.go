@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -49,10 +50,8 @@ func (s inbox) Claim(ctx context.Context, want map[string]int, lease time.Durati
 	if err != nil {
 		return nil, next, err
 	}
-	if err := s.load(ctx, items); err != nil {
-		return nil, next, err
-	}
-	return items, next, nil
+	items, err = s.load(ctx, items)
+	return items, next, err
 }
 
 // due returns up to n due deliveries of a target, the longest due first.
@@ -104,20 +103,31 @@ func (s inbox) peek(ctx context.Context, want map[string]int) (items []queue.Ite
 	return items, next, nil
 }
 
-// load fills in the events of claimed deliveries.
-func (s inbox) load(ctx context.Context, items []queue.Item[inbound.Delivery]) error {
-	for i := range items {
-		e := &items[i].Work.Event
+// load fills in the events of claimed deliveries and returns those. One that has
+// no body any more is given up, so that it keeps no other from being delivered.
+func (s inbox) load(ctx context.Context, items []queue.Item[inbound.Delivery]) (whole []queue.Item[inbound.Delivery], err error) {
+	for _, it := range items {
+		e := &it.Work.Event
 		var header string
-		row := s.read.QueryRowContext(ctx, "SELECT "+eventColumns+", b.header, b.body FROM events e JOIN bodies b ON b.seq = e.seq WHERE e.seq = ?", items[i].Lease.Key/perEvent)
-		if err := scanEvent(row.Scan, e, nil, &header, &e.Body); err != nil {
-			return fmt.Errorf("read a claimed event: %w", err)
+		row := s.read.QueryRowContext(ctx, "SELECT "+eventColumns+", b.header, b.body FROM events e JOIN bodies b ON b.seq = e.seq WHERE e.seq = ?", it.Lease.Key/perEvent)
+		err := scanEvent(row.Scan, e, nil, &header, &e.Body)
+		if err == nil {
+			err = json.Unmarshal([]byte(header), &e.Header)
+		} else if errors.Is(err, sql.ErrNoRows) {
+			err = errNoBody
+		} else {
+			return nil, fmt.Errorf("read a claimed event: %w", err)
 		}
-		if err := json.Unmarshal([]byte(header), &e.Header); err != nil {
-			return fmt.Errorf("read the headers of event %s: %w", e.ID, err)
+		if err == nil {
+			whole = append(whole, it)
+			continue
+		}
+		m := inbound.Move{To: inbound.Failed, Attempt: it.Work.Attempt, Reason: "it cannot be read: " + err.Error()}
+		if err := s.Finish(ctx, it.Lease, m); err != nil {
+			return nil, fmt.Errorf("give up a claimed event that cannot be read: %w", err)
 		}
 	}
-	return nil
+	return whole, nil
 }
 
 func (s inbox) Renew(ctx context.Context, leases []queue.Lease, lease time.Duration) (lost []queue.Lease, err error) {

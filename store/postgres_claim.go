@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -228,8 +227,6 @@ func (s postgresInbox) fill(ctx context.Context, items []queue.Item[inbound.Deli
 	}
 	return whole, nil
 }
-
-var errNoBody = errors.New("its body is not in the database")
 
 // bodies reads headers and bodies of events, from the partitions of their days
 // first; one that is not there has been moved meanwhile. It tells of those that

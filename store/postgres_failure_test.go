@@ -2,12 +2,14 @@ package store_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -270,6 +272,9 @@ func TestF12LostClaim(t *testing.T) {
 	way := newCutter(t, u.Host)
 	u.Host = way.Addr().String()
 	p := postgres(t, u.String()+"&pool_max_conns=1", store.Options{})
+	if _, err := p.Members().Beat(t.Context(), replica.Self("only", "1"), time.Minute); err != nil {
+		t.Fatal(err) // it is alone now, and tells nobody of news
+	}
 	box := p.Inbox()
 	for i, lane := range []string{"", "", "a"} { // the first describes the statements
 		e := storetest.Event(fmt.Sprint("id-", i), fmt.Sprint("evt_", i), "{}")
@@ -298,27 +303,47 @@ func TestF12LostClaim(t *testing.T) {
 // TestLostBody: an event whose body is gone is given up, with the reason, and
 // keeps no other from being delivered.
 func TestLostBody(t *testing.T) {
-	pg := peers.Shared(t)
-	u, err := url.Parse(peers.Database(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	box := postgres(t, u.String(), store.Options{}).Inbox()
+	t.Run("PostgreSQL", func(t *testing.T) {
+		pg := peers.Shared(t)
+		u, err := url.Parse(peers.Database(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lostBody(t, postgres(t, u.String(), store.Options{}).Inbox(), func() error {
+			_, err := pg.SQL(strings.Trim(u.Path, "/"), "DELETE FROM postern_bodies WHERE seq = (SELECT seq FROM postern_events WHERE id = 'id-b')")
+			return err
+		})
+	})
+	t.Run("SQLite", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "postern.db")
+		lostBody(t, open(t, path).Inbox(), func() error {
+			db, err := sql.Open("sqlite", path)
+			if err != nil {
+				return err
+			}
+			defer db.Close()
+			_, err = db.ExecContext(t.Context(), "DELETE FROM bodies WHERE seq = (SELECT seq FROM events WHERE id = 'id-b')")
+			return err
+		})
+	})
+}
+
+func lostBody(t *testing.T, box inbound.Store, lose func() error) {
 	for _, name := range []string{"a", "b", "c"} {
 		if _, _, err := box.Insert(t.Context(), storetest.Event("id-"+name, "evt_"+name, "body of "+name), []string{"hook"}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if out, err := pg.SQL(strings.Trim(u.Path, "/"), "DELETE FROM postern_bodies WHERE seq = (SELECT seq FROM postern_events WHERE id = 'id-b')"); err != nil {
-		t.Fatal(out, err)
+	if err := lose(); err != nil {
+		t.Fatal(err)
 	}
 	items, _, err := box.Claim(t.Context(), map[string]int{"hook": 9}, time.Minute)
 	if err != nil || len(items) != 2 {
 		t.Fatalf("claimed %d, %v, want the two that are whole", len(items), err)
 	}
-	r, err := box.Show(t.Context(), "id-b")
-	if err != nil || r.Status != inbound.Failed || !strings.Contains(r.Deliveries[0].Reason, "its body is not in the database") {
-		t.Errorf("the third is %+v, %v", r, err)
+	page, err := box.List(t.Context(), inbound.Filter{State: inbound.Failed})
+	if err != nil || len(page.Events) != 1 || page.Events[0].ID != "id-b" || !strings.Contains(page.Events[0].Deliveries[0].Reason, "its body is not in the database") {
+		t.Errorf("given up: %+v, %v", page.Events, err)
 	}
 	if _, err := box.Body(t.Context(), "id-b"); err == nil {
 		t.Error("a body that is gone was read")

@@ -13,6 +13,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -80,6 +81,8 @@ func Open(ctx context.Context, where string, o Options) (Database, error) {
 	}
 	return p, nil
 }
+
+var errNoBody = errors.New("its body is not in the database")
 
 func errIllegal(from, to inbound.State) error {
 	return fmt.Errorf("there is no move from %s to %s", from, to)

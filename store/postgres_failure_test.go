@@ -350,6 +350,40 @@ func lostBody(t *testing.T, box inbound.Store, lose func() error) {
 	}
 }
 
+// TestF33BusyRenewal: a renewal that could not be made, because somebody held the
+// row all the time, is none.
+func TestF33BusyRenewal(t *testing.T) {
+	where := peers.Database(t)
+	box := postgres(t, where, store.Options{}).Inbox()
+	if _, _, err := box.Insert(t.Context(), storetest.Event("id-a", "evt_a", "{}"), []string{"hook"}); err != nil {
+		t.Fatal(err)
+	}
+	items, _, err := box.Claim(t.Context(), map[string]int{"hook": 1}, time.Minute)
+	if err != nil || len(items) != 1 {
+		t.Fatalf("claimed %d, %v", len(items), err)
+	}
+	db, err := sql.Open("pgx", where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	tx, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.ExecContext(t.Context(), "SELECT 1 FROM postern_deliveries FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	leases := []queue.Lease{items[0].Lease}
+	if lost, err := box.Renew(t.Context(), leases, time.Minute); err == nil {
+		t.Errorf("renewed while the row was locked; lost %v", lost)
+	}
+	_ = tx.Rollback()
+	if lost, err := box.Renew(t.Context(), leases, time.Minute); err != nil || len(lost) != 0 {
+		t.Errorf("renewed: lost %v, %v", lost, err)
+	}
+}
+
 // TestF13DuplicateWaitsToo: an event that is committed here, and on no standby
 // although a commit has to be there, is not acknowledged when it comes again.
 func TestF13DuplicateWaitsToo(t *testing.T) {

@@ -215,24 +215,24 @@ WHERE d.id IS NULL OR i.id NOT IN (SELECT id FROM held)`
 
 // How often, and how soon, a renewal is tried of what somebody else moves.
 const (
-	renewals   = 5
+	renewals   = 20
 	renewPause = 20 * time.Millisecond
 )
 
 func (s postgresInbox) Renew(ctx context.Context, leases []queue.Lease, lease time.Duration) (lost []queue.Lease, err error) {
 	todo := leases
-	for range renewals {
-		if len(todo) == 0 {
-			return lost, nil
+	for try := 0; len(todo) > 0; try++ {
+		if try == renewals || try > 0 && !pause(ctx, renewPause) {
+			break
 		}
 		gone, busy, err := s.renew(ctx, todo, lease)
 		if err != nil {
 			return nil, fmt.Errorf("renew leases: %w", err)
 		}
-		lost = append(lost, gone...)
-		if todo = busy; len(todo) > 0 && !pause(ctx, renewPause) {
-			break
-		}
+		lost, todo = append(lost, gone...), busy
+	}
+	if len(todo) == 0 {
+		return lost, nil
 	}
 	return nil, fmt.Errorf("renew leases: %d deliveries are being moved by somebody else", len(todo))
 }

@@ -216,10 +216,8 @@ func (c *cutter) answer(client, server net.Conn) {
 	}
 }
 
-// TestF12UnknownCommit: where the answer to a commit is lost, an event that is
-// stored is said to be stored, once, and a delivery that is ended to be ended by
-// whoever did it.
-func TestF12UnknownCommit(t *testing.T) {
+// cuttable opens an empty database over one connection that can be cut.
+func cuttable(t *testing.T) (inbound.Store, *cutter) {
 	u, err := url.Parse(peers.Database(t))
 	if err != nil {
 		t.Fatal(err)
@@ -230,7 +228,14 @@ func TestF12UnknownCommit(t *testing.T) {
 	if _, err := p.Members().Beat(t.Context(), replica.Self("only", "1"), time.Minute); err != nil {
 		t.Fatal(err) // it is alone now, and tells nobody of news
 	}
-	box := p.Inbox()
+	return p.Inbox(), way
+}
+
+// TestF12UnknownCommit: where the answer to a commit is lost, an event that is
+// stored is said to be stored, once, and a delivery that is ended to be ended by
+// whoever did it.
+func TestF12UnknownCommit(t *testing.T) {
+	box, way := cuttable(t)
 	// Each new connection describes its statements first, and then loses an answer.
 	for i, step := range []struct{ lane, lose string }{{"", ""}, {"", "insert"}, {"", ""}, {"", "finish"}, {"a", ""}, {"a", "insert"}, {"a", ""}, {"a", "finish"}} {
 		e := storetest.Event(fmt.Sprint("id-", i), fmt.Sprint("evt_", i), "{}")
@@ -265,17 +270,7 @@ func TestF12UnknownCommit(t *testing.T) {
 // TestF12LostClaim: what was claimed by a claim whose answer got lost does not
 // wait for its lease to run out.
 func TestF12LostClaim(t *testing.T) {
-	u, err := url.Parse(peers.Database(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	way := newCutter(t, u.Host)
-	u.Host = way.Addr().String()
-	p := postgres(t, u.String()+"&pool_max_conns=1", store.Options{})
-	if _, err := p.Members().Beat(t.Context(), replica.Self("only", "1"), time.Minute); err != nil {
-		t.Fatal(err) // it is alone now, and tells nobody of news
-	}
-	box := p.Inbox()
+	box, way := cuttable(t)
 	for i, lane := range []string{"", "", "a"} { // the first describes the statements
 		e := storetest.Event(fmt.Sprint("id-", i), fmt.Sprint("evt_", i), "{}")
 		e.Lane = lane

@@ -169,10 +169,7 @@ func (g *gate) openStore(ctx context.Context, l *loaded) error {
 			}
 		},
 	})
-	if err != nil {
-		return err
-	}
-	return nil
+	return err
 }
 
 // alone runs work in one replica at a time.

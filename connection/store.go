@@ -6,7 +6,8 @@ import (
 )
 
 // A Store keeps connections. What a method reports as done is on disk when it
-// returns. It may be shared by several processes; its clock decides about time.
+// returns. It may be shared by several processes; its clock decides about time,
+// and Now is set in every row that it returns.
 type Store interface {
 	// Load returns a row, or [ErrUnknown].
 	Load(ctx context.Context, k Key) (Row, error)

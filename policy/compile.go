@@ -87,6 +87,7 @@ type compiler struct {
 	set      *Set
 	at       map[string]hcl.Range
 	listens  map[string]string // providers by their own ports
+	hosts    []Host            // of the provider that is being compiled
 	diags    hcl.Diagnostics
 }
 
@@ -94,6 +95,7 @@ type compiler struct {
 func (c *compiler) provider(w Written) {
 	h := c.head(w)
 	p := &Provider{Name: w.Name, Hosts: h.Hosts, Listen: h.Listen}
+	c.hosts = h.Hosts
 	if h.Upstream != nil {
 		p.Upstream = &h.Upstream.URL
 	}

@@ -33,7 +33,8 @@ type Exchange struct {
 
 	// What the verdict on the last attempt was, set by the outcome stage.
 	Outcome  Outcome
-	Hint     string // of the outcome rule that matched
+	Source   AnswerSource // who made the answer; "" is the provider
+	Hint     string       // of the outcome rule that matched
 	Response *http.Response
 	peek     peeked
 

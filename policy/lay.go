@@ -197,6 +197,9 @@ func (c *compiler) decode(f *Feature, l *laid) (Block, bool) {
 	if n, ok := b.(interface{ SetLabel(string) }); ok {
 		n.SetLabel(l.label)
 	}
+	if n, ok := b.(interface{ SetHosts([]Host) }); ok {
+		n.SetHosts(c.hosts)
+	}
 	diags := block.Decode(l.body, c.ctx, b)
 	for _, d := range diags {
 		if d.Summary == "Invalid block" && len(l.ranges) > 0 { // about all of it: show its head
@@ -253,6 +256,9 @@ func (c *compiler) plan(p *Provider, route string, at hcl.Range, stages []*Plann
 		plan.Stages = append(plan.Stages, *st)
 		plan.ReadsAnswer = plan.ReadsAnswer || st.ReadsAnswer
 		plan.Buffer = max(plan.Buffer, st.Buffer)
+		if st.Answer != nil {
+			plan.answers = append(plan.answers, st.Answer)
+		}
 		for _, slot := range st.Slots {
 			if slices.Contains(plan.Slots, slot) && len(st.Ranges) > 0 {
 				c.fail("Duplicate credential", "Another credential goes into the same place, and only one can.", st.Ranges[len(st.Ranges)-1])

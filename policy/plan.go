@@ -49,6 +49,12 @@ type Stage struct {
 	ReadsAnswer bool   // an expression reads the answer's body
 	Buffer      int64  // bytes of the request body to keep for another attempt
 	Slots       []Slot // where a credential is put
+
+	// Answer answers a request itself, before any stage sees it, or returns nil.
+	Answer func(*http.Request) (*http.Response, error)
+	// Holds is what the feature wants to be found again by whoever compiled the
+	// policy, such as the source of a credential's tokens.
+	Holds any
 }
 
 // A Slot is a place in a request that a credential takes. What the application
@@ -88,14 +94,22 @@ type Plan struct {
 	Slots       []Slot   // where credentials are put; if any, clear text must be named by the policy
 	Upstream    *url.URL // dialled instead of the host that was asked for; nil is that host
 
-	next http.RoundTripper
+	next    http.RoundTripper
+	answers []func(*http.Request) (*http.Response, error)
 }
 
 // RoundTrip sends r through the stages. The context of r carries the Exchange,
 // whose Request becomes r: expressions read the call as it is for the provider,
 // whichever way it came in.
 func (p *Plan) RoundTrip(r *http.Request) (*http.Response, error) {
-	From(r.Context()).Request = r
+	x := From(r.Context())
+	x.Request = r
+	for _, answer := range p.answers {
+		if resp, err := answer(r); resp != nil || err != nil {
+			x.Source = FromPostern
+			return resp, err
+		}
+	}
 	return p.next.RoundTrip(r)
 }
 

@@ -50,7 +50,7 @@ func (c *call) answerHead(resp *http.Response) int {
 	if len(resp.Trailer) > 0 && c.r.ProtoMajor == 1 {
 		delete(h, "Content-Length") // only a chunked body has trailers in HTTP/1.1
 	}
-	res.Status, res.Source, res.Outcome = resp.StatusCode, policy.FromProvider, outcomeOf(&c.x, resp)
+	res.Status, res.Source, res.Outcome = resp.StatusCode, sourceOf(&c.x), outcomeOf(&c.x, resp)
 	if c.x.Plan != nil {
 		c.mark(h)
 	}
@@ -68,6 +68,14 @@ func outcomeOf(x *policy.Exchange, resp *http.Response) policy.Outcome {
 		return x.Outcome
 	}
 	return policy.OfStatus(resp.StatusCode)
+}
+
+// sourceOf says who made an answer.
+func sourceOf(x *policy.Exchange) policy.AnswerSource {
+	if x.Source != "" {
+		return x.Source
+	}
+	return policy.FromProvider
 }
 
 // mark adds the headers that every answer of a provider bears.

@@ -78,7 +78,7 @@ func (e *errand) run(r *http.Request, provider string) (*http.Response, error) {
 	resp, err := m.Plan.RoundTrip(out)
 	e.head = time.Since(e.x.Start)
 	if err == nil {
-		e.result.Status, e.result.Source, e.result.Outcome = resp.StatusCode, policy.FromProvider, outcomeOf(e.x, resp)
+		e.result.Status, e.result.Source, e.result.Outcome = resp.StatusCode, sourceOf(e.x), outcomeOf(e.x, resp)
 	}
 	return resp, err
 }

@@ -62,12 +62,14 @@ func At(attr, format string, args ...any) error {
 	return &FieldError{attr, err.Error(), errors.Unwrap(err)}
 }
 
-// Decode fills in the struct that into points to.
+// Decode fills in the struct that into points to. The fields of a struct that is
+// embedded in it count as its own.
 func Decode(body hcl.Body, ctx *Context, into any) hcl.Diagnostics {
 	if d, ok := into.(Defaulter); ok {
 		d.Default()
 	}
-	schema, partial := gohcl.ImpliedBodySchema(into)
+	val := reflect.ValueOf(into).Elem()
+	schema, partial := schemaOf(val)
 	var (
 		content *hcl.BodyContent
 		rest    hcl.Body
@@ -79,9 +81,33 @@ func Decode(body hcl.Body, ctx *Context, into any) hcl.Diagnostics {
 		content, diags = body.Content(schema)
 	}
 	suggest(diags, schema)
-	val := reflect.ValueOf(into).Elem()
+	diags = append(diags, fields(val, ctx, content, rest, body)...)
+	if c, ok := into.(Checker); ok && !diags.HasErrors() {
+		diags = append(diags, Place(c.Check(), content, body.MissingItemRange())...)
+	}
+	return diags
+}
+
+// schemaOf is what may stand in a body that is decoded into val.
+func schemaOf(val reflect.Value) (schema *hcl.BodySchema, partial bool) {
+	schema, partial = gohcl.ImpliedBodySchema(val.Addr().Interface())
+	for i := range val.NumField() {
+		if val.Type().Field(i).Anonymous {
+			inner, _ := schemaOf(val.Field(i))
+			schema.Attributes, schema.Blocks = append(schema.Attributes, inner.Attributes...), append(schema.Blocks, inner.Blocks...)
+		}
+	}
+	return schema, partial
+}
+
+// fields decodes content into the fields of val.
+func fields(val reflect.Value, ctx *Context, content *hcl.BodyContent, rest, body hcl.Body) (diags hcl.Diagnostics) {
 	for i := range val.NumField() {
 		field := val.Type().Field(i)
+		if field.Anonymous {
+			diags = append(diags, fields(val.Field(i), ctx, content, rest, body)...)
+			continue
+		}
 		name, kind := tag(field)
 		switch kind {
 		case "attr", "optional":
@@ -93,9 +119,6 @@ func Decode(body hcl.Body, ctx *Context, into any) hcl.Diagnostics {
 		case "remain":
 			val.Field(i).Set(reflect.ValueOf(rest))
 		}
-	}
-	if c, ok := into.(Checker); ok && !diags.HasErrors() {
-		diags = append(diags, Place(c.Check(), content, body.MissingItemRange())...)
 	}
 	return diags
 }

@@ -103,14 +103,14 @@ func (c *compiler) provider(w Written) {
 	for _, body := range w.Layers {
 		layers = append(layers, c.blocks(body, true))
 	}
-	own := c.lay(nil, layers)
+	own := c.lay(nil, layers, len(layers)-1)
 	shared := c.stages(Scope{Provider: w.Name}, own, nil)
 	p.whole = c.plan(p, "", w.Range, shared)
 	for i := range h.Endpoints {
 		p.labels = append(p.labels, &h.Endpoints[i])
 	}
 	for _, r := range c.routes(layers) {
-		stages := c.stages(Scope{Provider: w.Name, Route: r.pattern.Text}, c.lay(own, r.layers), shared)
+		stages := c.stages(Scope{Provider: w.Name, Route: r.pattern.Text}, c.lay(own, r.layers, 0), shared)
 		p.routes = append(p.routes, routed{&r.pattern, c.plan(p, r.pattern.Text, r.at, stages)})
 		p.labels = append(p.labels, &r.pattern)
 	}

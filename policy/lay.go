@@ -16,21 +16,23 @@ type laid struct {
 	body        *hclsyntax.Body
 	ranges      []hcl.Range // of what was laid over each other
 	own         bool        // the innermost layer has a part in it
+	offered     bool        // a credential of the catalogue, which counts where a policy names its kind
 	stage       *PlannedStage
 }
 
-// lay lays the blocks of layers over base. A block is identified by its type
-// and label; credentials replace the set before them, and outcomes come before
-// those before them, because these two are ordered lists.
-func (c *compiler) lay(base []*laid, layers []hclsyntax.Blocks) []*laid {
+// lay lays the blocks of layers over base; the first layers, so many, are the
+// catalogue's. A block is identified by its type and label; credentials replace
+// the set before them, and outcomes come before those before them, because these
+// two are ordered lists.
+func (c *compiler) lay(base []*laid, layers []hclsyntax.Blocks, catalogued int) []*laid {
 	var out []*laid
 	for _, l := range base {
 		inherited := *l
 		inherited.own = false
 		out = append(out, &inherited)
 	}
-	for _, blocks := range layers {
-		fresh := map[string]bool{}
+	for i, blocks := range layers {
+		replaced := map[string][]*laid{}
 		var first []*laid
 		for _, b := range blocks {
 			if b.Type == "route" {
@@ -45,10 +47,11 @@ func (c *compiler) lay(base []*laid, layers []hclsyntax.Blocks) []*laid {
 			case f.Group != nil:
 				first = append(first, l)
 			case f.Kind != "":
-				if !fresh[b.Type] {
-					out = slices.DeleteFunc(out, func(o *laid) bool { return o.name == b.Type })
-					fresh[b.Type] = true
+				if _, again := replaced[b.Type]; !again {
+					out, replaced[b.Type] = replace(out, b.Type)
 				}
+				l.offered = i < catalogued
+				replaced[b.Type] = l.take(replaced[b.Type])
 				out = append(out, l)
 			default:
 				out = c.over(out, l, blocks, b)
@@ -57,6 +60,36 @@ func (c *compiler) lay(base []*laid, layers []hclsyntax.Blocks) []*laid {
 		out = append(first, out...)
 	}
 	return out
+}
+
+// replace takes the blocks of a type out of all. Those of the catalogue stay, as
+// an offer to the layers to come.
+func replace(all []*laid, name string) (kept, replaced []*laid) {
+	var offers []*laid
+	for _, l := range all {
+		if l.name != name || l.offered {
+			kept = append(kept, l)
+		}
+		switch {
+		case l.name == name && l.offered:
+			offers = append(offers, l)
+		case l.name == name:
+			replaced = append(replaced, l)
+		}
+	}
+	return kept, append(replaced, offers...)
+}
+
+// take lays l over the first block of its kind that is replaced, and returns the
+// others.
+func (l *laid) take(replaced []*laid) []*laid {
+	at := slices.IndexFunc(replaced, func(o *laid) bool { return o.label == l.label })
+	if at < 0 || l.offered {
+		return replaced
+	}
+	l.body = block.Overlay(replaced[at].body, l.body)
+	l.ranges = append(slices.Clone(replaced[at].ranges), l.ranges...)
+	return slices.Delete(replaced, at, at+1)
 }
 
 // over lays l over the block of the same identity in out, or appends it.
@@ -120,10 +153,11 @@ func (c *compiler) stages(scope Scope, blocks []*laid, shared []*PlannedStage) (
 		done[f.Name] = true
 		var mine []*laid
 		for _, l := range blocks {
-			if l.name == f.Name {
+			if l.name == f.Name && !l.offered {
 				mine = append(mine, l)
 			}
 		}
+		slices.SortStableFunc(mine, func(a, b *laid) int { return c.turn(a) - c.turn(b) })
 		switch {
 		case f.Group != nil:
 			out = append(out, c.group(scope, f, mine, shared)...)
@@ -141,6 +175,14 @@ func (c *compiler) stages(scope Scope, blocks []*laid, shared []*PlannedStage) (
 		}
 	}
 	return out
+}
+
+// turn is 1 for a block whose feature comes last of its type, else 0.
+func (c *compiler) turn(l *laid) int {
+	if f := c.lookup(l); f != nil && f.Last {
+		return 1
+	}
+	return 0
 }
 
 // inherit returns the provider's stage of that name, or compiles l.

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -116,6 +117,91 @@ func TestOverlay(t *testing.T) {
 		}
 		if (seen.Header.Get("Authorization") == "") != (path == "/r") || (seen.URL.Query().Get("key") != "") != (path == "/r") || seen.Header.Get("X-Old") != "" {
 			t.Errorf("%s: %v %s", path, seen.Header, seen.URL)
+		}
+	}
+}
+
+// TestOfferedCredentials: what the catalogue says of a kind of credential holds
+// where a policy names that kind, and nowhere else; a route's lies over the
+// provider's.
+func TestOfferedCredentials(t *testing.T) {
+	const catalogue = `
+		hosts = ["p.example"]
+		credential "header" { name = "X-First" }
+		credential "header" { name = "X-Second" }
+		credential "bearer" { scheme = "Token" }
+	`
+	for _, c := range []struct {
+		name, src, path string
+		want            map[string]string
+	}{
+		{"none is named", ``, "/x", nil},
+		{"one", `credential "header" { value = env("NEW") }`, "/x", map[string]string{"X-First": "new-key-0123456789"}},
+		{
+			"each by its place", "credential \"header\" { value = env(\"NEW\") }\ncredential \"header\" { value = env(\"OLD\") }", "/x",
+			map[string]string{"X-First": "new-key-0123456789", "X-Second": "old-key-9876543210"},
+		},
+		{"another kind", `credential "bearer" { token = env("NEW") }`, "/x", map[string]string{"Authorization": "Token new-key-0123456789"}},
+		{"the policy's word", "credential \"bearer\" {\ntoken = env(\"NEW\")\nscheme = \"Key\"\n}", "/x", map[string]string{"Authorization": "Key new-key-0123456789"}},
+		{"a kind of one's own", "credential \"query\" {\nname = \"k\"\nvalue = env(\"NEW\")\n}", "/x", map[string]string{"k": "new-key-0123456789"}},
+		{
+			"route over provider", "credential \"bearer\" {\ntoken = env(\"NEW\")\nscheme = \"Key\"\n}\nroute \"/r\" {\ncredential \"bearer\" { token = env(\"OLD\") }\n}", "/r",
+			map[string]string{"Authorization": "Key old-key-9876543210"},
+		},
+		{"route over catalogue", "route \"/r\" {\ncredential \"bearer\" { token = env(\"OLD\") }\n}", "/r", map[string]string{"Authorization": "Token old-key-9876543210"}},
+		{"beside that route", "route \"/r\" {\ncredential \"bearer\" { token = env(\"OLD\") }\n}", "/x", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := play(t, step{status: 200})
+			ctx := block.NewContext("test", block.NewSecrets(environ))
+			set, diags := policy.Compile([]policy.Written{layers(t, "p", ctx, catalogue, c.src)}, features(t), ctx, s)
+			if diags.HasErrors() {
+				t.Fatal(diags)
+			}
+			_, resp, err := (&house{t: t, set: set}).do(call{method: "GET", path: c.path})
+			finish(t, resp, err)
+			got := map[string]string{}
+			for name := range s.sent[0].Header {
+				got[name] = s.sent[0].Header.Get(name)
+			}
+			for name, v := range s.sent[0].URL.Query() {
+				got[name] = v[0]
+			}
+			if !maps.Equal(got, c.want) {
+				t.Errorf("%v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// witness is a kind of credential that sees what the others put.
+type witness struct{ seen *[]string }
+
+func (w *witness) Stage(policy.Scope) (policy.Stage, error) {
+	return policy.Stage{Wrap: func(next http.RoundTripper) http.RoundTripper {
+		return policy.RoundTripper(func(r *http.Request) (*http.Response, error) {
+			*w.seen = append(*w.seen, r.Header.Get("Authorization"))
+			return next.RoundTrip(r)
+		})
+	}}, nil
+}
+
+// TestLastCredential: a feature that comes last sees what all other kinds put,
+// wherever it is written.
+func TestLastCredential(t *testing.T) {
+	for _, src := range []string{
+		"credential \"witness\" {}\ncredential \"bearer\" { token = env(\"NEW\") }",
+		"credential \"bearer\" { token = env(\"NEW\") }\ncredential \"witness\" {}",
+	} {
+		for _, last := range []bool{true, false} {
+			var seen []string
+			h := open(t, play(t, step{status: 200}))
+			h.features = append(h.features, policy.Feature{Name: "credential", Kind: "witness", Last: last, New: func() policy.Block { return &witness{&seen} }})
+			_, resp, err := h.compile(src).do(call{method: "GET", path: "/x"})
+			finish(t, resp, err)
+			if want := last || strings.HasPrefix(src, `credential "bearer"`); (seen[0] == "Bearer new-key-0123456789") != want {
+				t.Errorf("%s (last: %v): saw %q", src, last, seen)
+			}
 		}
 	}
 }

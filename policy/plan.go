@@ -16,6 +16,7 @@ type Feature struct {
 	Named  bool   // the label is a name and there may be several, such as limit "published"
 	Always bool   // compiled with its defaults where no block is written
 	Hidden bool   // has no block of its own
+	Last   bool   // comes after the other kinds of its type, wherever it is written: it signs what they put
 
 	// New returns a zero block. What the feature depends on is inside it.
 	New func() Block

@@ -26,7 +26,7 @@ var may = map[string]string{
 	"peers":               "",
 	"drain":               "",
 	"seal":                "config/block",
-	"oauth":               "",
+	"oauth":               "backoff",
 	"connection":          "seal oauth",
 	"replica":             "",
 	"shared":              "config/block replica policy/limit",

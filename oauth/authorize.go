@@ -28,11 +28,12 @@ const maxCode = 8 << 10
 
 // AuthorizeLink returns the URL to send the browser to (RFC 6749 §4.1.1), with
 // the S256 challenge of verifier if s.PKCE. redirect and scopes may be empty.
-// What cannot be overridden by AuthorizeParams is what ties the answer to the
-// request. It is "" if AuthorizeURL is not one that [Server.Check] accepts.
+// AuthorizeParams cannot replace what ties the answer to the request. The link is
+// "" if AuthorizeURL is not one that [Server.Check] accepts, and if state, or the
+// verifier where one is needed, is empty: without them anybody's code would do.
 func (s *Server) AuthorizeLink(c *Client, redirect, state, verifier string, scopes []string) string {
 	u, err := parseURL(s.AuthorizeURL)
-	if err != nil {
+	if err != nil || state == "" || s.PKCE && verifier == "" {
 		return ""
 	}
 	q := u.Query()

@@ -79,6 +79,20 @@ func TestAuthorizeLink(t *testing.T) {
 	}
 }
 
+// TestC57C58NoLink: without a state, or a verifier for PKCE, there is no link.
+func TestC57C58NoLink(t *testing.T) {
+	s := &Server{AuthorizeURL: "https://as.example/a", PKCE: true}
+	if got := s.AuthorizeLink(client, "", "", "v", nil); got != "" {
+		t.Errorf("without a state: %s", got)
+	}
+	if got := s.AuthorizeLink(client, "", "s", "", nil); got != "" {
+		t.Errorf("without a verifier: %s", got)
+	}
+	if got := s.AuthorizeLink(client, "", "s", "v", nil); got == "" {
+		t.Error("with both there is none")
+	}
+}
+
 // TestC57C58Callback: what is not the answer to this browser's request, from
 // this server, is refused before anything is exchanged.
 func TestC57C58Callback(t *testing.T) {

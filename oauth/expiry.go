@@ -3,6 +3,7 @@ package oauth
 import (
 	"fmt"
 	"math"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -52,15 +53,15 @@ const (
 // say, says nothing that can be read, or says zero or less, which servers write
 // for a token that does not expire (RFC 6749 leaves it open). Such a token is
 // used until the API refuses it.
-func (s *Server) expiry(get map[string]gjson.Result, sent time.Time) time.Time {
+func (s *Server) expiry(get map[string]gjson.Result, c clock) time.Time {
 	if s.ExpiryName != "" {
-		return s.ExpiryUnit.read(get[s.ExpiryName], sent)
+		return s.ExpiryUnit.read(get[s.ExpiryName], c)
 	}
 	if v := get["expires_in"]; v.Exists() && v.Type != gjson.Null {
-		return s.ExpiryUnit.read(v, sent)
+		return s.ExpiryUnit.read(v, c)
 	}
 	for _, name := range []string{"expires_at", "expires_on"} { // GitHub App and Square; Microsoft's managed identities
-		if t := Seconds.read(get[name], sent); !t.IsZero() {
+		if t := Seconds.read(get[name], c); !t.IsZero() {
 			return t
 		}
 	}
@@ -68,9 +69,9 @@ func (s *Server) expiry(get map[string]gjson.Result, sent time.Time) time.Time {
 }
 
 // refreshExpiry knows the spellings of GitHub, QuickBooks, Keycloak and Square.
-func refreshExpiry(get map[string]gjson.Result, sent time.Time) time.Time {
+func refreshExpiry(get map[string]gjson.Result, c clock) time.Time {
 	for _, name := range []string{"refresh_token_expires_in", "x_refresh_token_expires_in", "refresh_expires_in", "refresh_token_expires_at"} {
-		if t := Seconds.read(get[name], sent); !t.IsZero() {
+		if t := Seconds.read(get[name], c); !t.IsZero() {
 			return t
 		}
 	}
@@ -80,10 +81,10 @@ func refreshExpiry(get map[string]gjson.Result, sent time.Time) time.Time {
 // read is the point in time that v means. Numbers may be strings. A number of
 // seconds that is too large for a lifetime is a point in time, and so is a date
 // that is written out.
-func (u ExpiryUnit) read(v gjson.Result, sent time.Time) time.Time {
+func (u ExpiryUnit) read(v gjson.Result, c clock) time.Time {
 	if v.Type == gjson.String {
 		if t, err := time.Parse(time.RFC3339, strings.TrimSpace(v.Str)); err == nil {
-			return t.UTC()
+			return c.at(t)
 		}
 	}
 	n, ok := number(v)
@@ -92,13 +93,13 @@ func (u ExpiryUnit) read(v gjson.Result, sent time.Time) time.Time {
 	}
 	switch {
 	case u == Seconds && n >= absMilli, u == EpochMS, u == Millis && n >= absMilli:
-		return at(n / 1000)
+		return c.epoch(n / 1000)
 	case u == Seconds && n >= absolute, u == Epoch:
-		return at(n)
+		return c.epoch(n)
 	case u == Millis:
-		return later(sent, n/1000)
+		return c.later(n / 1000)
 	case u == Seconds:
-		return later(sent, n)
+		return c.later(n)
 	}
 	return time.Time{} // a number where a date should be
 }
@@ -118,15 +119,39 @@ func number(v gjson.Result) (float64, bool) {
 	return n, err == nil && !math.IsInf(n, 0)
 }
 
-// at is a number of seconds since 1970, zero beyond the year 9999.
-func at(seconds float64) time.Time {
+// A clock knows when a request was sent, and how far the server's clock was
+// ahead of ours then. Expiries are told by ours.
+type clock struct {
+	sent  time.Time
+	ahead time.Duration
+}
+
+// maxAhead is how wrong a clock may be. A Date beyond that is no clock's.
+const maxAhead = 24 * time.Hour
+
+// clock takes the server's time from the Date of the answer.
+func (a *answer) clock(sent time.Time) clock {
+	c := clock{sent: sent}
+	if date, err := http.ParseTime(a.header.Get("Date")); err == nil && date.Sub(sent).Abs() <= maxAhead {
+		c.ahead = date.Sub(sent)
+	}
+	return c
+}
+
+// at is a point in time by the server's clock, told by ours.
+func (c clock) at(t time.Time) time.Time { return t.Add(-c.ahead).UTC() }
+
+// epoch is a number of seconds since 1970, zero beyond the year 9999.
+func (c clock) epoch(seconds float64) time.Time {
 	const last = 253402300799
 	if seconds > last {
 		return time.Time{}
 	}
-	return time.Unix(int64(seconds), 0).UTC()
+	return c.at(time.Unix(int64(seconds), 0))
 }
 
-func later(sent time.Time, seconds float64) time.Time {
-	return sent.Add(time.Duration(seconds * float64(time.Second))).UTC()
+// later is a number of seconds, fewer than a clock's absolute, after the request
+// was sent: rather too early than too late.
+func (c clock) later(seconds float64) time.Time {
+	return c.sent.Add(time.Duration(seconds * float64(time.Second))).UTC()
 }

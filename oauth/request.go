@@ -32,11 +32,14 @@ type request struct {
 	header http.Header
 	body   []byte
 	mask   mask
+
+	anywhere bool // the token may stand at the top of the answer, not only where the server says
 }
 
-// ask starts a request with the server's own header.
-func (s *Server) ask(method, to, at string) *request {
+// ask starts a request with the server's own header. No error shows the secrets.
+func (s *Server) ask(method, to, at string, secrets ...string) *request {
 	q := &request{server: s, method: method, to: to, at: at, header: http.Header{}}
+	q.mask.hide(secrets...)
 	q.header.Set("User-Agent", "postern") // GitHub refuses requests without one
 	for name, value := range s.Header {
 		q.header.Set(name, value)
@@ -45,8 +48,6 @@ func (s *Server) ask(method, to, at string) *request {
 	q.header.Set("Accept-Encoding", "identity")
 	return q
 }
-
-func (q *request) secret(values ...string) { q.mask.hide(values...) }
 
 // params puts the parameters into the body, as a form or as JSON.
 func (q *request) params(params map[string]string, asJSON bool) error {
@@ -85,7 +86,7 @@ func (q *request) token(ctx context.Context, do Do) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, e := q.server.read(a, sent, &q.mask)
+	t, e := q.server.read(a, sent, &q.mask, q.anywhere)
 	if e != nil {
 		e.at = q.at
 		return nil, e

@@ -22,7 +22,7 @@ import (
 // if there is one, else the access token), and any member of the token's
 // answer, such as {stripe_user_id}.
 type RevokeStyle struct {
-	Method string            // "" is POST
+	Method string            // DELETE, GET, PATCH, POST or PUT; "" is POST
 	Header map[string]string // added to the request
 	Params map[string]string // of the body; nil is RFC 7009's for a POST, and no body for others
 	JSON   bool              // the body is JSON instead of a form
@@ -52,8 +52,7 @@ func (s *Server) Revoke(ctx context.Context, do Do, c *Client, t *Token) error {
 	}
 	style := s.RevokeStyle
 	f := &filler{c: c, t: t}
-	q := s.ask(or(style.Method, http.MethodPost), f.url(s.RevokeURL), at)
-	q.secret(c.Secret, t.Access, t.Refresh, t.ID)
+	q := s.ask(or(style.Method, http.MethodPost), f.url(s.RevokeURL), at, c.Secret, t.Access, t.Refresh, t.ID)
 	params := s.revokeParams(f, t)
 	for name, value := range style.Header {
 		q.header.Set(name, f.fill(value, plain))
@@ -65,6 +64,7 @@ func (s *Server) Revoke(ctx context.Context, do Do, c *Client, t *Token) error {
 	if err := s.authRevoke(q, c, body); err != nil {
 		return setup(at, err)
 	}
+	q.mask.hide(f.used...)
 	if f.err != nil {
 		return setup(at, f.err)
 	}
@@ -129,8 +129,13 @@ func (s *Server) revoked(a *answer, q *request) error {
 	return e
 }
 
-// checkRevoke is the part of Check about templates.
+// checkRevoke is the part of Check about the method and templates.
 func (s *Server) checkRevoke() error {
+	switch m := s.RevokeStyle.Method; m {
+	case "", http.MethodPost, http.MethodDelete, http.MethodPut, http.MethodPatch, http.MethodGet:
+	default:
+		return fmt.Errorf("%q is no method to revoke with: use DELETE, GET, PATCH, POST or PUT", m)
+	}
 	texts := []string{s.RevokeURL}
 	for _, m := range []map[string]string{s.RevokeStyle.Header, s.RevokeStyle.Params} {
 		texts = slices.AppendSeq(texts, maps.Values(m))
@@ -145,9 +150,10 @@ func (s *Server) checkRevoke() error {
 
 // A filler fills templates in, and remembers what was not there.
 type filler struct {
-	c   *Client
-	t   *Token
-	err error
+	c    *Client
+	t    *Token
+	used []string // members of the answer: they may be secrets too
+	err  error
 }
 
 func plain(s string) string { return s }
@@ -186,5 +192,7 @@ func (f *filler) value(name string) string {
 	case "token":
 		return or(f.t.Refresh, f.t.Access)
 	}
-	return gjson.GetBytes(f.t.Raw, name).String()
+	value := gjson.GetBytes(f.t.Raw, name).String()
+	f.used = append(f.used, value)
+	return value
 }

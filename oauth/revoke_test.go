@@ -163,6 +163,18 @@ func TestRevokeNotSent(t *testing.T) {
 	}
 }
 
+// TestC51RevokeNoSecret: what was put into the request does not come back in an
+// error, members of the answer included.
+func TestC51RevokeNoSecret(t *testing.T) {
+	s := &Server{TokenURL: "https://as.example/token", RevokeURL: "https://as.example/{refresh_token}?u={user.token}"}
+	token := &Token{Access: "at-s3cr3t", Refresh: "rt-s3cr3t", Raw: []byte(`{"user":{"token":"ut-s3cr3t"}}`)}
+	w := &wire{status: 400, body: `{"error":"teapot","error_description":"no at-s3cr3t, rt-s3cr3t, ut-s3cr3t"}`}
+	err := s.Revoke(t.Context(), w.do, client, token)
+	if err == nil || err.Error() != "the revocation: the authorization server answered 400: teapot: no [redacted], [redacted], [redacted]" {
+		t.Error(err)
+	}
+}
+
 // TestRevokeLeavesStyle: what is filled in stays in the request.
 func TestRevokeLeavesStyle(t *testing.T) {
 	style := RevokeStyle{Params: map[string]string{"t": "{access_token}"}, Header: map[string]string{"X-T": "{access_token}"}}

@@ -56,8 +56,6 @@ type Server struct {
 	ExpiryUnit ExpiryUnit // how the lifetime is written
 
 	RevokeStyle RevokeStyle
-
-	lenient bool // the token may stand at the top as well: an answer to a refresh
 }
 
 // A Client is the application's registration with a server. The secrets are
@@ -106,6 +104,9 @@ func (s *Server) Check() error {
 				add("the %s %w", u.what, err)
 			}
 		}
+	}
+	if u, err := parseURL(s.Issuer); s.Issuer != "" && (err != nil || u.RawQuery != "") {
+		add("the issuer is no URL without query and fragment, which it has to be (RFC 9207 section 2): write it as the server's metadata does")
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.AuthorizeParams)) {
 		if slices.Contains(linkOwn, name) || name == s.scopeName() {

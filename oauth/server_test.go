@@ -36,6 +36,11 @@ func TestCheck(t *testing.T) {
 		{"own field", Server{TokenURL: at, Header: map[string]string{"accept": "text/html"}}, "Accept is set by the request itself"},
 		{"two ways to say who", Server{TokenURL: at, Header: map[string]string{"Authorization": "hunter2"}}, "choose another client authentication than basic"},
 		{"the same for the revocation", Server{TokenURL: at, RevokeStyle: RevokeStyle{Header: map[string]string{"Authorization": "Bearer {access_token}"}}}, "choose another"},
+		{"issuer", Server{TokenURL: at, Issuer: "https://as.example/tenant"}, ""},
+		{"issuer without scheme", Server{TokenURL: at, Issuer: "as.example"}, "the issuer is no URL"},
+		{"issuer with a query", Server{TokenURL: at, Issuer: "https://as.example?a=b"}, "the issuer is no URL"},
+		{"method", Server{TokenURL: at, RevokeStyle: RevokeStyle{Method: "delete"}}, "use DELETE"},
+		{"template in the host", Server{TokenURL: at, RevokeURL: "https://{shop}/revoke"}, "the revoke URL is no URL"},
 		{"brace", Server{TokenURL: at, RevokeURL: "https://as.example/{token"}, "brace"},
 		{"no template", Server{TokenURL: at, RevokeStyle: RevokeStyle{Params: map[string]string{"a": "{a-b}"}}}, "brace"},
 	} {

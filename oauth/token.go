@@ -20,7 +20,7 @@ import (
 type Token struct {
 	Access  string // for the Authorization header
 	Refresh string // "" if the answer has none: the one before, if any, is still good
-	Type    string // as the server writes it: Bearer, bearer, bot; "" if it does not say
+	Type    string // as the server writes it, such as Bearer, bearer or bot; "" if it does not say
 	ID      string // the id_token of OpenID Connect, not verified
 
 	Expiry        time.Time // of Access; zero if unknown or never
@@ -44,18 +44,18 @@ func (s *Server) ReadToken(status int, header http.Header, body []byte, sent tim
 	if len(body) > maxBody {
 		return nil, &Error{Status: status, Executed: true, Err: errHuge}
 	}
-	t, e := s.read(&answer{status, header, body}, sent, new(mask))
+	t, e := s.read(&answer{status, header, body}, sent, new(mask), false)
 	if e != nil {
 		return nil, e
 	}
 	return t, nil
 }
 
-func (s *Server) read(a *answer, sent time.Time, m *mask) (*Token, *Error) {
+func (s *Server) read(a *answer, sent time.Time, m *mask, anywhere bool) (*Token, *Error) {
 	if e := a.refusal(m); e != nil {
 		return nil, e
 	}
-	t, err := s.granted(a.object(), sent)
+	t, err := s.granted(a.object(), a.clock(sent), anywhere)
 	if err != nil {
 		return nil, &Error{Status: a.status, Executed: true, Err: err}
 	}
@@ -64,11 +64,11 @@ func (s *Server) read(a *answer, sent time.Time, m *mask) (*Token, *Error) {
 
 // granted reads the token out of a whole answer, which is nil if it is no
 // object.
-func (s *Server) granted(raw []byte, sent time.Time) (*Token, error) {
+func (s *Server) granted(raw []byte, c clock, anywhere bool) (*Token, error) {
 	if raw == nil {
 		return nil, errors.New("it is neither a JSON object nor a form")
 	}
-	in, err := s.place(raw)
+	in, err := s.place(raw, anywhere)
 	if err != nil {
 		return nil, err
 	}
@@ -92,23 +92,23 @@ func (s *Server) granted(raw []byte, sent time.Time) (*Token, error) {
 	if v := get["token_type"]; v.Type == gjson.String {
 		t.Type = v.Str
 	}
-	t.Expiry = s.expiry(get, sent)
-	t.RefreshExpiry = refreshExpiry(get, sent)
+	t.Expiry = s.expiry(get, c)
+	t.RefreshExpiry = refreshExpiry(get, c)
 	return t, nil
 }
 
 // place is the object that the token stands in. An answer to a refresh may have
 // the token at the top where the first one had it below (Slack).
-func (s *Server) place(raw []byte) (gjson.Result, error) {
+func (s *Server) place(raw []byte, anywhere bool) (gjson.Result, error) {
 	top := gjson.ParseBytes(raw)
 	if s.TokenField == "" {
 		return top, nil
 	}
 	in := top.Get(s.TokenField)
-	if in.IsObject() && (!s.lenient || in.Get(gjson.Escape(or(s.TokenName, "access_token"))).Exists()) {
+	if in.IsObject() && (!anywhere || in.Get(gjson.Escape(or(s.TokenName, "access_token"))).Exists()) {
 		return in, nil
 	}
-	if s.lenient {
+	if anywhere {
 		return top, nil
 	}
 	return in, fmt.Errorf("it has no %s, where the token should stand", s.TokenField)

@@ -109,10 +109,47 @@ func TestLifetimes(t *testing.T) {
 			t.Errorf("%s: %v, %v", value, got.Expiry, err)
 		}
 	}
-	for _, unit := range []ExpiryUnit{RFC3339} {
-		got, err := read(&Server{ExpiryUnit: unit}, 200, `{"access_token":"a","expires_in":3600}`)
-		if err != nil || !got.Expiry.IsZero() {
-			t.Errorf("%s: %v, %v", unit, got.Expiry, err)
+	got, err := read(&Server{ExpiryUnit: RFC3339}, 200, `{"access_token":"a","expires_in":3600}`)
+	if err != nil || !got.Expiry.IsZero() {
+		t.Errorf("a number for a date: %v, %v", got.Expiry, err)
+	}
+}
+
+// TestC62Clock: a point in time is by the server's clock, which its Date tells,
+// and a lifetime by none.
+func TestC62Clock(t *testing.T) {
+	for _, tt := range []struct {
+		ahead time.Duration // of the server
+		body  string
+		want  time.Duration // after the request
+	}{
+		{0, `{"access_token":"a","expires_at":"2026-11-23T13:00:00Z"}`, time.Hour},
+		{10 * time.Minute, `{"access_token":"a","expires_at":"2026-11-23T13:00:00Z"}`, 50 * time.Minute},
+		{-10 * time.Minute, `{"access_token":"a","expires_at":"2026-11-23T13:00:00Z"}`, 70 * time.Minute},
+		{10 * time.Minute, `{"access_token":"a","expires_on":1795438800}`, 50 * time.Minute},
+		{10 * time.Minute, `{"access_token":"a","expires_in":3600}`, time.Hour},
+		{10000 * time.Hour, `{"access_token":"a","expires_at":"2026-11-23T13:00:00Z"}`, time.Hour}, // no clock
+	} {
+		h := http.Header{"Date": {sent.Add(tt.ahead).Format(http.TimeFormat)}}
+		got, err := (&Server{}).ReadToken(200, h, []byte(tt.body), sent)
+		if err != nil || got.Expiry.Sub(sent) != tt.want {
+			t.Errorf("%v ahead, %s: %v, %v; want %v", tt.ahead, tt.body, got.Expiry.Sub(sent), err, tt.want)
+		}
+	}
+}
+
+// TestP37ContentType: what it is called does not matter.
+func TestP37ContentType(t *testing.T) {
+	for _, tt := range [][2]string{
+		{"text/html; charset=utf-8", good},
+		{"text/javascript", good},
+		{"application/x-www-form-urlencoded; charset=utf-8", "access_token=at-1&scope=&token_type=bearer"},
+		{"application/json", "access_token=at-1&expires_in=3600"},
+		{"text/plain", "access_token=at-1"},
+	} {
+		w := &wire{kind: tt[0], body: tt[1]}
+		if token, err := server().Exchange(t.Context(), w.do, client, "c", "", ""); err != nil || token.Access != "at-1" {
+			t.Errorf("%s: %v", tt[0], err)
 		}
 	}
 }

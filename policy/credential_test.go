@@ -257,6 +257,21 @@ func TestC54Echo(t *testing.T) {
 	}
 }
 
+// TestClockSkew: every credential measures the provider's clock, and a refusal
+// while it is far from ours says so.
+func TestClockSkew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		date := time.Now().Add(312 * time.Second).UTC().Format(http.TimeFormat)
+		s := play(t, step{status: 401, header: map[string]string{"Date": date}})
+		h := compile(t, s.RoundTrip, "credential \"bearer\" { token = env(\"NEW\") }\noutcome \"auth\" {\nwhen = response.status == 401\nhint = \"Ask for a key.\"\n}")
+		x, resp, err := h.do(call{method: "GET", path: "/x"})
+		finish(t, resp, err)
+		if want := "The clock of this machine is 312 s behind the provider's: set it right. Ask for a key."; x.Hint != want || x.Attempts != 1 {
+			t.Errorf("%d attempts, hint %q", x.Attempts, x.Hint)
+		}
+	})
+}
+
 // TestC3ClearText: a credential leaves in clear text only where the policy
 // itself names the place.
 func TestC3ClearText(t *testing.T) {

@@ -109,6 +109,7 @@ func TestProcessMetrics(t *testing.T) {
 	tel.LimitRemaining("stripe", "published", 7)
 	tel.LimitRemaining("stripe", "per account", -1)
 	tel.VersionMismatch("stripe")
+	tel.ClockSkew("stripe", -312.5)
 	tel.Reload(nil)
 	tel.Reload(errors.New("stripe.hcl:3: no"))
 	tel.AuthorityExpires(time.Unix(2e9, 0))
@@ -118,6 +119,7 @@ func TestProcessMetrics(t *testing.T) {
 		want{1, "postern_limit_wait_seconds", []string{"provider", "stripe", "limit", "published"}},
 		want{7, "postern_limit_remaining", nil},
 		want{1, "postern_version_mismatch_total", []string{"provider", "stripe"}},
+		want{-312.5, "postern_clock_skew_seconds", []string{"provider", "stripe"}},
 		want{1, "postern_config_reloads_total", []string{"result", "applied"}},
 		want{1, "postern_config_reloads_total", []string{"result", "refused"}},
 		want{0, "postern_config_last_reload_successful", nil},
@@ -231,6 +233,7 @@ func everything(t *testing.T) *Telemetry {
 	tel.LimitsShared(true, nil)
 	tel.LimitFellBack("slow")
 	tel.VersionMismatch("p")
+	tel.ClockSkew("p", 1)
 	tel.Reload(nil)
 	tel.AuthorityExpires(time.Now())
 	o := tel.Inbox()
@@ -290,6 +293,7 @@ func TestMetricsOfTheSurface(t *testing.T) {
 		"postern_breaker_open":                             "endpoint provider",
 		"postern_idempotency_total":                        "provider result",
 		"postern_version_mismatch_total":                   "provider",
+		"postern_clock_skew_seconds":                       "provider",
 		"postern_inbox_requests_total":                     "result webhook",
 		"postern_inbox_ack_seconds":                        "webhook",
 		"postern_inbox_apply_seconds":                      "webhook",

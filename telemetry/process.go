@@ -69,6 +69,12 @@ func (t *Telemetry) VersionMismatch(provider string) {
 	t.m.versionMismatch.WithLabelValues(provider).Inc()
 }
 
+// ClockSkew takes note of how many seconds a provider's clock is ahead of this
+// machine's.
+func (t *Telemetry) ClockSkew(provider string, seconds float64) {
+	t.m.clockSkew.WithLabelValues(provider).Set(seconds)
+}
+
 // Reload takes note that a configuration came into force, the first one
 // included, or was refused with err while the one before stays.
 func (t *Telemetry) Reload(err error) {

@@ -26,6 +26,7 @@ type observer interface {
 	limit.Observer
 	Breaker(provider, endpoint string, open bool)
 	VersionMismatch(provider string)
+	ClockSkew(provider string, seconds float64)
 }
 
 // stages lists every feature in the order in which it sees a request,
@@ -43,6 +44,7 @@ func stages(o observer, tokens limit.Source) ([]policy.Feature, error) {
 		}
 	}
 	live := credential.NewLive()
+	live.Skew = o.ClockSkew
 	return []policy.Feature{
 		allow.Feature(),                    // may this leave?
 		idempotency.Feature(),              // one key for all attempts

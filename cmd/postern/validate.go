@@ -150,6 +150,7 @@ func (silent) LimitWait(string, string, time.Duration) {}
 func (silent) LimitRemaining(string, string, float64)  {}
 func (silent) Breaker(string, string, bool)            {}
 func (silent) VersionMismatch(string)                  {}
+func (silent) ClockSkew(string, float64)               {}
 
 // diagnostic is one problem, in the shape that editors know from Terraform.
 type diagnostic struct {

@@ -5,6 +5,7 @@
 //
 //	credential.go  the stage that a kind describes
 //	rotation.go    which of several values is in use
+//	clock.go       how far the provider's clock is from ours
 //	mask.go        taking injected values out of answers
 //	hints.go       and out of what comes before them
 package credential
@@ -23,14 +24,22 @@ import (
 	"github.com/postern-proxy/postern/policy"
 )
 
-// Live is the state of rotation of all credentials. It outlives reloads.
+// Live is the state of all credentials: rotation, and the providers' clocks. It
+// outlives reloads.
 type Live struct {
-	mu    sync.Mutex
-	state map[policy.Scope]*rotation
+	// Skew is told how far a provider's clock is from this machine's: its time
+	// minus ours. It must not block, and may be nil. Set it before use.
+	Skew func(provider string, seconds float64)
+
+	mu     sync.Mutex
+	state  map[policy.Scope]*rotation
+	clocks map[string]*Clock // by provider
 }
 
 // NewLive returns an empty state.
-func NewLive() *Live { return &Live{state: map[policy.Scope]*rotation{}} }
+func NewLive() *Live {
+	return &Live{state: map[policy.Scope]*rotation{}, clocks: map[string]*Clock{}}
+}
 
 // A Kind describes one credential.
 type Kind struct {
@@ -47,12 +56,16 @@ type Kind struct {
 
 	// Echo lists what is taken out of answers; nil means value and also.
 	Echo func(value string, also []string) []string
+
+	// Signs says that Put signs by the time of [Live.Clock]: a refusal that shows
+	// the time to be wrong is followed by another attempt with the right one.
+	Signs bool
 }
 
 // Stage compiles a kind for one scope.
 func (l *Live) Stage(s policy.Scope, k Kind) policy.Stage {
 	s.Label = k.Name + "\x00" + k.Slot.Name
-	state := l.rotation(s)
+	state, clock := l.rotation(s), l.Clock(s.Provider)
 	summary := k.Summary
 	if len(k.Values) > 1 {
 		summary += fmt.Sprintf(", %d values: the next on a 401", len(k.Values))
@@ -61,7 +74,7 @@ func (l *Live) Stage(s policy.Scope, k Kind) policy.Stage {
 		Summary: summary,
 		Slots:   []policy.Slot{k.Slot},
 		Wrap: func(next http.RoundTripper) http.RoundTripper {
-			return &injector{Kind: k, state: state, next: next}
+			return &injector{Kind: k, state: state, clock: clock, next: next}
 		},
 	}
 }
@@ -78,6 +91,7 @@ func (l *Live) rotation(s policy.Scope) *rotation {
 type injector struct {
 	Kind
 	state *rotation
+	clock *Clock
 	next  http.RoundTripper
 	echo  atomic.Pointer[echo] // of the values injected last
 }
@@ -95,15 +109,26 @@ func (t *injector) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	var shift time.Duration
+	if t.Signs {
+		shift = t.clock.shift(time.Now())
+	}
 	if err := t.Put(r, x, value, also); err != nil {
 		return nil, err
 	}
 	e := t.echoOf(value, also)
+	start := time.Now()
 	resp, err := t.next.RoundTrip(e.listen(r))
 	if err != nil {
 		return nil, err
 	}
+	now := time.Now()
+	t.clock.measure(resp, start, now)
+	t.clock.blame(x, resp.StatusCode, now)
 	switch {
+	case t.Signs && refusal(resp.StatusCode) && (t.clock.shift(now)-shift).Abs() > trusted:
+		x.Fresh = true // whatever the key, the time was wrong
+		x.Note("credential", "clock", "the request is signed again by the provider's time")
 	case resp.StatusCode != http.StatusUnauthorized:
 		t.state.accepted(at, len(t.Values))
 	case t.state.refused(at, len(t.Values), time.Now()):

@@ -44,8 +44,8 @@ var may = map[string]string{
 	"telemetry":           "policy inbound queue",
 	"admin":               "config/block policy inbound queue",
 	"deploy":              "proxy/clientenv",
-	"config":              "config/block catalog policy proxy inbound store shared admin",
-	"cmd/postern":         "config config/block catalog policy policy/* policy/credential/* proxy proxy/ca proxy/clientenv proxy/upstream inbound inbound/scheme/* store telemetry admin backoff queue replica drain shared deploy",
+	"config":              "config/block catalog policy proxy inbound store seal shared admin",
+	"cmd/postern":         "config config/block catalog policy policy/* policy/credential/* proxy proxy/ca proxy/clientenv proxy/upstream inbound inbound/scheme/* store seal telemetry admin backoff queue replica drain shared deploy",
 
 	"policy/limit/limittest": "config/block policy policy/limit",
 }

@@ -57,6 +57,7 @@ var documented = map[string]string{
 	"policy/outcome.Block":            "outcome",
 	"inbound.Webhook":                 "webhook",
 	"inbound.EventNames":              "event",
+	"seal.Config":                     "seal",
 	"inbound.Deliver":                 "deliver",
 	"inbound.Retry":                   "retry of a webhook",
 	"inbound.Backoff":                 "backoff of a webhook",

@@ -18,6 +18,7 @@ import (
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/proxy"
+	"github.com/postern-proxy/postern/seal"
 	"github.com/postern-proxy/postern/shared"
 	"github.com/postern-proxy/postern/store"
 )
@@ -31,6 +32,7 @@ type Config struct {
 	Inbound     *inbound.Config
 	Admin       *admin.Config
 	Store       *store.Config
+	Seal        *seal.Config   // nil if there is no such block
 	Shared      *shared.Config // nil if there is no such block
 	Providers   []policy.Written
 	Webhooks    []Webhook
@@ -49,7 +51,7 @@ type Webhook struct {
 }
 
 // unbuilt are the blocks of the language that this version does not have.
-var unbuilt = []string{"connect", "seal", "contract"}
+var unbuilt = []string{"connect", "contract"}
 
 // Load reads a file or a folder. environ is that of the process, as os.Environ
 // gives it. It needs no network and no secret, and writes nothing.
@@ -135,6 +137,12 @@ func (l *loader) block(b *hclsyntax.Block) {
 	case "store":
 		l.single(b, l.c.Store)
 		l.c.Store.Range = b.DefRange()
+	case "seal":
+		c := new(seal.Config)
+		if _, again := l.seen[b.Type]; !again {
+			l.c.Seal = c
+		}
+		l.single(b, c)
 	case "shared":
 		c := new(shared.Config)
 		if _, again := l.seen[b.Type]; !again {
@@ -225,7 +233,7 @@ func (l *loader) base(b *hclsyntax.Block) *hclsyntax.Body {
 
 // unexpected reports a name that means nothing at the top of a file.
 func (l *loader) unexpected(name string, at hcl.Range) {
-	known := []string{"environment", "proxy", "inbound", "admin", "store", "shared", "provider", "webhook"}
+	known := []string{"environment", "proxy", "inbound", "admin", "store", "seal", "shared", "provider", "webhook"}
 	for _, u := range unbuilt {
 		if u == name {
 			l.fail("Not built yet", fmt.Sprintf("%s is part of the policy language, but this version does not have it yet.", name), at)

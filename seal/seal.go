@@ -2,8 +2,9 @@
 // stored bodies. Each record has a data key of its own, which is wrapped under
 // a key that the operator keeps (an envelope of AES-256-GCM).
 //
-// Read key.go for the keys, seal.go for what is done with them, and format.go
-// for how a sealed record is written.
+// Read key.go for the keys, seal.go for what is done with them, format.go for
+// how a sealed record is written, file.go for a key that is kept beside a
+// database, and config.go for the block.
 package seal
 
 import (

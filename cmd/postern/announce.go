@@ -25,6 +25,7 @@ func (g *gate) announce(w io.Writer) {
 	fmt.Fprintf(w, "  admin     %s://%s   health, metrics, API\n", scheme(l.Admin.TLS), g.admin.Addr())
 	promise, _ := g.db.Promise()
 	fmt.Fprintf(w, "  store     %s: %s\n", g.db.Where(), promise)
+	g.announceSeal(w, l)
 	if g.db.Members() != nil {
 		fmt.Fprintf(w, "  replica   %s, one of those that share the store\n", g.self.ID)
 	}

@@ -22,7 +22,7 @@ func backupCommand(o *options) *cobra.Command {
 			"delete what stands beside that (-wal, -shm), and start. PostgreSQL is backed up with its own tools.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path, err := sqlitePath(o, args[0])
+			c, path, err := sqlitePath(o, args[0])
 			if err != nil {
 				return err
 			}
@@ -32,6 +32,7 @@ func backupCommand(o *options) *cobra.Command {
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s holds %s, %s, %s, schema version %d, and was checked.\n",
 				args[0], count(int(b.Events), "event"), deliveries(b.Deliveries), size(b.Size), b.Schema)
+			besideBackup(cmd.OutOrStdout(), c.Seal, "sqlite:"+path)
 			return nil
 		},
 	}
@@ -39,24 +40,24 @@ func backupCommand(o *options) *cobra.Command {
 	return cmd
 }
 
-// sqlitePath is the file of the store that the configuration names.
-func sqlitePath(o *options, file string) (string, error) {
+// sqlitePath is the configuration, and the file of the store that it names.
+func sqlitePath(o *options, file string) (*config.Config, string, error) {
 	c, diags := config.Load(o.config, os.Environ())
 	if diags.HasErrors() {
 		report(os.Stderr, diags, c.Files)
-		return "", &exitError{exitUsage, fmt.Errorf("the configuration in %s is not valid", o.config)}
+		return nil, "", &exitError{exitUsage, fmt.Errorf("the configuration in %s is not valid", o.config)}
 	}
 	where, err := c.Store.Where(c.Folder)
 	if err != nil {
-		return "", &exitError{exitUsage, err}
+		return nil, "", &exitError{exitUsage, err}
 	}
 	path, ok := strings.CutPrefix(where, "sqlite:")
 	if !ok {
-		return "", &exitError{exitFailure, errors.New("the store is a PostgreSQL database, which its own tools back up while Postern runs:\n\n" +
+		return nil, "", &exitError{exitFailure, errors.New("the store is a PostgreSQL database, which its own tools back up while Postern runs:\n\n" +
 			"  pg_dump --format=custom --file=" + quoted(file) + ` "$DATABASE_URL"` + "\n\n" +
 			"with the URL of the store in DATABASE_URL; pg_restore --dbname=... brings it back. For every moment, not only one a day, archive the WAL as well")}
 	}
-	return path, nil
+	return c, path, nil
 }
 
 // quoted is s as one word of a shell.

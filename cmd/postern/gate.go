@@ -48,6 +48,7 @@ type gate struct {
 	db        store.Database
 	roster    *replica.Roster
 	tokens    tokens
+	vault     vault
 	shared    *shared.Redis // nil if there is none
 	inbox     *inbound.Inbox
 	receiver  *http.Server
@@ -131,6 +132,9 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 	if err := g.openStore(ctx, l); err != nil {
 		return err
 	}
+	if err := g.keys(l); err != nil {
+		return err
+	}
 	if err := g.openTokens(l); err != nil {
 		return err
 	}
@@ -161,6 +165,7 @@ func (g *gate) openStore(ctx context.Context, l *loaded) error {
 	if err != nil {
 		return err
 	}
+	g.vault.file = keyFile(where)
 	g.db, err = store.Open(ctx, where, store.Options{
 		Replica: g.self.ID, Trouble: g.tel.Trouble,
 		Wake: func() {

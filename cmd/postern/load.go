@@ -21,6 +21,7 @@ import (
 	"github.com/postern-proxy/postern/inbound/scheme/none"
 	"github.com/postern-proxy/postern/inbound/scheme/token"
 	"github.com/postern-proxy/postern/policy"
+	"github.com/postern-proxy/postern/seal"
 )
 
 // A loaded configuration is compiled and can run. It is made as a whole or not
@@ -31,6 +32,8 @@ type loaded struct {
 	inbound  *inbound.Set
 	hooks    []*inbound.Webhook
 	keys     []string // environment variables that hold credentials of providers
+
+	ring *seal.Ring // nil if there is no key; read when it is to run
 }
 
 // load reads and compiles everything, and reports every problem. It needs no

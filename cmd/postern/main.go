@@ -7,6 +7,7 @@
 //	stages.go    the ordered list of stages
 //	load.go      files -> policy
 //	gate.go      everything that runs, put together; reload.go: a configuration in force
+//	seal.go      the keys under which it stores what is secret
 //	run.go       its life: start, reload, drain; announce.go: what it says at start
 //
 // and one file for each further subcommand.
@@ -91,7 +92,7 @@ func rootCommand() *cobra.Command {
 	root.PersistentFlags().StringVarP(&o.config, "config", "c", fallback(os.Getenv("POSTERN_CONFIG"), "."), "file or folder of the configuration (POSTERN_CONFIG)")
 	root.AddCommand(
 		runCommand(&o), validateCommand(&o), fmtCommand(), explainCommand(&o), testCommand(&o),
-		execCommand(&o), envCommand(&o), healthCommand(&o), waitCommand(&o), statusCommand(&o), reloadCommand(&o), inboxCommand(&o), backupCommand(&o), migrateCommand(), versionCommand(), caCommand(&o), k8sCommand(),
+		execCommand(&o), envCommand(&o), healthCommand(&o), waitCommand(&o), statusCommand(&o), reloadCommand(&o), inboxCommand(&o), backupCommand(&o), migrateCommand(), secretsCommand(), versionCommand(), caCommand(&o), k8sCommand(),
 	)
 	return root
 }

@@ -13,6 +13,7 @@ func (g *gate) use(l *loaded) error {
 	if err := g.proxy.Swap(l.outbound, l.Proxy); err != nil {
 		return err
 	}
+	g.vault.use(l.ring)
 	var targets []string
 	for _, w := range l.hooks {
 		for _, d := range w.Deliver {
@@ -43,6 +44,9 @@ func (g *gate) reload() error {
 	defer func() { g.manager.tell("READY=1\nSTATUS=" + g.inForce()) }()
 	g.secrets.Forget()
 	l, err := g.load()
+	if err == nil {
+		err = g.keys(l)
+	}
 	if err == nil {
 		err = g.use(l)
 	}

@@ -4,6 +4,3 @@ contract "create" {} # error: Not built yet
 connect { # error: Not built yet
   listen = "127.0.0.1:8083"
 }
-
-seal { keys = [file("seal")] } # error: Not built yet
-

@@ -3,6 +3,7 @@ package config
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -38,16 +39,44 @@ func NewWatcher(changed func()) (*Watcher, error) {
 }
 
 // Watch adds files: the name as it is, and every step of the links behind it.
+// Where a file's folder does not exist, its appearance counts as a change.
 func (w *Watcher) Watch(files ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, f := range files {
-		w.files[filepath.Clean(f)] = true
-		w.add(filepath.Dir(f))
-		if real, err := filepath.EvalSymlinks(f); err == nil {
-			w.files[real] = true
-			w.add(filepath.Dir(real))
+		w.follow(filepath.Clean(f), maxLinks)
+	}
+}
+
+// maxLinks is how many links in a row are followed.
+const maxLinks = 8
+
+// follow watches a file and the links that its path is made of.
+func (w *Watcher) follow(name string, links int) {
+	w.reach(name)
+	for step := name; links > 0; step = filepath.Dir(step) {
+		if to, err := os.Readlink(step); err == nil {
+			if !filepath.IsAbs(to) {
+				to = filepath.Join(filepath.Dir(step), to)
+			}
+			w.reach(step)
+			w.follow(filepath.Join(to, strings.TrimPrefix(name, step)), links-1)
 		}
+		if step == filepath.Dir(step) {
+			return
+		}
+	}
+}
+
+// reach watches the folder of a file, or the nearest one above it that exists.
+func (w *Watcher) reach(name string) {
+	for {
+		w.files[name] = true
+		folder := filepath.Dir(name)
+		if w.add(folder) || folder == name {
+			return
+		}
+		name = folder
 	}
 }
 
@@ -59,11 +88,20 @@ func (w *Watcher) Folder(name string) {
 	w.add(name)
 }
 
-func (w *Watcher) add(folder string) {
+func (w *Watcher) add(folder string) bool {
 	folder = filepath.Clean(folder)
 	if !w.folders[folder] && w.fs.Add(folder) == nil {
 		w.folders[folder] = true
 	}
+	return w.folders[folder]
+}
+
+// gone takes note that a folder is not watched any more: another one of that
+// name would have to be added.
+func (w *Watcher) gone(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.folders, filepath.Clean(name))
 }
 
 // counts reports whether a change of name matters. Kubernetes swaps the link
@@ -86,6 +124,9 @@ func (w *Watcher) Run(ctx context.Context) {
 		case e, ok := <-w.fs.Events:
 			if !ok {
 				return
+			}
+			if e.Has(fsnotify.Remove) || e.Has(fsnotify.Rename) {
+				w.gone(e.Name)
 			}
 			if e.Op != fsnotify.Chmod && w.counts(e.Name) {
 				quiet.Reset(settle)

@@ -51,6 +51,7 @@ type metrics struct {
 	lastReload, lastReloadedTime prometheus.Gauge
 	caNotAfter                   prometheus.Gauge
 	logDropped                   prometheus.Counter
+	secretFailures               prometheus.Counter
 
 	calls     *handles[callLabels, callHandles]
 	tries     *handles[tryLabels, prometheus.Counter]
@@ -105,6 +106,7 @@ func (m *metrics) inbox() {
 func (m *metrics) process() {
 	m.reloads = m.counter("config_reloads_total", "Loads of the configuration, by result.", "result")
 	m.logDropped = m.counter("log_dropped_total", "Lines of the log that were dropped because their reader was too slow.").WithLabelValues()
+	m.secretFailures = m.counter("secret_failures_total", "How often a secret could not be read again from its file or command, or was not what expect() wants.").WithLabelValues()
 	m.lastReload = m.gauge("config_last_reload_successful", "Whether the last load of the configuration succeeded: 1, or 0 while an older one is in force.").WithLabelValues()
 	m.lastReloadedTime = m.gauge("config_last_reload_success_timestamp_seconds", "When the configuration in force was loaded.").WithLabelValues()
 	m.caNotAfter = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "postern", Name: "ca_not_after_timestamp_seconds", Help: "When the certificate of the proxy's authority expires."})

@@ -90,6 +90,26 @@ func (t *Telemetry) Reload(err error) {
 	t.Transition(slog.LevelInfo, "configuration in force")
 }
 
+// Secret takes note that a secret, named by its reference, cannot be had from
+// where it comes from any more, and whether its last value stays in use, until
+// till if that is not zero; without err, that it can again.
+func (t *Telemetry) Secret(ref string, err error, kept bool, till time.Time) {
+	if err == nil {
+		t.Transition(slog.LevelInfo, "a secret can be read again", slog.String("reference", ref))
+		return
+	}
+	t.m.secretFailures.Inc()
+	attrs := []slog.Attr{slog.String("reference", ref), slog.Any("error", err)}
+	if !till.IsZero() {
+		attrs = append(attrs, slog.Time("until", till))
+	}
+	if kept {
+		t.Transition(slog.LevelWarn, "a secret cannot be read, its last good value stays in use", attrs...)
+		return
+	}
+	t.Transition(slog.LevelError, "a secret cannot be read, and what needs it is refused", attrs...)
+}
+
 // Replicas makes a metric of how many processes share the store, this one
 // included. It is called once.
 func (t *Telemetry) Replicas(live func() int) {

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,6 +83,7 @@ func openGate(ctx context.Context, path string, log telemetry.Options, messages 
 	g.self = replica.Self(os.Getenv("POSTERN_REPLICA"), log.Version)
 	log.Replica = g.self.ID
 	g.tel = telemetry.New(log)
+	g.secrets.Observe(func(c block.Change) { g.tel.Secret(c.Ref, c.Err, c.Kept, c.Till) })
 	var err error
 	if g.features, err = stages(g.tel, &g.tokens); err != nil {
 		return nil, &exitError{exitFailure, err}
@@ -113,9 +115,36 @@ func (g *gate) load() (*loaded, error) {
 	}
 	report(g.messages, diags, l.Files)
 	if diags.HasErrors() {
-		return nil, &exitError{exitUsage, fmt.Errorf("the configuration in %s is not valid", g.path)}
+		return nil, &exitError{exitUsage, &invalid{g.path, diags}}
 	}
 	return l, nil
+}
+
+// invalid is a configuration with mistakes, which were reported.
+type invalid struct {
+	path  string
+	diags hcl.Diagnostics
+}
+
+func (e *invalid) Error() string { return fmt.Sprintf("the configuration in %s is not valid", e.path) }
+
+// reason is the first mistake in one line, for where there is no room for all.
+func (e *invalid) reason() (text string) {
+	errs := e.diags.Errs()
+	for _, d := range e.diags {
+		if d.Severity != hcl.DiagError {
+			continue
+		}
+		text = d.Summary + ": " + strings.TrimSuffix(d.Detail, ".")
+		if d.Subject != nil {
+			text = fmt.Sprintf("%s:%d: %s", d.Subject.Filename, d.Subject.Start.Line, text)
+		}
+		break
+	}
+	if n := len(errs) - 1; n > 0 {
+		text += fmt.Sprintf(" (and %s)", count(n, "more mistake"))
+	}
+	return text
 }
 
 // open opens what outlives reloads, in the order in which one thing needs the

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -42,7 +43,6 @@ func (g *gate) reload() error {
 	defer g.loading.Unlock()
 	g.manager.reloading()
 	defer func() { g.manager.tell("READY=1\nSTATUS=" + g.inForce()) }()
-	g.secrets.Forget()
 	l, err := g.load()
 	if err == nil {
 		err = g.keys(l)
@@ -50,12 +50,16 @@ func (g *gate) reload() error {
 	if err == nil {
 		err = g.use(l)
 	}
-	g.tel.Reload(err)
 	if err != nil {
+		if bad := (*invalid)(nil); errors.As(err, &bad) {
+			err = fmt.Errorf("%w: %s", err, bad.reason())
+		}
 		why := err.Error()
 		g.refused.Store(&why)
+		g.tel.Reload(err)
 		return fmt.Errorf("%w; the configuration before it stays in force", err)
 	}
+	g.tel.Reload(nil)
 	g.transport.CloseIdle()
 	for _, c := range g.restarts(l) {
 		g.tel.Transition(slog.LevelWarn, "changed, and takes effect at the next start", slog.String("setting", c))

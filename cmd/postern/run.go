@@ -140,16 +140,21 @@ func (g *gate) watch(ctx context.Context) {
 		go w.Run(ctx)
 		g.watching.Store(true)
 	}
+	var lost <-chan time.Time // when the value of a file that is gone is given up
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hup:
 		case <-changed:
+		case <-lost:
 		}
 		_ = g.reload() // said where it happens
-		if w != nil {
+		if lost = nil; w != nil {
 			g.follow(w)
+		}
+		if at := g.secrets.Look(); !at.IsZero() {
+			lost = time.After(time.Until(at))
 		}
 	}
 }

@@ -181,13 +181,16 @@ func TestSecretFiles(t *testing.T) {
 	if v, err := get(link); v != "one" || err != nil {
 		t.Errorf("through a link: %q, %v", v, err)
 	}
-	write("s", "two")
-	if v, _ := get(link); v != "one" {
-		t.Errorf("before Forget: %q", v)
+	write("next", "two")
+	if err := os.Rename(filepath.Join(dir, "next"), name); err != nil {
+		t.Fatal(err)
 	}
-	secrets.Forget()
+	if v, _ := get(link); v != "one" {
+		t.Errorf("in the same loading: %q", v)
+	}
+	ctx = NewContext("", secrets)
 	if v, _ := get(link); v != "two" {
-		t.Errorf("after Forget: %q", v)
+		t.Errorf("in the next one: %q", v)
 	}
 	if f := secrets.Files(); len(f) != 1 || f[0] != link {
 		t.Errorf("Files = %q", f)

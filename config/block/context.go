@@ -1,10 +1,12 @@
 package block
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/customdecode"
@@ -23,8 +25,12 @@ type Context struct {
 	Sources     map[string][]byte // text of the files by name, for showing what was written
 
 	secrets    []*secret                   // all that were decoded
+	variables  []string                    // that they, and the sides of conditionals not chosen, come from
 	contexts   map[string]*hcl.EvalContext // by folder, and whether secrets are revealed
 	traversals map[*hclsyntax.ScopeTraversalExpr]hcl.Traversal
+
+	mu   sync.Mutex
+	held map[string]held // files with secrets by name, as this loading found them
 }
 
 // NewContext returns a context in which `environment` has that value.
@@ -33,6 +39,7 @@ func NewContext(environment string, s *Secrets) *Context {
 		Environment: environment, Secrets: s, Sources: map[string][]byte{},
 		contexts:   map[string]*hcl.EvalContext{},
 		traversals: map[*hclsyntax.ScopeTraversalExpr]hcl.Traversal{},
+		held:       map[string]held{},
 	}
 }
 
@@ -126,11 +133,30 @@ func (c *Context) unknown(r reference) (cty.Value, error) {
 
 // known is the secret itself.
 func (c *Context) known(r reference) (cty.Value, error) {
-	v, err := c.Secrets.lookup(r)
-	if err != nil {
-		return cty.NilVal, err
+	v, err := c.lookup(r)
+	val := cty.StringVal(v)
+	if err == nil && val.AsString() != v {
+		err = errNotText
 	}
-	return cty.StringVal(v).Mark(r), nil
+	if err != nil {
+		return cty.NilVal, &SecretError{r.String(), err}
+	}
+	return val.Mark(r), nil
+}
+
+// errNotText says that a value would not pass unchanged through an expression,
+// whose strings are normalised (Unicode Annex 15, form C).
+var errNotText = errors.New("it is no normalised Unicode text, so that an expression would change it: use it as it is, without functions around it")
+
+// lookup resolves one reference, to the very bytes.
+func (c *Context) lookup(r reference) (string, error) {
+	switch {
+	case c.Secrets.stand:
+		return "stand-in-for-" + r.kind + "-" + filepath.Base(r.name), nil
+	case r.kind == "env":
+		return c.Secrets.variable(r)
+	}
+	return c.file(r.name)
 }
 
 // functions are the functions that need nothing of ours, a new map each time.

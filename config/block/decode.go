@@ -11,7 +11,9 @@
 //	decode.go    a body -> a struct
 //	field.go     one attribute -> one field
 //	context.go   functions and names known while loading
-//	secret.go    references to secrets, and their values
+//	refer.go     an expression -> a reference to a secret
+//	secret.go    secrets, and where their values come from
+//	file.go      files that are replaced while Postern runs
 //	scope.go     which names an expression may use where
 //	expr.go      expressions that are evaluated per request
 //	native.go    the forms of expression that need no HCL at request time

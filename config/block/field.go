@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -143,61 +141,6 @@ func (c *Context) Plain(e hcl.Expression) (string, hcl.Diagnostics) {
 	return val.AsString(), nil
 }
 
-// secret reads an expression that must come from references; where literals
-// are allowed (a user name), one is taken as it is.
-func (c *Context) secret(e hcl.Expression, literal bool) (Secret, hcl.Diagnostics) {
-	val, diags := e.Value(c.eval(e.Range().Filename, false))
-	if diags.HasErrors() {
-		return Secret{}, diags
-	}
-	refs := references(val)
-	unmarked, _ := val.Unmark()
-	switch {
-	case len(refs) == 0 && literal && unmarked.IsKnown() && unmarked.Type() == cty.String && !unmarked.IsNull():
-		return Secret{&secret{refs: strconv.Quote(unmarked.AsString()), literal: unmarked.AsString()}}, nil
-	case len(refs) == 0:
-		d := problem("Secret written out", `A secret does not belong into a policy. Write env("NAME") or file("path"), and put the value there.`, e.Range())
-		d.Extra = Concealed{}
-		return Secret{}, hcl.Diagnostics{d}
-	case unmarked.Type() != cty.String:
-		return Secret{}, hcl.Diagnostics{problem("Unsuitable value type", "A secret must be a string.", e.Range())}
-	}
-	made := &secret{refs: strings.Join(refs, " "), expr: e, ctx: c}
-	c.secrets = append(c.secrets, made)
-	return Secret{made}, nil
-}
-
-// secretList reads one secret or a list of them.
-func secretList(a *hcl.Attribute, ctx *Context, dst reflect.Value) (diags hcl.Diagnostics) {
-	items, d := hcl.ExprList(a.Expr)
-	if d.HasErrors() {
-		items = []hcl.Expression{a.Expr}
-	} else if len(items) == 0 {
-		return hcl.Diagnostics{problem("Invalid "+a.Name, "At least one secret is needed.", a.Expr.Range())}
-	}
-	for _, item := range items {
-		s, d := ctx.secret(item, false)
-		diags = append(diags, d...)
-		dst.Set(reflect.Append(dst, reflect.ValueOf(s)))
-	}
-	return diags
-}
-
-func secretMap(a *hcl.Attribute, ctx *Context, dst reflect.Value) hcl.Diagnostics {
-	pairs, diags := hcl.ExprMap(a.Expr)
-	dst.Set(reflect.MakeMap(dst.Type()))
-	for _, p := range pairs {
-		key, d := ctx.value(p.Key)
-		diags = append(diags, d...)
-		s, d := ctx.secret(p.Value, false)
-		diags = append(diags, d...)
-		if !diags.HasErrors() {
-			dst.SetMapIndex(reflect.ValueOf(key.AsString()), reflect.ValueOf(s))
-		}
-	}
-	return diags
-}
-
 func decodeExpr(a *hcl.Attribute, ctx *Context, field reflect.StructField, dst reflect.Value) hcl.Diagnostics {
 	e, diags := ctx.expr(a.Expr, field.Tag.Get("scope"), field.Tag.Get("encode") == "url")
 	if e != nil && !diags.HasErrors() {
@@ -220,16 +163,4 @@ func exprMap(a *hcl.Attribute, ctx *Context, field reflect.StructField, dst refl
 		}
 	}
 	return diags
-}
-
-// references lists the references that a value was made from, in order.
-func references(v cty.Value) (refs []string) {
-	_, marks := v.UnmarkDeep()
-	for m := range marks {
-		if r, ok := m.(reference); ok {
-			refs = append(refs, r.String())
-		}
-	}
-	slices.Sort(refs)
-	return refs
 }

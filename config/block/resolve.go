@@ -15,8 +15,8 @@ var ErrUnset = errors.New("the environment variable is not set")
 
 // Resolve reads every secret that was decoded in this context, as a start or a
 // reload does and checking does not. One that is not there yet is a warning:
-// what needs it fails closed, and it may come later. One that is empty, or not
-// what expect() asks for, is an error.
+// what needs it fails closed, and it may come later. An empty variable, or what
+// expect() refuses, is an error.
 func (c *Context) Resolve() (diags hcl.Diagnostics) {
 	for _, s := range c.secrets {
 		_, err := Secret{s}.Reveal()
@@ -25,7 +25,7 @@ func (c *Context) Resolve() (diags hcl.Diagnostics) {
 		}
 		at := s.expr.Range()
 		d := problem("Unusable secret", Sentence(err.Error()), at)
-		if errors.Is(err, ErrUnset) || errors.Is(err, fs.ErrNotExist) {
+		if comes(err) {
 			do, why := Cure(err)
 			d = problem("Missing secret", fmt.Sprintf("%s What needs it is refused. %s", Sentence(err.Error()), Sentence(do+": "+why)), at)
 			d.Severity = hcl.DiagWarning
@@ -34,6 +34,16 @@ func (c *Context) Resolve() (diags hcl.Diagnostics) {
 		diags = append(diags, d)
 	}
 	return diags
+}
+
+// comes reports whether the error of a secret means that it is not there yet.
+func comes(err error) bool {
+	for _, absent := range []error{ErrUnset, fs.ErrNotExist, errNothing, errWithdrawn} {
+		if errors.Is(err, absent) {
+			return true
+		}
+	}
+	return false
 }
 
 // Missing marks the warning about a secret that is not there yet.
@@ -58,15 +68,4 @@ func Cure(err error) (do, why string) {
 
 // Variables lists the environment variables that the secrets decoded so far
 // come from, in the order of decoding.
-func (c *Context) Variables() (names []string) {
-	for _, s := range c.secrets {
-		val, _ := s.expr.Value(c.eval(s.expr.Range().Filename, false))
-		_, marks := val.UnmarkDeep()
-		for m := range marks {
-			if r, ok := m.(reference); ok && r.kind == "env" {
-				names = append(names, r.name)
-			}
-		}
-	}
-	return names
-}
+func (c *Context) Variables() []string { return c.variables }

@@ -4,41 +4,38 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 )
 
-// maxSecret is how long a secret's file may be, in bytes.
-const maxSecret = 64 << 10
-
-// Secrets resolves references to secrets: the environment as it was when the
-// process started, and files. It keeps what it read until [Secrets.Forget], and
-// every value it ever gave out, so that telemetry can redact them.
+// Secrets is where secrets come from: the environment as it was when the process
+// started, files, and commands. It outlives the configuration, so that the last
+// good value of each is at hand (file.go), and knows every value that was ever
+// given out, so that telemetry can redact them. What one loading of the
+// configuration read is kept by its [Context].
 type Secrets struct {
-	env   map[string]string
-	stand bool // values stand in for the real ones
+	env      map[string]string
+	stand    bool // values stand in for the real ones
+	observer atomic.Pointer[func(Change)]
 
 	mu    sync.Mutex
-	files map[string]string
+	files map[string]*file
 	given map[string]bool
-	gen   atomic.Uint64 // of the files: a new one makes every Secret read anew
+	gen   atomic.Uint64 // grows when a value changes under those who have it
 	told  atomic.Uint64 // grows with given
 }
 
 // NewSecrets takes the environment as os.Environ gives it.
 func NewSecrets(environ []string) *Secrets {
-	s := &Secrets{env: map[string]string{}, files: map[string]string{}, given: map[string]bool{}}
+	s := &Secrets{env: map[string]string{}, files: map[string]*file{}, given: map[string]bool{}}
 	for _, e := range environ {
 		if name, value, ok := strings.Cut(e, "="); ok {
 			s.env[name] = value
@@ -56,24 +53,21 @@ func StandIns() *Secrets {
 	return s
 }
 
-// Forget makes every secret be read again when it is next needed.
-func (s *Secrets) Forget() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	clear(s.files)
-	s.gen.Add(1)
+// A Change is word of a secret that changed its state in the background.
+type Change struct {
+	Ref  string    // "[secret file:/run/secrets/stripe]"
+	Err  error     // what is wrong; nil if it is well again
+	Kept bool      // the last good value stays in use
+	Till time.Time // until then; zero is for as long as it takes
 }
 
-// Files lists the files that were read, to be watched.
-func (s *Secrets) Files() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var names []string
-	for name := range s.files {
-		names = append(names, name)
+// Observe sets who is told of changes. It must return soon.
+func (s *Secrets) Observe(f func(Change)) { s.observer.Store(&f) }
+
+func (s *Secrets) tell(c Change) {
+	if f := s.observer.Load(); f != nil {
+		(*f)(c)
 	}
-	slices.Sort(names)
-	return names
 }
 
 // Values lists every secret value that was ever given out, for redaction, with
@@ -104,69 +98,15 @@ func (s *Secrets) remember(v string) {
 	}
 }
 
-// lookup resolves one reference.
-func (s *Secrets) lookup(r reference) (string, error) {
-	if s.stand {
-		return "stand-in-for-" + r.kind + "-" + filepath.Base(r.name), nil
-	}
-	if r.kind == "env" {
-		if v, ok := s.env[r.name]; ok {
-			return v, nil
-		}
-		if r.hasDefault {
-			return r.fallback, nil
-		}
-		return "", &SecretError{r.String(), ErrUnset}
-	}
-	s.mu.Lock()
-	v, ok := s.files[r.name]
-	s.mu.Unlock()
-	if ok {
+// variable is one of the environment.
+func (s *Secrets) variable(r reference) (string, error) {
+	if v, ok := s.env[r.name]; ok {
 		return v, nil
 	}
-	v, err := readSecret(r.name)
-	if err != nil {
-		return "", &SecretError{r.String(), err}
+	if r.hasDefault {
+		return r.fallback, nil
 	}
-	s.mu.Lock()
-	s.files[r.name] = v
-	s.mu.Unlock()
-	return v, nil
-}
-
-// readSecret reads a regular file of up to 64 KiB, following symbolic links as
-// Kubernetes makes them, and trims one trailing newline.
-func readSecret(name string) (string, error) {
-	for _, special := range []string{"/proc/", "/sys/", "/dev/"} {
-		if strings.HasPrefix(filepath.Clean(name)+"/", special) {
-			return "", errors.New("it is not a place for secrets")
-		}
-	}
-	info, err := os.Stat(name)
-	if err == nil && !info.Mode().IsRegular() {
-		return "", errors.New("it is not a regular file")
-	}
-	var f *os.File
-	if err == nil {
-		f, err = os.Open(name)
-	}
-	if err != nil {
-		var p *fs.PathError
-		if errors.As(err, &p) {
-			err = p.Err
-		}
-		return "", fmt.Errorf("it cannot be read: %w", err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	if err != nil {
-		return "", fmt.Errorf("it cannot be read: %w", err)
-	}
-	if len(text) > maxSecret {
-		return "", errors.New("it is larger than 64 KiB")
-	}
-	v := strings.TrimSuffix(string(text), "\n")
-	return strings.TrimSuffix(v, "\r"), nil
+	return "", ErrUnset
 }
 
 // SecretError says which reference could not be resolved. It never holds a value.
@@ -180,15 +120,6 @@ func (e *SecretError) Error() string { return e.Ref + ": " + e.Err.Error() }
 // Unwrap returns the cause.
 func (e *SecretError) Unwrap() error { return e.Err }
 
-// reference names a secret. It is also the mark that values derived from it carry.
-type reference struct {
-	kind, name string
-	hasDefault bool
-	fallback   string
-}
-
-func (r reference) String() string { return "[secret " + r.kind + ":" + r.name + "]" }
-
 // A Secret is an expression whose value comes from references. It prints as
 // "[secret env:X]" under every verb and in every encoding; [Secret.Reveal] is
 // the only way to its value.
@@ -196,16 +127,20 @@ type Secret struct{ s *secret }
 
 type secret struct {
 	refs    string // printed
+	from    []reference
+	direct  bool // the value is that of the one reference
 	expr    hcl.Expression
 	ctx     *Context
 	literal string // of Plaintext
 	cached  atomic.Pointer[revealed]
+	looked  atomic.Int64 // when its files were last looked at for Renew, in Unix nanoseconds
 }
 
 type revealed struct {
 	gen   uint64
 	value string
 	err   error
+	bad   string // why a newer value is not used, "" if there is none
 }
 
 // Plaintext makes a secret of a value. It is for tests and for values made by
@@ -227,9 +162,10 @@ func (s Secret) Literal() (value string, ok bool) {
 // IsZero reports whether s is no secret at all.
 func (s Secret) IsZero() bool { return s.s == nil }
 
-// Reveal returns the value now: as it was at start for the environment, as the
-// file has it after the last [Secrets.Forget] for a file. An empty value is an
-// error. An error is a [SecretError].
+// Reveal returns the value: of the environment as it was at start, of a file as
+// it was when this configuration was loaded, of a command as it was last. A newer
+// value that cannot be used, because expect() refuses it, leaves the one before
+// in use. An empty value is an error. An error is a [SecretError].
 func (s Secret) Reveal() (string, error) {
 	if s.s == nil {
 		return "", &SecretError{"[secret]", errors.New("it is not configured")}
@@ -237,16 +173,70 @@ func (s Secret) Reveal() (string, error) {
 	if s.s.expr == nil {
 		return s.s.literal, nil
 	}
-	gen := s.s.ctx.Secrets.gen.Load()
-	if c := s.s.cached.Load(); c != nil && c.gen == gen {
-		return c.value, c.err
+	secrets := s.s.ctx.Secrets
+	gen := secrets.gen.Load()
+	last := s.s.cached.Load()
+	if last != nil && last.gen == gen {
+		return last.value, last.err
 	}
-	v, err := s.s.reveal()
-	s.s.cached.Store(&revealed{gen, v, err})
-	return v, err
+	now := revealed{gen: gen}
+	now.value, now.err = s.s.reveal()
+	if now.err != nil && last != nil && last.err == nil && !errors.Is(now.err, errWithdrawn) {
+		if now.bad = now.err.Error(); now.bad != last.bad {
+			secrets.tell(Change{Ref: s.s.refs, Err: now.err, Kept: true})
+		}
+		now.value, now.err = last.value, nil
+	}
+	s.s.cached.Store(&now)
+	return now.value, now.err
+}
+
+// lookAgain is how long after a look at its files a secret is not looked at
+// again because its value was refused.
+const lookAgain = 200 * time.Millisecond
+
+// Renew looks at once where the secret comes from, because somebody refused the
+// value, and reports whether there is another one now. Until then a changed file
+// takes effect by a new loading of the configuration only.
+func (s Secret) Renew(refused string) bool {
+	if s.s == nil || s.s.expr == nil {
+		return false
+	}
+	if now, last := time.Now().UnixNano(), s.s.looked.Load(); now-last > int64(lookAgain) && s.s.looked.CompareAndSwap(last, now) {
+		changed := false
+		for _, r := range s.s.from {
+			changed = r.kind == "file" && s.s.ctx.renew(r.name) || changed
+		}
+		if changed {
+			s.s.ctx.Secrets.gen.Add(1)
+		}
+	}
+	v, err := s.Reveal()
+	return err == nil && v != refused
 }
 
 func (s *secret) reveal() (string, error) {
+	v, err := s.evaluate()
+	switch {
+	case err != nil:
+		return "", err
+	case v == "":
+		return "", &SecretError{s.refs, errors.New("it is empty")}
+	case strings.ContainsAny(v, "\x00"):
+		return "", &SecretError{s.refs, errors.New("it holds a NUL byte")}
+	}
+	s.ctx.Secrets.remember(v)
+	return v, nil
+}
+
+func (s *secret) evaluate() (string, error) {
+	if s.direct {
+		v, err := s.ctx.lookup(s.from[0])
+		if err != nil {
+			err = &SecretError{s.refs, err}
+		}
+		return v, err
+	}
 	val, diags := s.expr.Value(s.ctx.eval(s.expr.Range().Filename, true))
 	if diags.HasErrors() {
 		cause := firstCause(diags)
@@ -259,15 +249,7 @@ func (s *secret) reveal() (string, error) {
 	if val.IsNull() || !val.IsKnown() || val.Type() != cty.String {
 		return "", &SecretError{s.refs, errors.New("it is not a string")}
 	}
-	v := val.AsString()
-	switch {
-	case v == "":
-		return "", &SecretError{s.refs, errors.New("it is empty")}
-	case strings.ContainsAny(v, "\x00"):
-		return "", &SecretError{s.refs, errors.New("it holds a NUL byte")}
-	}
-	s.ctx.Secrets.remember(v)
-	return v, nil
+	return val.AsString(), nil
 }
 
 // firstCause is what a function said, without the snippet that HCL would print.

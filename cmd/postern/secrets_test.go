@@ -125,5 +125,8 @@ func TestSecretComesAndGoes(t *testing.T) {
 	if got, status := sent(t, client, "http://p.example/"); status != http.StatusOK {
 		t.Errorf("in the grace: %d %s", status, got)
 	}
-	eventually(t, "the end of the grace", func() bool { _, status := sent(t, client, "http://p.example/"); return status == http.StatusServiceUnavailable })
+	eventually(t, "the end of the grace", func() bool {
+		_, status := sent(t, client, "http://p.example/")
+		return status == http.StatusServiceUnavailable
+	})
 }

@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"crypto/rand"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -30,8 +32,11 @@ func aCall() (*policy.Exchange, Call) {
 
 type fixed []string
 
-func (f fixed) Values() ([]string, uint64) { return f, 1 }
-func (f fixed) Version() uint64            { return 1 }
+func (f fixed) Watch(learn, _ func(string)) {
+	for _, v := range f {
+		learn(v)
+	}
+}
 
 var manySecrets = fixed{"sk_live_51H8xNvKabcdefghijklmnop", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "xoxb-123456789012-abcdefghijkl", "ghp_0123456789abcdefghijklmnopqrstuvwxyz", "p4ssw0rd-for-basic"}
 
@@ -69,12 +74,43 @@ func BenchmarkMetrics(b *testing.B) {
 	}
 }
 
+// aText holds no secret.
+const aText = "could not connect to api.stripe.com: dial tcp 10.0.0.1 connection refused after a while, and nothing was sent at all"
+
 func BenchmarkRedactorClean(b *testing.B) {
-	r := NewRedactor(manySecrets)
-	s := "could not connect to api.stripe.com: dial tcp 10.0.0.1 connection refused after a while, and nothing was sent at all"
-	b.SetBytes(int64(len(s)))
-	b.ReportAllocs()
-	for b.Loop() {
-		r.Text(s)
+	for _, known := range []int{len(manySecrets), 20_000} {
+		b.Run(fmt.Sprintf("known=%d", known), func(b *testing.B) {
+			r := NewRedactor(append(tokens(known-len(manySecrets)), manySecrets...))
+			b.SetBytes(int64(len(aText)))
+			b.ReportAllocs()
+			for b.Loop() {
+				r.Text(aText)
+			}
+		})
 	}
+}
+
+// BenchmarkRedactorLearn: a token that takes the place of the oldest, as many a
+// second do where there are connections.
+func BenchmarkRedactorLearn(b *testing.B) {
+	for _, known := range []int{10, 20_000} {
+		b.Run(fmt.Sprintf("known=%d", known), func(b *testing.B) {
+			list := tokens(known)
+			r := NewRedactor(list)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				r.learn(list[i%known] + "x")
+				r.forget(list[i%known] + "x")
+			}
+		})
+	}
+}
+
+// tokens are random but for their beginning, as those of providers are.
+func tokens(n int) fixed {
+	list := make(fixed, n)
+	for i := range list {
+		list[i] = "eyJhbGciOiJSUzI1NiIs" + rand.Text() + rand.Text()
+	}
+	return list
 }

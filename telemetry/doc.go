@@ -4,7 +4,7 @@
 // Read it in this order:
 //
 //	telemetry.go  the parts put together
-//	redact.go     no secret leaves: by value (forms.go, view.go), then by name (named.go)
+//	redact.go     no secret leaves: by value (forms.go, index.go, view.go), then by name (named.go)
 //	log.go        the log handler; clean.go what a line may be made of
 //	encode.go     lines written fast; sink.go lines written together
 //	trace.go      ids by which lines belong together

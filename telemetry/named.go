@@ -80,8 +80,8 @@ func maskNamed(s string) string {
 }
 
 // named returns sp if what stands there is named by the name that ends at end.
-func named(s string, end int, sp span, prose bool) span {
-	if !isNamed(s, end, prose) {
+func named(s string, end int, sp span) span {
+	if !isNamed(s, end, false) {
 		return span{}
 	}
 	return sp
@@ -95,7 +95,7 @@ func isNamed(s string, end int, prose bool) bool {
 		from--
 	}
 	name := s[from:end]
-	return name != "" && sensitive(name) && (!prose || isHeader(name))
+	return name != "" && (!prose || isHeader(name)) && sensitive(name)
 }
 
 // assigned is the value that begins at from, perhaps in quotes.
@@ -127,15 +127,18 @@ func field(s string, i int) span {
 		}
 		quote := s[i-1-slashes : i]
 		if !strings.HasPrefix(s[v:], quote) {
-			return named(s, i-len(quote), span{v, endOf(s, v, ",}] \t\r\n")}, false)
+			return named(s, i-len(quote), span{v, endOf(s, v, ",}] \t\r\n")})
 		}
 		v += len(quote)
-		return named(s, i-len(quote), span{v, closing(s, v, quote)}, false)
+		return named(s, i-len(quote), span{v, closing(s, v, quote)})
+	}
+	if !isNamed(s, i, true) {
+		return span{}
 	}
 	if v < len(s) && s[v] == '[' { // a printed map of headers
-		return named(s, i, span{v + 1, endOf(s, v+1, "]\r\n")}, true)
+		return span{v + 1, endOf(s, v+1, "]\r\n")}
 	}
-	return named(s, i, span{v, endOf(s, v, "\r\n\"")}, true)
+	return span{v, endOf(s, v, "\r\n\"")}
 }
 
 // closing is where the next quote stands that is escaped as often as the first.

@@ -4,38 +4,61 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 )
 
-// Secrets knows every secret value that was ever given out. Version grows
-// whenever the list does.
+// Secrets knows the values that must not be seen. Watch calls learn with every
+// one, those known by now before it returns, and forget when one need not be
+// looked for any more, one call at a time.
 type Secrets interface {
-	Values() (values []string, version uint64)
-	Version() uint64
+	Watch(learn, forget func(value string))
 }
 
 // mask is what stands where a secret stood.
 const mask = "[redacted]"
 
 // A Redactor removes secrets from text: by value first, in whatever form it is
-// written (pitfall P52), then by the name in front of it.
+// written (pitfall P52), then by the name in front of it. What becomes known
+// while a text is looked at may still be in it.
 type Redactor struct {
-	secrets Secrets
-	known   atomic.Pointer[forms]
-	mu      sync.Mutex // held while known is made anew
+	long  endings // forms of eight bytes and more
+	short endings // of four to seven; shorter ones are not looked for
 }
 
 // NewRedactor returns a redactor of secrets; nil stands for none.
-func NewRedactor(s Secrets) *Redactor { return &Redactor{secrets: s} }
+func NewRedactor(s Secrets) *Redactor {
+	r := &Redactor{long: endings{width: 8}, short: endings{width: 4}}
+	if s != nil {
+		s.Watch(r.learn, r.forget)
+	}
+	return r
+}
+
+// learn has the forms of v looked for.
+func (r *Redactor) learn(v string) { r.each(v, (*endings).add) }
+
+// forget undoes one learn of v.
+func (r *Redactor) forget(v string) { r.each(v, (*endings).remove) }
+
+func (r *Redactor) each(v string, do func(e *endings, end string, of written)) {
+	for _, part := range parts(v) {
+		eachForm(part, func(f form, text string) {
+			for _, e := range []*endings{&r.long, &r.short} {
+				if len(text) >= e.width {
+					do(e, text[len(text)-e.width:], written{part, f})
+					break
+				}
+			}
+		})
+	}
+}
 
 // Text returns s without secrets. It allocates nothing if there are none and s
 // has no escapes.
 func (r *Redactor) Text(s string) string { return r.text(s, marksOf(s)) }
 
 func (r *Redactor) text(s string, m marks) string {
-	if f := r.forms(); f != nil {
-		s = f.mask(s, m&escaped != 0)
+	if r != nil {
+		s = r.mask(s, m&escaped != 0)
 	}
 	if m&naming != 0 {
 		s = maskNamed(s)
@@ -66,40 +89,24 @@ func marksOf(s string) (m marks) {
 	return m
 }
 
-// forms are those of the values known by now.
-func (r *Redactor) forms() *forms {
-	if r == nil || r.secrets == nil {
-		return nil
-	}
-	f := r.known.Load()
-	if f != nil && f.version == r.secrets.Version() {
-		return f
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if f = r.known.Load(); f == nil || f.version != r.secrets.Version() {
-		f = newForms(r.secrets.Values())
-		r.known.Store(f)
-	}
-	return f
-}
-
 // span is a part of a string.
 type span struct{ from, to int }
 
 // mask replaces every form of every secret in s, however it is escaped.
-func (f *forms) mask(s string, escaped bool) string {
-	if f.empty {
-		return s
-	}
-	hits := f.find(s, nil)
+func (r *Redactor) mask(s string, escaped bool) string {
+	hits := r.find(s, nil)
 	if escaped {
-		hits = f.findEscaped(s, hits)
+		hits = r.findEscaped(s, hits)
 	}
 	if hits == nil {
 		return s
 	}
 	return cut(s, hits)
+}
+
+// find appends where s holds a form.
+func (r *Redactor) find(s string, hits []span) []span {
+	return r.short.find(s, r.long.find(s, hits))
 }
 
 // cut puts the mask in place of the spans.

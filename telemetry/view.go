@@ -20,36 +20,36 @@ const maxRounds = 4
 // findEscaped appends where s holds a form that is escaped. Where both kinds of
 // escapes stand, they are undone one after the other as well: what looks like
 // one of the other kind may be the secret's own.
-func (f *forms) findEscaped(s string, hits []span) []span {
+func (r *Redactor) findEscaped(s string, hits []span) []span {
 	v := view{text: []byte(s), at: make([]int32, len(s)+1)}
 	for i := range v.at {
 		v.at[i] = int32(i)
 	}
-	hits = f.findUndoing(v, `%\`, "", maxRounds, hits)
+	hits = r.findUndoing(v, `%\`, "", maxRounds, hits)
 	if strings.Contains(s, "%") && strings.Contains(s, `\`) || strings.Contains(s, "%5") {
-		hits = f.findUndoing(v, "%", `\`, maxRounds, hits)
-		hits = f.findUndoing(v, `\`, "%", maxRounds, hits)
+		hits = r.findUndoing(v, "%", `\`, maxRounds, hits)
+		hits = r.findUndoing(v, `\`, "%", maxRounds, hits)
 	}
 	return hits
 }
 
 // findUndoing appends where v holds a form when escapes that begin with one of
 // marks are undone up to so many rounds, and after each of them those of then.
-func (f *forms) findUndoing(v view, marks, then string, rounds int, hits []span) []span {
+func (r *Redactor) findUndoing(v view, marks, then string, rounds int, hits []span) []span {
 	for ; rounds > 0; rounds-- {
 		next, changed := v.undo(marks)
 		if !changed {
 			break
 		}
 		v = next
-		for _, h := range f.find(string(v.text), nil) {
+		for _, h := range r.find(string(v.text), nil) {
 			for h.to < len(v.text) && v.at[h.to] == v.at[h.to-1] {
 				h.to++ // a whole escape, not a part of what it stands for
 			}
 			hits = append(hits, span{int(v.at[h.from]), int(v.at[h.to])})
 		}
 		if then != "" {
-			hits = f.findUndoing(v, then, "", rounds-1, hits)
+			hits = r.findUndoing(v, then, "", rounds-1, hits)
 		}
 	}
 	return hits

@@ -150,8 +150,8 @@ func TestC51Unprintable(t *testing.T) {
 	if !strings.Contains(out.String(), "[secret env:A]") {
 		t.Error("positive control: the reference does not show")
 	}
-	if vs, _ := ctx.Secrets.Values(); len(vs) != 1 || vs[0] != "x-canary-value" {
-		t.Errorf("Values = %q", vs)
+	if vs := watched(ctx.Secrets); len(vs) != 1 || vs["x-canary-value"] != 1 {
+		t.Errorf("known are %v", vs)
 	}
 }
 

@@ -14,6 +14,7 @@
 //	refer.go     an expression -> a reference to a secret
 //	secret.go    secrets, and where their values come from
 //	file.go      files that are replaced while Postern runs
+//	known.go     what must not be seen
 //	scope.go     which names an expression may use where
 //	expr.go      expressions that are evaluated per request
 //	native.go    the forms of expression that need no HCL at request time

@@ -28,14 +28,13 @@ type Secrets struct {
 
 	mu    sync.Mutex
 	files map[string]*file
-	given map[string]bool
 	gen   atomic.Uint64 // grows when a value changes under those who have it
-	told  atomic.Uint64 // grows with given
+	known *known
 }
 
 // NewSecrets takes the environment as os.Environ gives it.
 func NewSecrets(environ []string) *Secrets {
-	s := &Secrets{env: map[string]string{}, files: map[string]*file{}, given: map[string]bool{}}
+	s := &Secrets{env: map[string]string{}, files: map[string]*file{}, known: newKnown(maxGuarded, maxGuardedSize)}
 	for _, e := range environ {
 		if name, value, ok := strings.Cut(e, "="); ok {
 			s.env[name] = value
@@ -67,34 +66,6 @@ func (s *Secrets) Observe(f func(Change)) { s.observer.Store(&f) }
 func (s *Secrets) tell(c Change) {
 	if f := s.observer.Load(); f != nil {
 		(*f)(c)
-	}
-}
-
-// Values lists every secret value that was ever given out, for redaction, with
-// a number that grows whenever the list does.
-func (s *Secrets) Values() ([]string, uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var values []string
-	for v := range s.given {
-		values = append(values, v)
-	}
-	return values, s.told.Load()
-}
-
-// Version is the number that [Secrets.Values] gives, without the list.
-func (s *Secrets) Version() uint64 { return s.told.Load() }
-
-// remember records a value that was given out.
-func (s *Secrets) remember(v string) {
-	if len(v) < 4 {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.given[v] {
-		s.given[v] = true
-		s.told.Add(1)
 	}
 }
 
@@ -225,7 +196,7 @@ func (s *secret) reveal() (string, error) {
 	case strings.ContainsAny(v, "\x00"):
 		return "", &SecretError{s.refs, errors.New("it holds a NUL byte")}
 	}
-	s.ctx.Secrets.remember(v)
+	s.ctx.Secrets.known.remember(v)
 	return v, nil
 }
 

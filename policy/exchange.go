@@ -15,6 +15,7 @@ type Exchange struct {
 	Start    time.Time
 	Client   string // name of the client block, "" when none is declared
 	Account  string // "" is the provider's only one
+	Token    string // by which the client has shown who it is in the place of a credential, "" if another way
 	Tags     string // Postern-Tags as sent, already checked
 	Trace    string // the application's traceparent, "" if it sent none or several (W3C Trace Context)
 	Plan     *Plan

@@ -11,13 +11,17 @@ import (
 
 // SetHeader makes value the only one of that name: every other spelling goes,
 // in another case or with underscores, which some servers read as hyphens.
-func SetHeader(h http.Header, name, value string) {
+func SetHeader(h http.Header, name, value string) { PutHeader(h, name, []string{value}) }
+
+// PutHeader is [SetHeader] with a line that is made already. It is shared, not
+// copied.
+func PutHeader(h http.Header, name string, line []string) {
 	for other := range h {
 		if sameHeader(other, name) {
 			delete(h, other)
 		}
 	}
-	h[textproto.CanonicalMIMEHeaderKey(name)] = []string{value}
+	h[textproto.CanonicalMIMEHeaderKey(name)] = line
 }
 
 // HeaderValues lists the values of that name, in every spelling.

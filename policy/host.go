@@ -93,6 +93,31 @@ func (h Host) key() string {
 	return string(h)
 }
 
+// Covers reports whether h owns a normalised host and port; "" and the standard
+// ports are the same.
+func (h Host) Covers(host, port string) bool {
+	own := h.Port()
+	if own != port && !(own == "" && standard(port)) {
+		return false
+	}
+	name := strings.TrimSuffix(h.key(), ":"+own)
+	if own == "" {
+		name = h.key()
+	}
+	if suffix, wild := strings.CutPrefix(name, "*"); wild {
+		return strings.HasSuffix(host, suffix) && len(host) > len(suffix)
+	}
+	return strings.Trim(name, "[]") == host
+}
+
+// Exact reports whether h names one host.
+func (h Host) Exact() bool { return !strings.HasPrefix(string(h), "*") }
+
+// Nowhere is the host of a call that came by a base URL to a provider whose
+// accounts have hosts of their own: a stage that knows the account puts the true
+// one in its place. It cannot be reached (RFC 6761 §6.4).
+const Nowhere = "connection.invalid"
+
 // Port is the port as written, "" for the default ones.
 func (h Host) Port() string {
 	s := string(h)

@@ -298,6 +298,7 @@ func (c *compiler) plan(p *Provider, route string, at hcl.Range, stages []*Plann
 		plan.Stages = append(plan.Stages, *st)
 		plan.ReadsAnswer = plan.ReadsAnswer || st.ReadsAnswer
 		plan.Buffer = max(plan.Buffer, st.Buffer)
+		plan.Places = plan.Places || st.Places
 		if st.Answer != nil {
 			plan.answers = append(plan.answers, st.Answer)
 		}

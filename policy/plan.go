@@ -53,6 +53,9 @@ type Stage struct {
 
 	// Answer answers a request itself, before any stage sees it, or returns nil.
 	Answer func(*http.Request) (*http.Response, error)
+	// Places says that the stage knows which host an account is at, and puts it in
+	// the place of [Nowhere].
+	Places bool
 	// Holds is what the feature wants to be found again by whoever compiled the
 	// policy, such as the source of a credential's tokens.
 	Holds any
@@ -93,6 +96,7 @@ type Plan struct {
 	ReadsAnswer bool     // Accept-Encoding is limited to what we decode a copy of
 	Buffer      int64    // see Body
 	Slots       []Slot   // where credentials are put; if any, clear text must be named by the policy
+	Places      bool     // a stage knows which host an account is at
 	Upstream    *url.URL // dialled instead of the host that was asked for; nil is that host
 
 	next    http.RoundTripper

@@ -107,6 +107,10 @@ func (p *Provider) plan(method, escapedPath string) *Plan {
 	return p.whole
 }
 
+// Places reports whether each account of the provider may have a host of its
+// own.
+func (p *Provider) Places() bool { return p.whole.Places }
+
 // Plans lists the provider's own plan and those of its routes.
 func (p *Provider) Plans() []*Plan {
 	plans := []*Plan{p.whole}

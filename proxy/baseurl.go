@@ -44,8 +44,11 @@ func (c *call) baseURL() error {
 }
 
 // firstHost is the host that a base URL stands for: the first that is no
-// wildcard.
+// wildcard, unless the account says which one it is.
 func firstHost(p *policy.Provider) (Authority, bool) {
+	if p.Places() {
+		return Authority{Host: policy.Nowhere, Port: "443"}, true
+	}
 	for _, host := range p.Hosts {
 		if a, err := ParseAuthority(string(host), "443"); err == nil {
 			return a, true

@@ -147,6 +147,7 @@ func (c *call) authenticate(plan *policy.Plan) (*Client, string, error) {
 			for _, token := range slotTokens(c, slot) {
 				given = true
 				if client := c.state.verify(claim{token: token}); client != nil {
+					c.x.Token = token
 					c.clearSlot(slot)
 					return client, "", nil
 				}

@@ -91,6 +91,9 @@ func (e *errand) locate(set *policy.Set, p *policy.Provider, out *http.Request) 
 			return &policy.Denial{Code: policy.NoProvider, Stage: stage, Detail: fmt.Sprintf("all hosts of provider %q are wildcards: the URL has to name one", p.Name)}
 		}
 		out.URL.Scheme, out.URL.Host = "https", a.Text("https")
+		if out.Host = out.URL.Host; a.Host == policy.Nowhere {
+			return nil
+		}
 	}
 	if out.URL.Scheme != "http" && out.URL.Scheme != "https" || out.URL.User != nil {
 		return badRequest("the URL is neither http nor https, or bears credentials", "")

@@ -26,6 +26,8 @@ var (
 	webhook  = map[string]shape{"header": table, "query": table, "body": tree, "raw_body": scalar, "url": scalar, "timestamp": scalar}
 	event    = map[string]shape{"event.id": scalar, "event.type": scalar, "event.account": scalar, "event.time": scalar, "event.key": scalar}
 	signing  = map[string]shape{"token": scalar, "timestamp": scalar, "nonce": scalar, "signature": scalar}
+	account  = map[string]shape{"account": scalar}
+	granted  = map[string]shape{"account": scalar, "response.body": tree}
 	asserted = map[string]shape{"sent": tree, "response": tree, "problem": tree, "waited": scalar, "stored": scalar, "delivered": tree}
 )
 
@@ -36,6 +38,8 @@ var scopes = map[string]map[string]shape{
 	"credential": join(request, signing),
 	"webhook":    webhook,
 	"event":      join(webhook, event),
+	"account":    account,
+	"token":      granted,
 	"test":       asserted,
 }
 

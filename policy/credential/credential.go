@@ -8,28 +8,34 @@
 //	clock.go       how far the provider's clock is from ours
 //	mask.go        taking injected values out of answers
 //	hints.go       and out of what comes before them
+//	token.go       the stage of kinds whose value is a token that the provider grants
+//	server.go      how they ask for it; stub.go: what an SDK gets that asks by itself
+//	refusal.go     and what is said if there is none
 package credential
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/connection"
+	"github.com/postern-proxy/postern/oauth"
 	"github.com/postern-proxy/postern/policy"
 )
 
 // Live is the state of all credentials: rotation, and the providers' clocks. It
-// outlives reloads.
+// outlives reloads. Its fields are set before the first call; where policies are
+// only checked they are nil.
 type Live struct {
 	// Skew is told how far a provider's clock is from this machine's: its time
-	// minus ours. It must not block, and may be nil. Set it before use.
-	Skew func(provider string, seconds float64)
+	// minus ours. It must not block, and may be nil.
+	Skew   func(provider string, seconds float64)
+	Keeper *connection.Keeper
+	Do     oauth.Do // sends what credentials ask authorization servers
 
 	mu     sync.Mutex
 	state  map[policy.Scope]*rotation
@@ -99,11 +105,8 @@ type injector struct {
 // RoundTrip injects, sends, and reads whether the credential was refused.
 func (t *injector) RoundTrip(r *http.Request) (*http.Response, error) {
 	x := policy.From(r.Context())
-	if r.URL.Scheme != "https" && x.Plan.Upstream == nil {
-		return nil, &policy.Denial{
-			Code: policy.NotAllowed, Stage: "credential", Detail: "the call would carry a credential in clear text",
-			Hint: "Call https, or name the plain host as this provider's upstream.",
-		}
+	if err := inClear(r, x); err != nil {
+		return nil, err
 	}
 	at, value, also, err := t.values()
 	if err != nil {
@@ -178,16 +181,9 @@ func (t *injector) echoOf(value string, also []string) *echo {
 
 // reveal fails closed: without its credential nothing leaves.
 func (t *injector) reveal(s block.Secret) (string, error) {
-	v, err := s.Reveal()
-	if err == nil && strings.ContainsAny(v, "\r\n\x00") {
-		err = &block.SecretError{Ref: s.String(), Err: errors.New("it holds a line break or a NUL byte")}
-	}
+	v, err := reveal(s)
 	if err != nil {
-		do, why := block.Cure(err)
-		return "", &policy.Denial{
-			Code: policy.CredentialUnavailable, Stage: "credential", Detail: "the credential of this call is not available: " + err.Error(),
-			Hint: "Where Postern runs, " + do + ": " + why + ".",
-		}
+		return "", unavailable(err)
 	}
 	return v, nil
 }

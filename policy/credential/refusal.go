@@ -1,0 +1,67 @@
+package credential
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/connection"
+	"github.com/postern-proxy/postern/policy"
+)
+
+// refusal words why a call has no token. What is none of a connection's errors,
+// such as that the client has left, stays as it is.
+func refusal(err error, s *connection.Source, account string) error {
+	var state *connection.StateError
+	if errors.As(err, &state) {
+		return stateRefusal(state, s, account)
+	}
+	var none *connection.UnavailableError
+	if !errors.As(err, &none) {
+		return err
+	}
+	d := &policy.Denial{
+		Code: policy.CredentialUnavailable, Stage: "credential", Detail: "there is no valid token for this call: " + none.Error(),
+		Hint: "Nothing was sent. postern connections show " + words(s.Provider, account) + "tells what happened.", RetryAfter: none.RetryAfter, Err: err,
+	}
+	var secret *block.SecretError
+	switch {
+	case errors.Is(err, connection.ErrHosts):
+		d.Hint = "If the new hosts are meant to get the tokens of these accounts: postern secrets reseal --hosts " + s.Provider + "."
+	case errors.As(err, &secret):
+		do, why := block.Cure(err)
+		d.Hint = "Where Postern runs, " + do + ": " + why + "."
+	}
+	return d
+}
+
+func words(provider, account string) string {
+	if account == "" {
+		return provider + " "
+	}
+	return provider + " " + account + " "
+}
+
+func stateRefusal(e *connection.StateError, s *connection.Source, account string) error {
+	link := fmt.Sprintf("Ask for a link: POST /api/v1/connect-sessions {\"provider\":%q,\"account\":%q} at the admin listener, or postern connections connect %s.", s.Provider, e.Key.Account, words(s.Provider, e.Key.Account)[:len(words(s.Provider, e.Key.Account))-1])
+	switch {
+	case e.State == "" && e.Known > 1:
+		return &policy.Denial{
+			Code: policy.AccountUnknown, Stage: "credential", Detail: fmt.Sprintf("%s has several connections, and the call does not say which", s.Provider),
+			Hint: "Name the account: Postern-Account, user+account in the proxy's credentials, or /p/" + s.Provider + "@ACCOUNT/ in a base URL.", Err: e,
+		}
+	case e.State == "" && account == "":
+		return &policy.Denial{Code: policy.AccountUnknown, Stage: "credential", Detail: "no account of " + s.Provider + " was ever connected", Hint: link, Err: e}
+	case e.State == "":
+		return &policy.Denial{Code: policy.AccountUnknown, Stage: "credential", Detail: fmt.Sprintf("nobody ever asked for a connection of account %q of %s", account, s.Provider), Hint: link, Err: e}
+	}
+	detail := map[connection.State]string{
+		connection.Pending:        "the account was never connected, although a link was asked for",
+		connection.NeedsReconnect: "the grant of this account is lost",
+		connection.Revoked:        "the connection of this account was revoked",
+	}[e.State]
+	if e.Why != "" {
+		detail += ": " + e.Why
+	}
+	return &policy.Denial{Code: policy.NeedsConnection, Stage: "credential", Detail: detail, Hint: link, Err: e}
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/policy/credential"
 )
 
 // The documents are held to what this program does. The first word after the
@@ -190,7 +191,7 @@ func TestNotBuiltYet(t *testing.T) {
 // TestDocumentedStages compares the list of stages with the order in which
 // they see a request.
 func TestDocumentedStages(t *testing.T) {
-	features, err := stages(silent{}, nil)
+	features, err := stages(silent{}, nil, credential.NewLive())
 	if err != nil {
 		t.Fatal(err)
 	}

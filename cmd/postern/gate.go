@@ -22,6 +22,7 @@ import (
 	"github.com/postern-proxy/postern/drain"
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/policy"
+	"github.com/postern-proxy/postern/policy/credential"
 	"github.com/postern-proxy/postern/proxy"
 	"github.com/postern-proxy/postern/proxy/ca"
 	"github.com/postern-proxy/postern/proxy/clientenv"
@@ -37,6 +38,7 @@ type gate struct {
 	path     string // of the configuration
 	messages io.Writer
 	features []policy.Feature
+	live     *credential.Live
 	secrets  *block.Secrets
 	tel      *telemetry.Telemetry
 
@@ -77,7 +79,7 @@ type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 // openGate loads the configuration and opens everything, listeners included.
 // Nothing is served yet.
 func openGate(ctx context.Context, path string, log telemetry.Options, messages io.Writer) (*gate, error) {
-	g := &gate{path: path, messages: messages, secrets: block.NewSecrets(os.Environ()), guard: new(upstream.Guard)}
+	g := &gate{path: path, messages: messages, live: credential.NewLive(), secrets: block.NewSecrets(os.Environ()), guard: new(upstream.Guard)}
 	log.Secrets, log.Gather = g.secrets, true
 	log.Version, log.Revision = buildVersion()
 	g.self = replica.Self(os.Getenv("POSTERN_REPLICA"), log.Version)
@@ -85,7 +87,7 @@ func openGate(ctx context.Context, path string, log telemetry.Options, messages 
 	g.tel = telemetry.New(log)
 	g.secrets.Observe(func(c block.Change) { g.tel.Secret(c.Ref, c.Err, c.Kept, c.Till) })
 	var err error
-	if g.features, err = stages(g.tel, &g.tokens); err != nil {
+	if g.features, err = stages(g.tel, &g.tokens, g.live); err != nil {
 		return nil, &exitError{exitFailure, err}
 	}
 	if g.sockets, err = handedSockets(g.tel); err != nil {

@@ -10,7 +10,11 @@ import (
 	"github.com/postern-proxy/postern/policy/credential/basic"
 	"github.com/postern-proxy/postern/policy/credential/bearer"
 	"github.com/postern-proxy/postern/policy/credential/body"
+	"github.com/postern-proxy/postern/policy/credential/clientcredentials"
+	"github.com/postern-proxy/postern/policy/credential/githubapp"
 	"github.com/postern-proxy/postern/policy/credential/header"
+	"github.com/postern-proxy/postern/policy/credential/jwtbearer"
+	"github.com/postern-proxy/postern/policy/credential/oauth2"
 	"github.com/postern-proxy/postern/policy/credential/path"
 	"github.com/postern-proxy/postern/policy/credential/query"
 	"github.com/postern-proxy/postern/policy/idempotency"
@@ -32,8 +36,8 @@ type observer interface {
 // stages lists every feature in the order in which it sees a request,
 // outermost first, whatever order the files have. A stage feels the ones below
 // it and must not care about those above. Limits take from tokens; nil is a
-// source of this process alone.
-func stages(o observer, tokens limit.Source) ([]policy.Feature, error) {
+// source of this process alone. live is the state of credentials.
+func stages(o observer, tokens limit.Source, live *credential.Live) ([]policy.Feature, error) {
 	circuits, err := breaker.Feature(o.Breaker)
 	if err != nil {
 		return nil, err
@@ -43,7 +47,6 @@ func stages(o observer, tokens limit.Source) ([]policy.Feature, error) {
 			return nil, err
 		}
 	}
-	live := credential.NewLive()
 	live.Skew = o.ClockSkew
 	return []policy.Feature{
 		allow.Feature(),                    // may this leave?
@@ -60,6 +63,10 @@ func stages(o observer, tokens limit.Source) ([]policy.Feature, error) {
 		query.Feature(live),
 		path.Feature(live),
 		body.Feature(live),
+		oauth2.Feature(live),
+		clientcredentials.Feature(live),
+		jwtbearer.Feature(live),
+		githubapp.Feature(live),
 		outcome.Fault(),   // code, message and request id of a failure
 		outcome.Feature(), // reads the answer once; its verdict is what all above go by
 	}, nil

@@ -20,6 +20,7 @@ import (
 
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/policy"
+	"github.com/postern-proxy/postern/policy/credential"
 	"github.com/postern-proxy/postern/proxy"
 	"github.com/postern-proxy/postern/proxy/upstream"
 )
@@ -35,7 +36,7 @@ func (t *trial) run(path string, r *testResult) {
 		return
 	}
 	defer stage.close()
-	features, err := stages(silent{}, nil)
+	features, err := stages(silent{}, nil, credential.NewLive())
 	if err != nil {
 		fail("%v", err)
 		return

@@ -14,6 +14,7 @@ import (
 
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/policy"
+	"github.com/postern-proxy/postern/policy/credential"
 )
 
 func validateCommand(o *options) *cobra.Command {
@@ -66,7 +67,7 @@ func count(n int, thing string) string {
 
 // check loads a configuration as "postern run" would, and keeps nothing.
 func check(path string) (*loaded, hcl.Diagnostics, error) {
-	features, err := stages(silent{}, nil)
+	features, err := stages(silent{}, nil, credential.NewLive())
 	if err != nil {
 		return nil, nil, &exitError{exitFailure, err}
 	}

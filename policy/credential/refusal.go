@@ -9,9 +9,9 @@ import (
 	"github.com/postern-proxy/postern/policy"
 )
 
-// refusal words why a call has no token. What is none of a connection's errors,
+// denied words why a call has no token. What is none of a connection's errors,
 // such as that the client has left, stays as it is.
-func refusal(err error, s *connection.Source, account string) error {
+func denied(err error, s *connection.Source, account string) error {
 	var state *connection.StateError
 	if errors.As(err, &state) {
 		return stateRefusal(state, s, account)

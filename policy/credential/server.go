@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/connection"
@@ -22,7 +23,7 @@ import (
 // in their blocks. URLs and parameters may use account, where each account has
 // its own.
 type Server struct {
-	TokenURL     *block.Expr            `hcl:"token_url,optional" scope:"account" encode:"url"`
+	TokenURL     *block.Expr            `hcl:"token_url" scope:"account" encode:"url"`
 	Auth         oauth.Auth             `hcl:"auth,optional"`
 	ClientID     block.Secret           `hcl:"client_id,optional" literal:"allowed"`
 	ClientSecret []block.Secret         `hcl:"client_secret,optional"` // newest first: the next is tried where the server refuses one
@@ -38,7 +39,12 @@ type Server struct {
 	Scheme       string                 `hcl:"scheme,optional"`                              // in front of it
 
 	hosts []policy.Host
+	clock *Clock
 }
+
+// Now is the time at the provider, as far as it is known: what is signed for it
+// is dated by that.
+func (s *Server) Now() time.Time { return s.clock.Now() }
 
 // Defaults sets what RFC 6749 and RFC 6750 say.
 func (s *Server) Defaults() {
@@ -50,9 +56,6 @@ func (s *Server) SetHosts(hosts []policy.Host) { s.hosts = hosts }
 
 // Wrong lists what is wrong with the attributes.
 func (s *Server) Wrong() (errs []error) {
-	if s.TokenURL == nil {
-		errs = append(errs, block.At("token_url", "the URL of the token endpoint is needed"))
-	}
 	if s.Format != "form" && s.Format != "json" {
 		errs = append(errs, block.At("format", "%q is neither \"form\" nor \"json\"", s.Format))
 	}
@@ -67,10 +70,10 @@ func (s *Server) Wrong() (errs []error) {
 			errs = append(errs, block.At("scopes", "%q is not one scope: write them as a list", scope))
 		}
 	}
-	if s.TokenURL != nil {
-		if _, err := s.At(s.TokenURL, "token_url", Sample); err != nil {
-			errs = append(errs, err)
-		}
+	if s.TokenURL == nil {
+		errs = append(errs, block.At("token_url", "token_url is missing: where tokens are asked for"))
+	} else if _, err := s.At(s.TokenURL, "token_url", Sample); err != nil {
+		errs = append(errs, err)
 	}
 	return errs
 }
@@ -192,7 +195,7 @@ func (s *Server) Clients(k *Signing, ask func(*oauth.Client) (*oauth.Token, erro
 	}
 	tries := max(1, len(s.ClientSecret), len(k.Key))
 	for i := range tries {
-		c := &oauth.Client{ID: id, KeyID: k.KeyID, Alg: k.Alg}
+		c := &oauth.Client{ID: id, KeyID: k.KeyID, Alg: k.Alg, Skew: time.Until(s.Now())}
 		if i < len(s.ClientSecret) {
 			if c.Secret, err = reveal(s.ClientSecret[i]); err != nil {
 				return nil, err
@@ -265,7 +268,8 @@ func (s *Server) placed(account string, body []byte) (string, error) {
 }
 
 // Source fills in what every source has.
-func (s *Server) Source(scope policy.Scope, kind string, mint func(ctx context.Context, account, refresh string) (*oauth.Token, error)) *connection.Source {
+func (s *Server) Source(l *Live, scope policy.Scope, kind string, mint func(ctx context.Context, account, refresh string) (*oauth.Token, error)) *connection.Source {
+	s.clock = l.Clock(scope.Provider)
 	src := &connection.Source{Provider: scope.Provider, Credential: kind, Scopes: s.Scopes, Mint: mint}
 	if scope.Route != "" {
 		src.Credential += " " + scope.Route

@@ -28,7 +28,7 @@ func (t *granted) before(r *http.Request) (*http.Response, error) {
 	if t.Source.Person && x.Account == "" {
 		account, err := t.live.Keeper.Sole(r.Context(), t.Source)
 		if err != nil {
-			return nil, refusal(err, t.Source, "")
+			return nil, denied(err, t.Source, "")
 		}
 		x.Account = account
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/connection"
@@ -33,7 +34,7 @@ type Granted struct {
 
 // Granted compiles such a credential for one scope.
 func (l *Live) Granted(g Granted) policy.Stage {
-	t := &granted{Granted: g, live: l}
+	t := &granted{Granted: g, live: l, clock: l.Clock(g.Source.Provider)}
 	return policy.Stage{
 		Summary: g.Summary, Holds: g.Source, Places: g.Server.BaseURL != nil, Answer: t.before,
 		Slots: []policy.Slot{{In: policy.InHeader, Name: http.CanonicalHeaderKey(g.Server.Header)}},
@@ -46,7 +47,8 @@ func (l *Live) Granted(g Granted) policy.Stage {
 // granted is the stage.
 type granted struct {
 	Granted
-	live *Live
+	live  *Live
+	clock *Clock
 }
 
 // account is the one that a call's token is kept under.
@@ -105,7 +107,7 @@ func (t *granted) send(r *http.Request, next http.RoundTripper) (*http.Response,
 		return nil, err
 	}
 	policy.PutHeader(r.Header, t.Server.Header, p.header)
-	resp, err := next.RoundTrip(p.echo.listen(r))
+	resp, err := t.timed(next, p.echo.listen(r), x)
 	if err != nil {
 		return nil, err
 	}
@@ -125,12 +127,24 @@ func (t *granted) send(r *http.Request, next http.RoundTripper) (*http.Response,
 func (t *granted) sendOwn(r *http.Request, x *policy.Exchange, next http.RoundTripper, value string) (*http.Response, error) {
 	e := newEcho([]string{value})
 	policy.SetHeader(r.Header, t.Server.Header, t.worded(value))
-	resp, err := next.RoundTrip(e.listen(r))
+	resp, err := t.timed(next, e.listen(r), x)
 	if err != nil {
 		return nil, err
 	}
 	e.mask(resp, x)
 	return resp, nil
+}
+
+// timed sends r, and learns the provider's time from the answer.
+func (t *granted) timed(next http.RoundTripper, r *http.Request, x *policy.Exchange) (*http.Response, error) {
+	start := time.Now()
+	resp, err := next.RoundTrip(r)
+	if err == nil {
+		now := time.Now()
+		t.clock.measure(resp, start, now)
+		t.clock.blame(x, resp.StatusCode, now)
+	}
+	return resp, err
 }
 
 // token is one that is valid now.
@@ -140,7 +154,7 @@ func (t *granted) token(ctx context.Context, x *policy.Exchange) (*connection.To
 	}
 	tok, err := t.live.Keeper.Token(ctx, t.Source, t.account(x))
 	if err != nil {
-		return nil, refusal(err, t.Source, x.Account)
+		return nil, denied(err, t.Source, x.Account)
 	}
 	return tok, nil
 }

@@ -42,7 +42,7 @@ func (b *Block) Check() error {
 
 // Stage compiles the block.
 func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
-	source := b.Source(s, kind, func(ctx context.Context, account, _ string) (*oauth.Token, error) {
+	source := b.Source(b.live, s, kind, func(ctx context.Context, account, _ string) (*oauth.Token, error) {
 		server, err := b.OAuth(account)
 		if err != nil {
 			return nil, err

@@ -65,6 +65,9 @@ func (b *Block) SetHosts(hosts []policy.Host) { b.server.SetHosts(hosts) }
 
 // Check refuses an API that is not one.
 func (b *Block) Check() error {
+	if b.InstallationID == nil {
+		return block.At("installation_id", "installation_id is missing: its number, or account")
+	}
 	u, err := url.Parse(b.APIURL)
 	if err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && credential.Loopback(u.Hostname())) || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return block.At("api_url", "%q is not a URL such as \"https://github.example.com/api/v3\"", b.APIURL)
@@ -75,7 +78,7 @@ func (b *Block) Check() error {
 
 // Stage compiles the block.
 func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
-	src := b.server.Source(s, kind, b.mint)
+	src := b.server.Source(b.live, s, kind, b.mint)
 	return b.live.Granted(credential.Granted{
 		Name: kind, Summary: "token of the App's installation in Authorization, from " + b.APIURL, Server: &b.server, Source: src,
 		PerAccount: b.InstallationID.Reads("account"), Stub: b.asks, Own: b.own,
@@ -114,7 +117,7 @@ func (b *Block) mint(ctx context.Context, account, _ string) (t *oauth.Token, er
 }
 
 func (b *Block) client(key block.Secret) (c *oauth.Client, err error) {
-	c = &oauth.Client{}
+	c = &oauth.Client{Skew: time.Until(b.server.Now())}
 	if c.ID, err = b.AppID.Reveal(); err != nil {
 		return nil, err
 	}
@@ -164,7 +167,7 @@ func (b *Block) own(r *http.Request) (string, bool, error) {
 	of, _ := b.PrivateKey[0].Reveal() // was revealed above
 	b.jwt.mu.Lock()
 	defer b.jwt.mu.Unlock()
-	now := time.Now()
+	now := b.server.Now()
 	if b.jwt.of == of && now.Before(b.jwt.until) {
 		return b.jwt.text, true, nil
 	}

@@ -56,7 +56,7 @@ func (b *Block) Check() error {
 
 // Stage compiles the block.
 func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
-	source := b.Source(s, kind, b.mint)
+	source := b.Source(b.live, s, kind, b.mint)
 	return b.live.Granted(credential.Granted{
 		Name: kind, Summary: "token for a signed assertion in " + b.Header + ", from " + b.TokenURL.Source(), Server: &b.Server, Source: source,
 		PerAccount: b.PerAccount() || b.Subject != nil && b.Subject.Reads("account"),
@@ -96,7 +96,7 @@ func (b *Block) assertion(key block.Secret, tokenURL, account string) (string, e
 	if err != nil {
 		return "", err
 	}
-	now := time.Now()
+	now := b.Now()
 	claims := oauth.Claims{Issuer: who.Email, Audience: b.Audience, Scope: strings.Join(b.Scopes, b.Separator), ID: oauth.NewVerifier(), IssuedAt: now, Expiry: now.Add(life)}
 	if claims.Audience == "" {
 		claims.Audience = tokenURL

@@ -71,6 +71,9 @@ func (b *Block) Check() error {
 	if b.ClientID.IsZero() {
 		errs = append(errs, block.At("client_id", "the client's id is needed"))
 	}
+	if b.AuthorizeURL == nil {
+		errs = append(errs, block.At("authorize_url", "authorize_url is missing: where customers are sent"))
+	}
 	if b.Revoke != nil && b.RevokeURL == nil {
 		errs = append(errs, block.At("revoke", "it needs a revoke_url"))
 	}
@@ -107,7 +110,7 @@ func (b *Block) server(account string) (*oauth.Server, error) {
 
 // Stage compiles the block.
 func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
-	src := b.Source(s, kind, func(ctx context.Context, account, refresh string) (*oauth.Token, error) {
+	src := b.Source(b.live, s, kind, func(ctx context.Context, account, refresh string) (*oauth.Token, error) {
 		return b.ask(account, func(at *oauth.Server, c *oauth.Client) (*oauth.Token, error) {
 			return at.Refresh(ctx, b.live.Do, c, refresh, nil) // the grant's own scopes stay
 		})

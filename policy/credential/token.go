@@ -205,6 +205,6 @@ func unavailable(err error) error {
 	do, why := block.Cure(err)
 	return &policy.Denial{
 		Code: policy.CredentialUnavailable, Stage: "credential", Detail: "the credential of this call is not available: " + err.Error(),
-		Hint: "Where Postern runs, " + do + ": " + why + ".", Err: err,
+		Hint: "Where Postern runs, " + do + ": " + why + ".",
 	}
 }

@@ -158,7 +158,7 @@ func TestBody(t *testing.T) {
 	}{
 		{"breaks off", 200, strings.NewReader(good), "unexpected EOF"},
 		{"an error that breaks off", 503, strings.NewReader("x"), "unexpected EOF"},
-		{"endless", 200, endless{}, "more than 64 KiB"},
+		{"endless", 200, &endless{t: t}, "more than 64 KiB"},
 	} {
 		do := func(*http.Request) (*http.Response, bool, error) {
 			return &http.Response{StatusCode: tt.status, Header: http.Header{"Retry-After": {"30"}}, Body: cut{tt.body}}, true, nil
@@ -171,9 +171,15 @@ func TestBody(t *testing.T) {
 	}
 }
 
-type endless struct{}
+type endless struct {
+	t    *testing.T
+	read int
+}
 
-func (endless) Read(p []byte) (int, error) {
+func (e *endless) Read(p []byte) (int, error) {
+	if e.read += len(p); e.read > 2*maxBody {
+		e.t.Fatal("it is read on and on")
+	}
 	for i := range p {
 		p[i] = ' '
 	}
@@ -188,12 +194,16 @@ func TestC51NoSecretInErrors(t *testing.T) {
 	for _, auth := range []Auth{Basic, BasicRaw, Post} {
 		s := server()
 		s.Auth = auth
+		pair := "-"
 		echo := func(r *http.Request) (*http.Response, bool, error) {
+			if _, p, ok := strings.Cut(r.Header.Get("Authorization"), "Basic "); ok {
+				pair = p
+			}
 			body, _ := io.ReadAll(r.Body)
 			form, _ := url.ParseQuery(string(body))
 			told := strings.Join([]string{
-				string(body), form.Encode(), strings.ToLower(url.QueryEscape(refresh)), r.Header.Get("Authorization"), form.Get("refresh_token"), form.Get("client_secret"),
-				url.PathEscape(refresh), "722d73336372337", "\x1b[31m\u202e\r\nlevel=INFO",
+				string(body), form.Encode(), r.Header.Get("Authorization"), form.Get("refresh_token"), form.Get("client_secret"),
+				url.PathEscape(refresh), "\x1b[31m\u202e\r\nlevel=INFO",
 			}, " ")
 			answer := `{"error":"invalid_grant","error_description":` + quote(told) + `}`
 			return &http.Response{StatusCode: 400, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer))}, true, nil
@@ -204,13 +214,46 @@ func TestC51NoSecretInErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, text := range []string{err.Error(), e.Description, fmt.Sprintf("%+v", *e)} {
-			if strings.Contains(text, "s3cr3t") || strings.ContainsAny(text, "\r\n\x1b\u202e") {
+			if strings.Contains(text, "s3cr3t") || pair != "-" && strings.Contains(text, pair) || strings.ContainsAny(text, "\r\n\x1b\u202e") {
 				t.Errorf("%s: %q", auth, text)
 			}
 		}
 		if !strings.Contains(e.Description, "[redacted]") {
 			t.Errorf("%s: %q", auth, e.Description)
 		}
+	}
+}
+
+// TestMask: in each form the value goes and the rest stays; where it only shows
+// after decoding, nothing does.
+func TestMask(t *testing.T) {
+	m := new(mask)
+	m.hide(`k"1/+ü`)
+	for text, want := range map[string]string{
+		`a k"1/+ü z`:                   "a [redacted] z",
+		"a k%221%2F%2B%C3%BC z":        "a [redacted] z", // a form, or a query
+		"a k%221%2F+%C3%BC z":          "a [redacted] z", // a path
+		`a k\"1/+ü z`:                  "a [redacted] z",
+		"a 6b22312f2bc3bc z":           "a [redacted] z",
+		"a ayIxLyvDvA== z":             "a [redacted] z",
+		"a ayIxLyvDvA z":               "a [redacted] z",
+		"a k%221%2f%2b%c3%bc z":        "[redacted]",
+		"a %6b%22%31%2f%2b%c3%bc z":    "[redacted]",
+		"100% k2 %zz [redacted] level": "100% k2 %zz [redacted] level",
+	} {
+		if got := m.text(text); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+	m.hide("k~>?")
+	for _, text := range []string{"a34+Pw==", "a34+Pw", "a34-Pw"} {
+		if got := m.text(text); got != "[redacted]" {
+			t.Errorf("%s: %q", text, got)
+		}
+	}
+	m.hide("a", "") // short ones do not eat what was put in
+	if got := m.text("a b"); got != "[redacted] b" {
+		t.Error(got)
 	}
 }
 

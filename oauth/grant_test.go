@@ -1,6 +1,8 @@
 package oauth
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -269,6 +271,36 @@ func TestNotSent(t *testing.T) {
 				t.Errorf("says %q, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestWire: what is built is what a server reads, with and without a body.
+func TestWire(t *testing.T) {
+	w := new(wire)
+	s := &Server{TokenURL: "https://as.example/a%2Fb?c=d", RevokeURL: "https://as.example/revoke?t={token}", RevokeStyle: RevokeStyle{Params: map[string]string{}}}
+	do := func(r *http.Request) (*http.Response, bool, error) {
+		var b bytes.Buffer
+		if err := r.Write(&b); err != nil {
+			t.Fatal(err)
+		}
+		got, err := http.ReadRequest(bufio.NewReader(&b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w.do(got)
+	}
+	if _, err := s.ClientCredentials(t.Context(), do, client, nil); err == nil {
+		t.Error("nothing was a token")
+	}
+	if err := s.Revoke(t.Context(), do, client, &Token{Access: "a&b"}); err != nil {
+		t.Error(err)
+	}
+	first, second := w.sent[0], w.sent[1]
+	if first.RequestURI != "/a%2Fb?c=d" || first.Host != "as.example" || w.got[0] != "grant_type=client_credentials" || first.ContentLength != int64(len(w.got[0])) {
+		t.Errorf("%s at %s: %s", first.RequestURI, first.Host, w.got[0])
+	}
+	if second.RequestURI != "/revoke?t=a%26b" || second.Method != "POST" || w.got[1] != "" || second.Header.Get("Content-Type") != "" {
+		t.Errorf("%s %s: %s", second.Method, second.RequestURI, w.got[1])
 	}
 }
 

@@ -87,7 +87,7 @@ func (s *Server) granted(raw []byte, c clock, anywhere bool) (*Token, error) {
 		}
 	}
 	if t.Access == "" {
-		return nil, fmt.Errorf("it has no %s", name)
+		return nil, fmt.Errorf("it has no %q", name)
 	}
 	if v := get["token_type"]; v.Type == gjson.String {
 		t.Type = v.Str
@@ -111,7 +111,7 @@ func (s *Server) place(raw []byte, anywhere bool) (gjson.Result, error) {
 	if anywhere {
 		return top, nil
 	}
-	return in, fmt.Errorf("it has no %s, where the token should stand", s.TokenField)
+	return in, fmt.Errorf("it has no %q, where the token should stand", s.TokenField)
 }
 
 // fields are the members of an object. Of two with the same name the first
@@ -123,7 +123,7 @@ func fields(in gjson.Result, tokens ...string) (get map[string]gjson.Result, err
 		if !twice {
 			get[key.Str] = value
 		} else if first.Raw != value.Raw && slices.Contains(tokens, key.Str) {
-			err = fmt.Errorf("it has two different values for %s", key.Str)
+			err = fmt.Errorf("it has two different values for %q", key.Str)
 		}
 		return err == nil
 	})
@@ -136,9 +136,9 @@ func secretOf(v gjson.Result, name string) (string, error) {
 	case v.Type == gjson.Null: // also absent
 		return "", nil
 	case v.Type != gjson.String:
-		return "", fmt.Errorf("its %s is no string", name)
+		return "", fmt.Errorf("its %q is no string", name)
 	case strings.ContainsFunc(v.Str, func(r rune) bool { return r < ' ' || r > '~' }):
-		return "", fmt.Errorf("its %s holds characters that a token has not", name)
+		return "", fmt.Errorf("its %q holds characters that a token has not", name)
 	}
 	return v.Str, nil
 }

@@ -13,6 +13,7 @@ const (
 	revoked
 	temporary
 	misconfigured
+	badClient // misconfigured: the credentials
 	denied
 	doubtful // misconfigured, unless it is about the refresh token
 )
@@ -21,7 +22,7 @@ const (
 var codes = map[string]class{
 	// RFC 6749 §4.1.2.1 and §5.2, RFC 7009 §2.2.1, RFC 8707 §2.
 	"invalid_grant":             revoked,
-	"invalid_client":            misconfigured,
+	"invalid_client":            badClient,
 	"invalid_scope":             misconfigured,
 	"invalid_target":            misconfigured,
 	"unsupported_grant_type":    misconfigured,
@@ -46,7 +47,7 @@ var codes = map[string]class{
 	// access token request errors".
 	"bad_refresh_token":            revoked,
 	"bad_verification_code":        revoked,
-	"incorrect_client_credentials": misconfigured,
+	"incorrect_client_credentials": badClient,
 	"redirect_uri_mismatch":        misconfigured,
 	"application_suspended":        misconfigured,
 
@@ -57,8 +58,8 @@ var codes = map[string]class{
 	"account_inactive":      revoked,
 	"invalid_code":          revoked,
 	"code_already_used":     revoked,
-	"invalid_client_id":     misconfigured,
-	"bad_client_secret":     misconfigured,
+	"invalid_client_id":     badClient,
+	"bad_client_secret":     badClient,
 	"bad_redirect_uri":      misconfigured,
 	"invalid_grant_type":    misconfigured,
 	"ratelimited":           temporary,
@@ -69,14 +70,14 @@ var codes = map[string]class{
 	// HubSpot: {"status": "BAD_REFRESH_TOKEN"}; Square: {"type": …}.
 	"BAD_REFRESH_TOKEN":      revoked,
 	"BAD_AUTH_CODE":          revoked,
-	"BAD_CLIENT_ID":          misconfigured,
-	"BAD_CLIENT_SECRET":      misconfigured,
+	"BAD_CLIENT_ID":          badClient,
+	"BAD_CLIENT_SECRET":      badClient,
 	"service.not_authorized": doubtful,
 
 	// help.salesforce.com: "OAuth 2.0 Authorization Errors".
 	"inactive_user":              revoked,
 	"inactive_org":               revoked,
-	"invalid_client_credentials": misconfigured,
+	"invalid_client_credentials": badClient,
 	"rate_limit_exceeded":        temporary,
 
 	// shopify.dev: the app is not, or is no longer, known.

@@ -24,7 +24,8 @@
 // refresh at a time, and what it gives is on disk before it is used. An answer
 // without a refresh token means that the old one stays ([Token.Refresh]). And
 // an error is asked what it means ([Error.Revoked], [Error.Temporary],
-// [Error.Misconfigured], [Error.Ambiguous]) before anything is sent again.
+// [Error.Misconfigured], [Error.ClientRefused], [Error.Ambiguous]) before
+// anything is sent again.
 //
 // Nothing here prints a secret: what a server writes in its errors is cleaned,
 // and freed of every value that was sent to it.

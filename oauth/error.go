@@ -69,7 +69,15 @@ func (e *Error) Temporary() bool { return e.class() == temporary }
 // Misconfigured reports whether the registration or the policy has to be
 // changed: wrong credentials, scopes, URLs; also what was not sent for a reason
 // of our own.
-func (e *Error) Misconfigured() bool { return e.class() == misconfigured }
+func (e *Error) Misconfigured() bool {
+	c := e.class()
+	return c == misconfigured || c == badClient
+}
+
+// ClientRefused reports whether the server does not take the client's
+// credentials: another secret or key of the same client may do. It is a case of
+// Misconfigured.
+func (e *Error) ClientRefused() bool { return e.class() == badClient }
 
 // Denied reports whether a person, or the server for them, said no to the
 // authorization request.
@@ -106,8 +114,10 @@ func (e *Error) class() class {
 		if e.Code == "" && !errors.Is(e.Err, context.Canceled) {
 			return temporary
 		}
-	case http.StatusUnauthorized, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnsupportedMediaType:
-		return misconfigured // RFC 6749 §5.2: a 401 is about the client
+	case http.StatusUnauthorized:
+		return badClient // RFC 6749 §5.2
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnsupportedMediaType:
+		return misconfigured
 	}
 	if e.Status >= 300 && e.Status < 400 {
 		return misconfigured

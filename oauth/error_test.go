@@ -21,6 +21,7 @@ func TestC62Classes(t *testing.T) {
 		isRevoked
 		isTemporary
 		isMisconfigured
+		isClient // misconfigured, too
 	)
 	for _, tt := range []struct {
 		name   string
@@ -32,7 +33,7 @@ func TestC62Classes(t *testing.T) {
 		{"RFC 6749 section 5.2", 400, `{"error":"invalid_request"}`, "invalid_request", isMisconfigured},
 		{"revoked", 400, `{"error":"invalid_grant","error_description":"Token has been expired or revoked."}`, "invalid_grant", isRevoked},
 		{"GitHub, a 200", 200, `{"error":"bad_refresh_token","error_description":"The refresh token passed is incorrect or expired.","error_uri":"https://docs.github.com"}`, "bad_refresh_token", isRevoked},
-		{"GitHub, a 200 and a form", 200, "error=incorrect_client_credentials&error_description=The+client_id+and%2For+client_secret+passed+are+incorrect.", "incorrect_client_credentials", isMisconfigured},
+		{"GitHub, a 200 and a form", 200, "error=incorrect_client_credentials&error_description=The+client_id+and%2For+client_secret+passed+are+incorrect.", "incorrect_client_credentials", isClient},
 		{"GitHub, code", 200, `{"error":"bad_verification_code"}`, "bad_verification_code", isRevoked},
 		{"Slack", 200, `{"ok":false,"error":"invalid_refresh_token"}`, "invalid_refresh_token", isRevoked},
 		{"Slack, removed", 200, `{"ok":false,"error":"token_revoked"}`, "token_revoked", isRevoked},
@@ -50,9 +51,9 @@ func TestC62Classes(t *testing.T) {
 		{"Salesforce, user", 400, `{"error":"inactive_user","error_description":"user is inactive"}`, "inactive_user", isRevoked},
 		{"Facebook", 400, `{"error":{"message":"Error validating access token","type":"OAuthException","code":190}}`, "OAuthException", none},
 		{"Google, an object", 403, `{"error":{"code":403,"message":"Denied","status":"PERMISSION_DENIED"}}`, "PERMISSION_DENIED", none},
-		{"errors", 401, `{"errors":[{"category":"AUTHENTICATION_ERROR","code":"UNAUTHORIZED","detail":"no"}]}`, "UNAUTHORIZED", isMisconfigured},
-		{"the client", 401, `{"error":"invalid_client"}`, "invalid_client", isMisconfigured},
-		{"the client, no word", 401, ``, "", isMisconfigured},
+		{"errors", 401, `{"errors":[{"category":"AUTHENTICATION_ERROR","code":"UNAUTHORIZED","detail":"no"}]}`, "UNAUTHORIZED", isClient},
+		{"the client", 401, `{"error":"invalid_client"}`, "invalid_client", isClient},
+		{"the client, no word", 401, ``, "", isClient},
 		{"the scope", 400, `{"error":"invalid_scope"}`, "invalid_scope", isMisconfigured},
 		{"the URL", 404, `<html>`, "", isMisconfigured},
 		{"another place", 302, ``, "", isMisconfigured},
@@ -76,9 +77,9 @@ func TestC62Classes(t *testing.T) {
 			t.Errorf("%s: %v", tt.name, err)
 			continue
 		}
-		got := []bool{isRevoked: e.Revoked(), isTemporary: e.Temporary(), isMisconfigured: e.Misconfigured()}
-		for class := isRevoked; class <= isMisconfigured; class++ {
-			if got[class] != (class == tt.want) {
+		got := []bool{isRevoked: e.Revoked(), isTemporary: e.Temporary(), isMisconfigured: e.Misconfigured(), isClient: e.ClientRefused()}
+		for class := isRevoked; class <= isClient; class++ {
+			if got[class] != (class == tt.want || class == isMisconfigured && tt.want == isClient) {
 				t.Errorf("%s: class %d is %v: %v", tt.name, class, got[class], err)
 			}
 		}

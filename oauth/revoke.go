@@ -26,8 +26,13 @@ type RevokeStyle struct {
 	Header map[string]string // added to the request
 	Params map[string]string // of the body; nil is RFC 7009's for a POST, and no body for others
 	JSON   bool              // the body is JSON instead of a form
-	Auth   *Auth             // of the client; nil is the server's. None adds nothing to a request with a Method or Params of its own
+	Auth   *Auth             // of the client; nil is the server's. None adds nothing but to RFC 7009's form
 	Gone   []int             // statuses that say that there is no such token any more
+}
+
+// standard reports whether the body is RFC 7009's.
+func (r RevokeStyle) standard() bool {
+	return r.Params == nil && or(r.Method, http.MethodPost) == http.MethodPost
 }
 
 // ErrNoRevoke is for a server that has no way to revoke: its RevokeURL is empty.
@@ -83,7 +88,7 @@ func (s *Server) Revoke(ctx context.Context, do Do, c *Client, t *Token) error {
 // authRevoke says who the client is, unless the request says it its own way.
 func (s *Server) authRevoke(q *request, c *Client, params map[string]string) error {
 	auth := s.revokeAuth()
-	if auth == None && (s.RevokeStyle.Params != nil || s.RevokeStyle.Method != "") {
+	if auth == None && !s.RevokeStyle.standard() {
 		return nil
 	}
 	return auth.authenticate(c, or(s.Audience, s.TokenURL), q.header, params, &q.mask)
@@ -106,7 +111,7 @@ func (s *Server) revokeParams(f *filler, t *Token) map[string]string {
 		}
 		return params
 	}
-	if or(style.Method, http.MethodPost) != http.MethodPost {
+	if !style.standard() {
 		return nil
 	}
 	hint := "access_token"

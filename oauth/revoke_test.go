@@ -25,6 +25,7 @@ func TestRevoke(t *testing.T) {
 		body      string
 	}{
 		{"RFC 7009", "https://as.example/revoke", Basic, RevokeStyle{}, "POST", "https://as.example/revoke", [2]string{"Authorization", pair}, "token=rt%2F1&token_type_hint=refresh_token"},
+		{"public client, written out", "https://as.example/revoke", Basic, RevokeStyle{Method: "POST", Auth: &noAuth}, "POST", "https://as.example/revoke", [2]string{}, "client_id=id&token=rt%2F1&token_type_hint=refresh_token"},
 		{"public client", "https://as.example/revoke", None, RevokeStyle{}, "POST", "https://as.example/revoke", [2]string{}, "client_id=id&token=rt%2F1&token_type_hint=refresh_token"},
 		{
 			"GitHub", "https://api.github.com/applications/{client_id}/token", Post,

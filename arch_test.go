@@ -34,7 +34,7 @@ var may = map[string]string{
 	"proxy/clientenv":     "",
 	"policy":              "config/block backoff",
 	"policy/*":            "config/block backoff queue policy",
-	"policy/credential":   "config/block connection oauth policy",
+	"policy/credential":   "config/block backoff connection oauth policy",
 	"policy/credential/*": "config/block connection oauth policy policy/credential",
 	"proxy":               "config/block drain policy proxy/ca",
 	"proxy/upstream":      "config/block policy",

@@ -18,6 +18,7 @@ import (
 	"github.com/postern-proxy/postern/inbound/scheme/hmac"
 	"github.com/postern-proxy/postern/policy/allow"
 	"github.com/postern-proxy/postern/policy/breaker"
+	"github.com/postern-proxy/postern/policy/credential"
 	"github.com/postern-proxy/postern/policy/credential/bearer"
 	"github.com/postern-proxy/postern/policy/idempotency"
 	"github.com/postern-proxy/postern/policy/limit"
@@ -47,6 +48,7 @@ var documented = map[string]string{
 	"policy/breaker.Block":              "breaker",
 	"policy/limit.Block":                "limit",
 	"policy/version.Block":              "version",
+	"policy/credential.Rotation":        "rotation",
 	"policy/credential/bearer.Block":    `credential "bearer"`,
 	"policy/credential/basic.Block":     `credential "basic"`,
 	"policy/credential/header.Block":    `credential "header"`,
@@ -147,7 +149,7 @@ func TestPolicyDefaults(t *testing.T) {
 		"proxy": new(proxy.Config), "inbound": new(inbound.Config), "admin": new(admin.Config), "store": new(store.Config), "shared": new(shared.Config),
 		"allow": new(allow.Block), "idempotency": new(idempotency.Block), "timeout": new(timeout.Block),
 		"retry": new(retry.Block), "backoff": new(retry.Backoff), "breaker": new(breaker.Block), "limit": new(limit.Block),
-		`credential "bearer"`: new(bearer.Block), "webhook": new(inbound.Webhook), "event": new(inbound.EventNames),
+		"rotation": new(credential.Rotation), `credential "bearer"`: new(bearer.Block), "webhook": new(inbound.Webhook), "event": new(inbound.EventNames),
 		"deliver": new(inbound.Deliver), "retry of a webhook": new(inbound.Retry), "backoff of a webhook": new(inbound.Backoff),
 		`verify "hmac"`: new(hmac.Grammar),
 	} {

@@ -48,7 +48,7 @@ func (s *Server) providersNow() []Provider {
 }
 
 func provider(p *policy.Provider) Provider {
-	out := Provider{Name: p.Name, Hosts: []string{}, Listen: p.Listen, Endpoints: p.Labels(), Plans: []Plan{}}
+	out := Provider{Name: p.Name, Hosts: []string{}, Listen: p.Listen, Endpoints: p.Labels(), Plans: []Plan{}, Keys: keys(p)}
 	for _, h := range p.Hosts {
 		out.Hosts = append(out.Hosts, string(h))
 	}
@@ -63,6 +63,26 @@ func provider(p *policy.Provider) Provider {
 		out.Plans = append(out.Plans, Plan{plan.Route, stages})
 	}
 	return out
+}
+
+// keys lists the values of a provider's credentials. A route that has no
+// credential of its own shares the provider's.
+func keys(p *policy.Provider) []Key {
+	list := []Key{}
+	for _, plan := range p.Plans() {
+		for _, st := range plan.Stages {
+			if st.Keys == nil {
+				continue
+			}
+			for _, k := range st.Keys() {
+				key := Key{k.Kind, k.Route, k.Ref, k.Fingerprint, string(k.State), k.LastUsed}
+				if !slices.Contains(list, key) {
+					list = append(list, key)
+				}
+			}
+		}
+	}
+	return list
 }
 
 // shown is a URL without what may be secret in it.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/postern-proxy/postern/inbound"
@@ -19,8 +21,9 @@ var styleText []byte
 
 // pageTemplate is parsed once; it is never changed.
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"when": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
-	"for":  func(seconds float64) string { return (time.Duration(seconds) * time.Second).String() },
+	"when":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+	"state": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
+	"for":   func(seconds float64) string { return (time.Duration(seconds) * time.Second).String() },
 }).Parse(pageText))
 
 type view struct {
@@ -29,6 +32,11 @@ type view struct {
 	Providers []Provider
 	Webhooks  []Webhook
 	Trouble   string // why there are no webhooks
+}
+
+// Keys reports whether there are any.
+func (v *view) Keys() bool {
+	return slices.ContainsFunc(v.Providers, func(p Provider) bool { return len(p.Keys) > 0 })
 }
 
 // page says what is running. It shows names of the policy and counts, never

@@ -66,6 +66,17 @@ type Provider struct {
 	Listen    string   `json:"listen,omitempty"`   // port of its own
 	Endpoints []string `json:"endpoints"`          // labels of metrics
 	Plans     []Plan   `json:"plans"`              // the first is the provider's, the others are routes
+	Keys      []Key    `json:"credentials"`        // without their values
+}
+
+// Key is one value of a credential. The value itself is never shown.
+type Key struct {
+	Kind        string    `json:"kind"`                  // of the credential: bearer, basic, ...
+	Route       string    `json:"route,omitempty"`       // whose own credential it is; absent: the provider's
+	Reference   string    `json:"reference"`             // where it comes from: "[secret file:/run/secrets/stripe]"
+	Fingerprint string    `json:"fingerprint,omitempty"` // the same in every process; absent if the value is short or missing
+	State       string    `json:"state"`                 // in_use, standby, missing; replaced: none of the policy's any more
+	LastUsed    time.Time `json:"last_used,omitzero"`    // absent if it was not since this process began
 }
 
 // Plan is what happens to the requests of a provider, or of one of its routes.

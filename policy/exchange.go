@@ -39,7 +39,8 @@ type Exchange struct {
 	Response *http.Response
 	peek     peeked
 
-	Fresh bool // a credential stage knows that another attempt would carry a fresh credential
+	Fresh bool   // a credential stage knows that another attempt would carry a fresh credential
+	Keys  string // fingerprints of the keys that the last attempt carried
 
 	// What the provider said about a failure, set by the error stage.
 	ProviderCode, ProviderMessage, ProviderRequestID string
@@ -52,6 +53,47 @@ type Exchange struct {
 	Notes []Note
 
 	tries [4]Try // the memory of Trail, as long as that suffices
+	kept  []keep
+	keeps [2]keep // the memory of kept, as long as that suffices
+}
+
+// keep is what a stage knows of a call.
+type keep struct{ stage, what any }
+
+// Keep keeps something for the further attempts of this call, under the name of
+// the stage, which is a pointer of its own.
+func (x *Exchange) Keep(stage, what any) {
+	for i := range x.kept {
+		if x.kept[i].stage == stage {
+			x.kept[i].what = what
+			return
+		}
+	}
+	if x.kept == nil {
+		x.kept = x.keeps[:0]
+	}
+	x.kept = append(x.kept, keep{stage, what})
+}
+
+// Kept returns what a stage keeps, nil if that is nothing.
+func (x *Exchange) Kept(stage any) any {
+	for i := range x.kept {
+		if x.kept[i].stage == stage {
+			return x.kept[i].what
+		}
+	}
+	return nil
+}
+
+// Carries records the fingerprint of a key that the attempt under way carries; ""
+// is for one that has none.
+func (x *Exchange) Carries(fingerprint string) {
+	switch {
+	case x.Keys == "" || fingerprint == "":
+		x.Keys += fingerprint
+	default:
+		x.Keys += "," + fingerprint
+	}
 }
 
 // Outgoing is the body that the attempt under way sends.

@@ -3,6 +3,7 @@ package policy
 import (
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 )
@@ -56,10 +57,33 @@ type Stage struct {
 	// Places says that the stage knows which host an account is at, and puts it in
 	// the place of [Nowhere].
 	Places bool
+	// Keys says which values of a credential there are, for people; nil for others.
+	Keys func() []KeyState
 	// Holds is what the feature wants to be found again by whoever compiled the
 	// policy, such as the source of a credential's tokens.
 	Holds any
 }
+
+// A KeyState says how one value of a credential stands. It never has the value.
+type KeyState struct {
+	Kind, Route string // of the credential; a route's own, or the provider's
+	Ref         string // where the value comes from: "[secret file:/run/secrets/stripe]"
+	Fingerprint string // see [block.Fingerprint]
+	State       KeyUse
+	LastUsed    time.Time // zero if it was not since the process began
+}
+
+// KeyUse is what a value of a credential is used for.
+type KeyUse string
+
+// The states of a key. A replaced one is none of the policy's any more: calls that
+// began with it may still be under way.
+const (
+	KeyInUse    KeyUse = "in_use"
+	KeyStandby  KeyUse = "standby"
+	KeyMissing  KeyUse = "missing"
+	KeyReplaced KeyUse = "replaced"
+)
 
 // A Slot is a place in a request that a credential takes. What the application
 // sent there is removed; a declared client may put its own token there.

@@ -41,6 +41,7 @@ func (t *Telemetry) Outbound(x *policy.Exchange, c Call) {
 	if len(x.Trail) > 1 {
 		l.str("trail", trail(&l.made, x.Trail))
 	}
+	l.str("key", x.Keys)
 	l.seconds("waited", x.Waited)
 	l.seconds("duration", c.Duration)
 	l.seconds("overhead", c.Overhead)
@@ -100,12 +101,16 @@ func trail(b *strings.Builder, tries []policy.Try) string {
 	return b.String()[from:]
 }
 
-// notes is "stage.key=value; stage.key=value", put together in b.
+// notes is "stage.key=value; stage.key=value", put together in b. The stage
+// "credential" is called auth: what stands behind its name is masked.
 func notes(b *strings.Builder, list []policy.Note) string {
 	from := b.Len()
 	for i, n := range list {
 		if i > 0 {
 			b.WriteString("; ")
+		}
+		if n.Stage == "credential" {
+			n.Stage = "auth"
 		}
 		b.WriteString(n.Stage)
 		b.WriteByte('.')

@@ -41,6 +41,24 @@ func TestOutboundLine(t *testing.T) {
 	}
 }
 
+// TestP40KeyInTheLog: which key a call carried stands in its line by fingerprint,
+// and what a credential did is readable, in both formats.
+func TestP40KeyInTheLog(t *testing.T) {
+	for _, format := range []Format{JSON, Text} {
+		var out bytes.Buffer
+		tel := New(Options{Output: &out, Format: format})
+		x, call := aCall()
+		x.Keys = "aabbccdd,11223344"
+		x.Note("credential", "rotated", "[secret env:OLD] was refused (auth); now [secret env:NEW]")
+		tel.Outbound(x, call)
+		for _, want := range []string{"aabbccdd,11223344", "auth.rotated=[secret env:OLD] was refused (auth); now [secret env:NEW]"} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("no %s in %s", want, out.String())
+			}
+		}
+	}
+}
+
 func TestOutboundRefused(t *testing.T) {
 	tel, lines := logged(t)
 	x, _ := aCall()

@@ -206,7 +206,7 @@ func TestRenew(t *testing.T) {
 		renew := func(refused string, want bool) {
 			t.Helper()
 			time.Sleep(2 * lookAgain)
-			if got := sec.Renew(refused); got != want {
+			if got := sec.Renew(t.Context(), refused); got != want {
 				t.Errorf("Renew(%q) = %v", refused, got)
 			}
 		}
@@ -220,13 +220,13 @@ func TestRenew(t *testing.T) {
 		renew("new-key-0123456789", false)
 		renew("old-key-0123456789", true) // somebody else has seen to it
 		replace(t, name, "third-key-55555555")
-		if sec.Renew("new-key-0123456789") {
+		if sec.Renew(t.Context(), "new-key-0123456789") {
 			t.Error("the file is read for every refusal")
 		}
-		if _, env := tokenOf(t, s, `env("A")`); env.Renew("alpha-secret") {
+		if _, env := tokenOf(t, s, `env("A")`); env.Renew(t.Context(), "alpha-secret") {
 			t.Error("the environment changed")
 		}
-		if Plaintext("x").Renew("x") || (Secret{}).Renew("") {
+		if Plaintext("x").Renew(t.Context(), "x") || (Secret{}).Renew(t.Context(), "") {
 			t.Error("a literal changed")
 		}
 	})

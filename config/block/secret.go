@@ -1,6 +1,7 @@
 package block
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -164,12 +165,12 @@ func (s Secret) Reveal() (string, error) {
 
 // lookAgain is how long after a look at its files a secret is not looked at
 // again because its value was refused.
-const lookAgain = 200 * time.Millisecond
+const lookAgain = 20 * time.Millisecond
 
 // Renew looks at once where the secret comes from, because somebody refused the
 // value, and reports whether there is another one now. Until then a changed file
 // takes effect by a new loading of the configuration only.
-func (s Secret) Renew(refused string) bool {
+func (s Secret) Renew(ctx context.Context, refused string) bool {
 	if s.s == nil || s.s.expr == nil {
 		return false
 	}

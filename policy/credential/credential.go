@@ -1,10 +1,11 @@
 // Package credential is what all kinds of credentials have in common: they are
 // the last to see a request, afresh for each attempt, remove what the
-// application sent in their place, fail closed, rotate on a 401, and mask what
-// the provider echoes. Each kind is a folder of its own.
+// application sent in their place, fail closed, rotate when a key is refused, and
+// mask what the provider echoes. Each kind is a folder of its own.
 //
 //	credential.go  the stage that a kind describes
 //	rotation.go    which of several values is in use
+//	key.go         one value, and what is known of it
 //	clock.go       how far the provider's clock is from ours
 //	mask.go        taking injected values out of answers
 //	hints.go       and out of what comes before them
@@ -14,13 +15,15 @@
 package credential
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/postern-proxy/postern/backoff"
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/oauth"
@@ -52,8 +55,9 @@ type Kind struct {
 	Name    string // of the kind
 	Summary string
 	Slot    policy.Slot
-	Values  []block.Secret // alternatives, newest first: the next is tried on a 401
-	Also    []block.Secret // further secrets that are put with each alternative
+	Values  []block.Secret   // alternatives, newest first: the next is tried when one is refused
+	Also    []block.Secret   // further secrets that are put with each alternative
+	On      []policy.Outcome // what refuses a value
 
 	// Put puts one alternative into the request, and removes what the
 	// application sent in its place. also has the values of Also. Values hold
@@ -73,12 +77,17 @@ func (l *Live) Stage(s policy.Scope, k Kind) policy.Stage {
 	s.Label = k.Name + "\x00" + k.Slot.Name
 	state, clock := l.rotation(s), l.Clock(s.Provider)
 	summary := k.Summary
-	if len(k.Values) > 1 {
-		summary += fmt.Sprintf(", %d values: the next on a 401", len(k.Values))
+	if len(k.Values) > 1 && len(k.On) > 0 {
+		on := make([]string, len(k.On))
+		for i, o := range k.On {
+			on[i] = string(o)
+		}
+		summary += fmt.Sprintf(", %d values: the next on %s", len(k.Values), strings.Join(on, ", "))
 	}
 	return policy.Stage{
 		Summary: summary,
 		Slots:   []policy.Slot{k.Slot},
+		Keys:    func() []policy.KeyState { return state.states(&k, s.Route) },
 		Wrap: func(next http.RoundTripper) http.RoundTripper {
 			return &injector{Kind: k, state: state, clock: clock, next: next}
 		},
@@ -99,7 +108,6 @@ type injector struct {
 	state *rotation
 	clock *Clock
 	next  http.RoundTripper
-	echo  atomic.Pointer[echo] // of the values injected last
 }
 
 // RoundTrip injects, sends, and reads whether the credential was refused.
@@ -108,7 +116,7 @@ func (t *injector) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := inClear(r, x); err != nil {
 		return nil, err
 	}
-	at, value, also, err := t.values()
+	k, err := t.key(x)
 	if err != nil {
 		return nil, err
 	}
@@ -116,12 +124,13 @@ func (t *injector) RoundTrip(r *http.Request) (*http.Response, error) {
 	if t.Signs {
 		shift = t.clock.shift(time.Now())
 	}
-	if err := t.Put(r, x, value, also); err != nil {
+	if err := t.Put(r, x, k.value, k.also); err != nil {
 		return nil, err
 	}
-	e := t.echoOf(value, also)
+	x.Carries(k.print)
 	start := time.Now()
-	resp, err := t.next.RoundTrip(e.listen(r))
+	k.last.Store(start.UnixNano())
+	resp, err := t.next.RoundTrip(k.echo.listen(r))
 	if err != nil {
 		return nil, err
 	}
@@ -132,55 +141,124 @@ func (t *injector) RoundTrip(r *http.Request) (*http.Response, error) {
 	case t.Signs && refusal(resp.StatusCode) && (t.clock.shift(now)-shift).Abs() > trusted:
 		x.Fresh = true // whatever the key, the time was wrong
 		x.Note("credential", "clock", "the request is signed again by the provider's time")
-	case resp.StatusCode != http.StatusUnauthorized:
-		t.state.accepted(at, len(t.Values))
-	case t.state.refused(at, len(t.Values), time.Now()):
-		x.Fresh = true
-		x.Note("credential", "rotated", t.Values[at].String()+" was refused; the next value is in use")
+	default:
+		t.judge(r.Context(), x, k, resp, now)
 	}
-	e.mask(resp, x)
+	k.echo.mask(resp, x)
 	return resp, nil
 }
 
-// values reveals what is put into this attempt, and says which of the
-// alternatives that is.
-func (t *injector) values() (at int, value string, also []string, err error) {
-	if value, err = t.reveal(t.Values[0]); err != nil {
-		return 0, "", nil, err
+// key is what is put into this attempt. A call stays on the key that it began
+// with, whatever becomes of the policy meanwhile, until that is refused.
+func (t *injector) key(x *policy.Exchange) (*key, error) {
+	switch kept := x.Kept(t.state).(type) {
+	case *key:
+		return kept, nil
+	case *spent:
+		return kept.next, nil
 	}
-	if at = t.state.current(value, len(t.Values)); at > 0 {
-		if value, err = t.reveal(t.Values[at]); err != nil {
-			return 0, "", nil, err
+	k, err := t.current()
+	if err == nil {
+		x.Keep(t.state, k)
+	}
+	return k, err
+}
+
+// current is the key that a call which begins now gets.
+func (t *injector) current() (*key, error) {
+	newest, err := need(t.Values[0])
+	if err != nil {
+		return nil, err
+	}
+	at, using := t.state.current(newest, len(t.Values))
+	if using != nil && t.matches(using, at) {
+		return using, nil
+	}
+	values, err := t.reveal(at)
+	if err != nil {
+		return nil, err
+	}
+	k := t.state.know(t.Values[at].String(), values[0], values[1:], &t.Kind)
+	t.state.use(k)
+	return k, nil
+}
+
+// judge reads what an answer says about the key. If it was refused, and there is
+// another one that this call has not had, that is worth an attempt.
+func (t *injector) judge(ctx context.Context, x *policy.Exchange, k *key, resp *http.Response, now time.Time) {
+	verdict := x.Outcome
+	if verdict == "" {
+		verdict = policy.OfStatus(resp.StatusCode)
+	}
+	if !slices.Contains(t.On, verdict) {
+		t.state.accepted(k, len(t.Values))
+		return
+	}
+	s, ok := x.Kept(t.state).(*spent)
+	if !ok {
+		s = &spent{next: k}
+		x.Keep(t.state, s)
+	}
+	s.keys = append(s.keys, k)
+	pause := rest
+	if verdict != policy.Auth {
+		after, _ := backoff.RetryAfter(resp.Header, now, rest)
+		pause = max(after, time.Second)
+	}
+	renewed := verdict == policy.Auth && t.renew(ctx, k)
+	if !t.state.refused(k, len(t.Values), pause, now) && !renewed {
+		return
+	}
+	next, err := t.current()
+	if err != nil || s.has(next) {
+		return
+	}
+	s.next, x.Fresh = next, true
+	x.Note("credential", "rotated", k.ref+" was refused ("+string(verdict)+"); now "+next.ref)
+}
+
+// renew looks whether there are newer values where refused ones came from.
+func (t *injector) renew(ctx context.Context, k *key) (newer bool) {
+	for i, s := range t.Also {
+		newer = s.Renew(ctx, k.also[i]) || newer
+	}
+	for _, s := range t.Values {
+		if v, err := s.Reveal(); err == nil && v == k.value {
+			return s.Renew(ctx, v) || newer
 		}
 	}
-	for _, s := range t.Also {
-		v, err := t.reveal(s)
+	return true // it is none of the policy's any more
+}
+
+// matches reports whether a key is what the alternative at a place is now.
+func (k *Kind) matches(known *key, at int) bool {
+	if v, err := reveal(k.Values[at]); err != nil || v != known.value || len(known.also) != len(k.Also) {
+		return false
+	}
+	for i, s := range k.Also {
+		if v, err := reveal(s); err != nil || v != known.also[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// reveal returns the alternative at a place, and what is put with it. It fails
+// closed: without its credential nothing leaves.
+func (k *Kind) reveal(at int) ([]string, error) {
+	values := make([]string, 0, 1+len(k.Also))
+	for _, s := range append(k.Values[at:at+1:at+1], k.Also...) {
+		v, err := need(s)
 		if err != nil {
-			return 0, "", nil, err
+			return nil, err
 		}
-		also = append(also, v)
+		values = append(values, v)
 	}
-	return at, value, also, nil
+	return values, nil
 }
 
-// echoOf returns what to look for in answers. Values seldom change: the work
-// is done once for each set of them.
-func (t *injector) echoOf(value string, also []string) *echo {
-	e := t.echo.Load()
-	if e == nil || e.value != value || !slices.Equal(e.also, also) {
-		secrets := append([]string{value}, also...)
-		if t.Echo != nil {
-			secrets = t.Echo(value, also)
-		}
-		e = newEcho(secrets)
-		e.value, e.also = value, also
-		t.echo.Store(e)
-	}
-	return e
-}
-
-// reveal fails closed: without its credential nothing leaves.
-func (t *injector) reveal(s block.Secret) (string, error) {
+// need fails closed: without its credential nothing leaves.
+func need(s block.Secret) (string, error) {
 	v, err := reveal(s)
 	if err != nil {
 		return "", unavailable(err)

@@ -21,8 +21,6 @@ const shortest = 8
 // echo is what to look for in answers: the ways in which injected values may
 // come back, the longest first.
 type echo struct {
-	value string // that was injected
-	also  []string
 	forms []string
 	bytes [][]byte // the same
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -103,35 +102,5 @@ func TestMaskNothing(t *testing.T) {
 	newEcho([]string{"secret-key-1234"}).mask(resp, &policy.Exchange{})
 	if resp.Body != body {
 		t.Error("a compressed body is read")
-	}
-}
-
-// TestP27RotationState: each value is given up once, all are refused at most
-// once a minute, and one that works starts afresh.
-func TestP27RotationState(t *testing.T) {
-	var r rotation
-	now := time.Now()
-	step := func(at int, want bool, then int) {
-		t.Helper()
-		if got := r.refused(at, 3, now); got != want || r.current("n", 3) != then {
-			t.Errorf("refused(%d) = %v, then %d in use; want %v, %d", at, got, r.current("n", 3), want, then)
-		}
-	}
-	r.current("n", 3)
-	step(0, true, 1)
-	step(0, true, 1) // a call that was on its way with the one before
-	step(1, true, 2)
-	r.accepted(2, 3)
-	step(2, true, 0)
-	step(0, true, 1)
-	step(1, false, 0)
-	step(0, false, 0)
-	now = now.Add(rest + 1)
-	step(0, true, 1)
-	if r.current("newer", 3) != 0 {
-		t.Error("a newer value does not start again")
-	}
-	if (&rotation{}).refused(0, 1, now) {
-		t.Error("one value alone is tried twice")
 	}
 }

@@ -28,7 +28,7 @@ func TestUnavailable(t *testing.T) {
 		if diags.HasErrors() {
 			t.Fatal(diags)
 		}
-		value, err := new(injector).reveal(b.Token)
+		value, err := need(b.Token)
 		var d *policy.Denial
 		if !errors.As(err, &d) || value != "" || d.Code != policy.CredentialUnavailable || d.Hint != c.hint {
 			t.Errorf("%s: %q %+v", c.token, value, err)

@@ -40,7 +40,7 @@ type evidence struct {
 func decide(e evidence) verdict {
 	switch {
 	case e.fresh && e.spooled:
-		return verdict{again: true, fresh: true, reason: "auth"}
+		return verdict{again: true, fresh: true, reason: string(e.outcome)}
 	case e.vetoed, !e.asked:
 		return verdict{}
 	case e.left <= 0:

@@ -23,6 +23,8 @@ type Block struct {
 	Username block.Secret   `hcl:"username" literal:"allowed"`
 	Password []block.Secret `hcl:"password,optional"` // newest first
 
+	credential.Rotation
+
 	live *credential.Live
 }
 
@@ -30,7 +32,7 @@ type Block struct {
 func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 	k := credential.Kind{
 		Name: "basic", Summary: "Basic in Authorization",
-		Slot: policy.Slot{In: policy.InHeader, Name: "Authorization"}, Values: b.Password, Also: []block.Secret{b.Username},
+		Slot: policy.Slot{In: policy.InHeader, Name: "Authorization"}, Values: b.Password, Also: []block.Secret{b.Username}, On: b.On,
 		Put: func(r *http.Request, _ *policy.Exchange, password string, also []string) error {
 			return put(r, also[0], password)
 		},

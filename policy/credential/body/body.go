@@ -43,6 +43,7 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 	k := credential.Kind{
 		Name: "body", Summary: "values in body fields " + strings.Join(names, ", "),
 		Slot: policy.Slot{In: policy.InBody, Name: names[0]}, Values: []block.Secret{b.Fields[names[0]]},
+		On: []policy.Outcome{policy.Auth}, // there is one value, which may be replaced
 		Put: func(r *http.Request, x *policy.Exchange, value string, also []string) error {
 			return put(r, x, names, append([]string{value}, also...))
 		},

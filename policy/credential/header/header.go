@@ -20,6 +20,8 @@ type Block struct {
 	Name  string         `hcl:"name"`
 	Value []block.Secret `hcl:"value"` // newest first
 
+	credential.Rotation
+
 	live *credential.Live
 }
 
@@ -28,7 +30,7 @@ func (b *Block) Check() error {
 	if err := policy.CheckHeader(b.Name); err != nil {
 		return block.At("name", "%w", err)
 	}
-	return nil
+	return b.Rotation.Check()
 }
 
 // Stage compiles the block.
@@ -36,7 +38,7 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 	name := http.CanonicalHeaderKey(b.Name)
 	return b.live.Stage(s, credential.Kind{
 		Name: "header", Summary: "value in header " + b.Name,
-		Slot: policy.Slot{In: policy.InHeader, Name: name}, Values: b.Value,
+		Slot: policy.Slot{In: policy.InHeader, Name: name}, Values: b.Value, On: b.On,
 		Put: func(r *http.Request, _ *policy.Exchange, value string, _ []string) error {
 			policy.SetHeader(r.Header, name, value)
 			return nil

@@ -22,6 +22,8 @@ type Block struct {
 	Token  []block.Secret `hcl:"token"`                                           // newest first
 	Prefix *block.Expr    `hcl:"prefix,optional" scope:"credential" encode:"url"` // one segment
 
+	credential.Rotation
+
 	live *credential.Live
 }
 
@@ -48,7 +50,7 @@ func (b *Block) Check() error {
 	if !ok || !strings.HasPrefix(sample, "/") || strings.Count(sample, "/") != 1 || strings.Count(sample, "T0KEN") != 1 || strings.ContainsAny(sample, "?#") {
 		return block.At("prefix", "the prefix is one segment with the token in it, such as \"/bot${token}\"")
 	}
-	return nil
+	return b.Rotation.Check()
 }
 
 // Stage compiles the block.
@@ -57,7 +59,7 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 	before, after, _ := strings.Cut(sample, "T0KEN")
 	return b.live.Stage(s, credential.Kind{
 		Name: "path", Summary: "token in the path, " + before + "…" + after,
-		Slot: policy.Slot{In: policy.InPath}, Values: b.Token,
+		Slot: policy.Slot{In: policy.InPath}, Values: b.Token, On: b.On,
 		Put: func(r *http.Request, _ *policy.Exchange, value string, _ []string) error {
 			prefix, _ := b.Prefix.String(token(value))
 			policy.SetPath(r.URL, prefix+without(r.URL.EscapedPath(), before, after))

@@ -19,6 +19,8 @@ type Block struct {
 	Name  string         `hcl:"name"`
 	Value []block.Secret `hcl:"value"` // newest first
 
+	credential.Rotation
+
 	live *credential.Live
 }
 
@@ -27,14 +29,14 @@ func (b *Block) Check() error {
 	if b.Name == "" {
 		return block.At("name", "the parameter needs a name")
 	}
-	return nil
+	return b.Rotation.Check()
 }
 
 // Stage compiles the block.
 func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 	return b.live.Stage(s, credential.Kind{
 		Name: "query", Summary: "value in query parameter " + b.Name,
-		Slot: policy.Slot{In: policy.InQuery, Name: b.Name}, Values: b.Value,
+		Slot: policy.Slot{In: policy.InQuery, Name: b.Name}, Values: b.Value, On: b.On,
 		Put: func(r *http.Request, _ *policy.Exchange, value string, _ []string) error {
 			policy.SetQuery(r.URL, b.Name, value)
 			return nil

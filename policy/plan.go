@@ -48,7 +48,7 @@ type Stage struct {
 	Summary string // one line, shown by "postern explain"
 	Wrap    func(next http.RoundTripper) http.RoundTripper
 
-	ReadsAnswer bool   // an expression reads the answer's body
+	ReadsAnswer bool   // an expression reads the answer's body, or what it must not hold is looked for
 	Buffer      int64  // bytes of the request body to keep for another attempt
 	Slots       []Slot // where a credential is put
 

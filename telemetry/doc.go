@@ -10,6 +10,6 @@
 //	trace.go      ids by which lines belong together
 //	outbound.go   one call: its line; egress.go: its metrics
 //	inbox.go      webhooks and their deliveries; stats.go the state of the inbox
-//	process.go    what happens to the process: breakers, limits, reloads
+//	process.go    what happens to the process: breakers, limits, reloads; pace.go not too often
 //	metrics.go    every metric, with its labels; handles.go how they are found fast
 package telemetry

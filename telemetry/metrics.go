@@ -38,6 +38,7 @@ type metrics struct {
 	idempotency                  *prometheus.CounterVec // provider result
 	versionMismatch              *prometheus.CounterVec // provider
 	clockSkew                    *prometheus.GaugeVec   // provider
+	echoes                       *prometheus.CounterVec // provider
 	tunnels                      prometheus.Counter
 	inboxRequests                *prometheus.CounterVec   // webhook result
 	inboxAck                     *prometheus.HistogramVec // webhook
@@ -89,6 +90,7 @@ func (m *metrics) egress() {
 	m.breakerOpen = m.gauge("breaker_open", "Circuits that are open, one for each account that is affected.", "provider", "endpoint")
 	m.idempotency = m.counter("idempotency_total", "Calls with an idempotency key, by what it was found to be.", "provider", "result")
 	m.versionMismatch = m.counter("version_mismatch_total", "Answers in another version of the API than the policy pins.", "provider")
+	m.echoes = m.counter("credential_echoes_total", "Answers in which a provider sent a credential of the call back.", "provider")
 	m.clockSkew = m.gauge("clock_skew_seconds", "How far a provider's clock is ahead of this machine's; behind it is negative.", "provider")
 }
 

@@ -9,8 +9,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -98,6 +100,34 @@ func TestEgressMetrics(t *testing.T) {
 		want{1, "postern_egress_rate_limited_total", []string{"by", "postern"}},
 		want{1, "postern_idempotency_total", []string{"provider", "stripe", "result", "new"}},
 	)
+}
+
+// TestC54Alarm: every echo is counted, and told of at once and then once a minute,
+// for each provider and by whether it was masked.
+func TestC54Alarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tel, lines := logged(t)
+		for range 5 {
+			tel.Echoed("stripe", "POST /v1/x", true)
+		}
+		tel.Echoed("stripe", "POST /v1/x", false)
+		tel.Echoed("github", "other", true)
+		time.Sleep(pause)
+		tel.Echoed("stripe", "GET /v1/y", true)
+		expect(t, tel,
+			want{7, "postern_credential_echoes_total", []string{"provider", "stripe"}},
+			want{1, "postern_credential_echoes_total", []string{"provider", "github"}},
+		)
+		var got []string
+		for _, l := range lines() {
+			got = append(got, fmt.Sprint(l["log"], " ", l["level"], " ", l["provider"], " ", l["endpoint"], " ", l["answers"]))
+		}
+		if want := []string{
+			"transition WARN stripe POST /v1/x 1", "transition ERROR stripe POST /v1/x 1", "transition WARN github other 1", "transition WARN stripe GET /v1/y 5",
+		}; !slices.Equal(got, want) {
+			t.Errorf("%q", got)
+		}
+	})
 }
 
 func TestProcessMetrics(t *testing.T) {
@@ -234,6 +264,7 @@ func everything(t *testing.T) *Telemetry {
 	tel.LimitFellBack("slow")
 	tel.VersionMismatch("p")
 	tel.ClockSkew("p", 1)
+	tel.Echoed("p", "e", true)
 	tel.Reload(nil)
 	tel.AuthorityExpires(time.Now())
 	o := tel.Inbox()
@@ -294,6 +325,7 @@ func TestMetricsOfTheSurface(t *testing.T) {
 		"postern_idempotency_total":                        "provider result",
 		"postern_version_mismatch_total":                   "provider",
 		"postern_clock_skew_seconds":                       "provider",
+		"postern_credential_echoes_total":                  "provider",
 		"postern_inbox_requests_total":                     "result webhook",
 		"postern_inbox_ack_seconds":                        "webhook",
 		"postern_inbox_apply_seconds":                      "webhook",

@@ -75,6 +75,20 @@ func (t *Telemetry) ClockSkew(provider string, seconds float64) {
 	t.m.clockSkew.WithLabelValues(provider).Set(seconds)
 }
 
+// Echoed takes note that a provider sent a credential back, and whether the
+// application was spared it. Of either the log has one line a minute for each
+// provider.
+func (t *Telemetry) Echoed(provider, endpoint string, masked bool) {
+	t.m.echoes.WithLabelValues(provider).Inc()
+	level, msg, key := slog.LevelWarn, "the provider sent the credential back; it was masked", provider
+	if !masked {
+		level, msg, key = slog.LevelError, "the provider sent the credential back, and the application was given it: replace it", provider+"\x00"
+	}
+	if answers := t.echoed.due(key, time.Now()); answers > 0 {
+		t.Transition(level, msg, slog.String("provider", provider), slog.String("endpoint", endpoint), slog.Int("answers", answers))
+	}
+}
+
 // Reload takes note that a configuration came into force, the first one
 // included, or was refused with err while the one before stays.
 func (t *Telemetry) Reload(err error) {

@@ -27,9 +27,10 @@ type Telemetry struct {
 	Redactor *Redactor
 	Registry *prometheus.Registry
 
-	m     *metrics
-	lines *encoder // of lines about calls and webhooks; nil where slog writes them: as text
-	sink  *sink    // nil where lines are written at once
+	m      *metrics
+	echoed pacer
+	lines  *encoder // of lines about calls and webhooks; nil where slog writes them: as text
+	sink   *sink    // nil where lines are written at once
 }
 
 // New makes the log and the registry.

@@ -31,6 +31,7 @@ type observer interface {
 	Breaker(provider, endpoint string, open bool)
 	VersionMismatch(provider string)
 	ClockSkew(provider string, seconds float64)
+	Echoed(provider, endpoint string, masked bool)
 }
 
 // stages lists every feature in the order in which it sees a request,
@@ -47,7 +48,7 @@ func stages(o observer, tokens limit.Source, live *credential.Live) ([]policy.Fe
 			return nil, err
 		}
 	}
-	live.Skew = o.ClockSkew
+	live.Skew, live.Echoed = o.ClockSkew, o.Echoed
 	return []policy.Feature{
 		allow.Feature(),                    // may this leave?
 		idempotency.Feature(),              // one key for all attempts

@@ -152,6 +152,7 @@ func (silent) LimitRemaining(string, string, float64)  {}
 func (silent) Breaker(string, string, bool)            {}
 func (silent) VersionMismatch(string)                  {}
 func (silent) ClockSkew(string, float64)               {}
+func (silent) Echoed(string, string, bool)             {}
 
 // diagnostic is one problem, in the shape that editors know from Terraform.
 type diagnostic struct {

@@ -7,7 +7,8 @@
 //	rotation.go    which of several values is in use
 //	key.go         one value, and what is known of it
 //	clock.go       how far the provider's clock is from ours
-//	mask.go        taking injected values out of answers
+//	echo.go        the ways in which injected values come back
+//	mask.go        taking them out of answers, packed.go: out of compressed ones,
 //	hints.go       and out of what comes before them
 //	token.go       the stage of kinds whose value is a token that the provider grants
 //	server.go      how they ask for it; stub.go: what an SDK gets that asks by itself
@@ -39,6 +40,11 @@ type Live struct {
 	Skew   func(provider string, seconds float64)
 	Keeper *connection.Keeper
 	Do     oauth.Do // sends what credentials ask authorization servers
+
+	// Echoed is told of an answer that holds what was injected into its request,
+	// and whether that could be masked. It must not block, and may be nil. Set it
+	// before use.
+	Echoed func(provider, endpoint string, masked bool)
 
 	mu     sync.Mutex
 	state  map[policy.Scope]*rotation
@@ -85,11 +91,12 @@ func (l *Live) Stage(s policy.Scope, k Kind) policy.Stage {
 		summary += fmt.Sprintf(", %d values: the next on %s", len(k.Values), strings.Join(on, ", "))
 	}
 	return policy.Stage{
-		Summary: summary,
-		Slots:   []policy.Slot{k.Slot},
-		Keys:    func() []policy.KeyState { return state.states(&k, s.Route) },
+		Summary:     summary,
+		Slots:       []policy.Slot{k.Slot},
+		Keys:        func() []policy.KeyState { return state.states(&k, s.Route) },
+		ReadsAnswer: !k.Signs, // to mask what is in it
 		Wrap: func(next http.RoundTripper) http.RoundTripper {
-			return &injector{Kind: k, state: state, clock: clock, next: next}
+			return &injector{Kind: k, live: l, state: state, clock: clock, next: next}
 		},
 	}
 }
@@ -105,6 +112,7 @@ func (l *Live) rotation(s policy.Scope) *rotation {
 
 type injector struct {
 	Kind
+	live  *Live
 	state *rotation
 	clock *Clock
 	next  http.RoundTripper
@@ -128,9 +136,10 @@ func (t *injector) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	x.Carries(k.print)
+	m := t.live.masking(x, k.echo)
 	start := time.Now()
 	k.last.Store(start.UnixNano())
-	resp, err := t.next.RoundTrip(k.echo.listen(r))
+	resp, err := t.next.RoundTrip(m.listen(r))
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +153,7 @@ func (t *injector) RoundTrip(r *http.Request) (*http.Response, error) {
 	default:
 		t.judge(r.Context(), x, k, resp, now)
 	}
-	k.echo.mask(resp, x)
+	m.take(resp)
 	return resp, nil
 }
 

@@ -8,16 +8,18 @@ import (
 )
 
 // listen returns r with a trace that masks informational responses, such as 103
-// (Early Hints), before whoever asked for them gets them. A hit is not noted: the
-// exchange is the goroutine's that sends.
-func (e *echo) listen(r *http.Request) *http.Request {
+// (Early Hints), before whoever asked for them gets them. A hit is told and not
+// noted: the exchange is the goroutine's that sends.
+func (m *masked) listen(r *http.Request) *http.Request {
 	asked := httptrace.ContextClientTrace(r.Context())
-	if len(e.forms) == 0 || asked == nil || asked.Got1xxResponse == nil {
+	if len(m.echo.forms) == 0 || asked == nil || asked.Got1xxResponse == nil {
 		return r
 	}
 	trace := *asked
 	trace.Got1xxResponse = func(code int, h textproto.MIMEHeader) error {
-		e.fields(http.Header(h))
+		if m.echo.fields(http.Header(h)) {
+			m.alarm(true)
+		}
 		return asked.Got1xxResponse(code, h)
 	}
 	return r.WithContext(&listening{r.Context(), httptrace.WithClientTrace(context.Background(), &trace)})

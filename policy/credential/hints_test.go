@@ -18,7 +18,10 @@ type kept struct{}
 // masked like the answer.
 func TestC54InformationalResponses(t *testing.T) {
 	const secret = "sk_live_0123456789abcdef"
-	b := NewLive().Stage(policy.Scope{Provider: "p"}, Kind{
+	told := 0
+	l := NewLive()
+	l.Echoed = func(string, string, bool) { told++ }
+	b := l.Stage(policy.Scope{Provider: "p"}, Kind{
 		Name: "bearer", Values: []block.Secret{block.Plaintext(secret)},
 		Put: func(r *http.Request, _ *policy.Exchange, value string, _ []string) error {
 			policy.SetHeader(r.Header, "Authorization", "Bearer "+value)
@@ -44,5 +47,8 @@ func TestC54InformationalResponses(t *testing.T) {
 	}
 	if link := got.Get("Link"); strings.Contains(link, secret) || link != "Bearer "+strings.Repeat("*", len(secret)) || got.Get("X-Other") != "1" {
 		t.Errorf("passed on: %v", got)
+	}
+	if told != 1 {
+		t.Errorf("the alarm rang %d times", told)
 	}
 }

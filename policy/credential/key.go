@@ -54,9 +54,9 @@ func (r *rotation) know(ref, value string, also []string, k *Kind) *key {
 // echo is what to look for in answers.
 func (k *Kind) echo(value string, also []string) *echo {
 	if k.Echo != nil {
-		return newEcho(k.Echo(value, also))
+		return newEcho(k.Echo(value, also)...)
 	}
-	return newEcho(append([]string{value}, also...))
+	return newEcho(append([]string{value}, also...)...)
 }
 
 // print is the fingerprint of what is secret in these values.

@@ -37,7 +37,8 @@ func (l *Live) Granted(g Granted) policy.Stage {
 	t := &granted{Granted: g, live: l, clock: l.Clock(g.Source.Provider)}
 	return policy.Stage{
 		Summary: g.Summary, Holds: g.Source, Places: g.Server.BaseURL != nil, Answer: t.before,
-		Slots: []policy.Slot{{In: policy.InHeader, Name: http.CanonicalHeaderKey(g.Server.Header)}},
+		ReadsAnswer: true, // to mask what is in it
+		Slots:       []policy.Slot{{In: policy.InHeader, Name: http.CanonicalHeaderKey(g.Server.Header)}},
 		Wrap: func(next http.RoundTripper) http.RoundTripper {
 			return policy.RoundTripper(func(r *http.Request) (*http.Response, error) { return t.send(r, next) })
 		},
@@ -70,7 +71,7 @@ func (t *granted) prepare(tok *connection.Token) *prepared {
 	if p, ok := tok.Memo.Load().(*prepared); ok {
 		return p
 	}
-	p := &prepared{header: []string{t.worded(tok.Value)}, echo: newEcho([]string{tok.Value})}
+	p := &prepared{header: []string{t.worded(tok.Value)}, echo: newEcho(tok.Value)}
 	if tok.BaseURL != "" {
 		p.base, _ = url.Parse(tok.BaseURL) // was made by us
 	}
@@ -107,7 +108,8 @@ func (t *granted) send(r *http.Request, next http.RoundTripper) (*http.Response,
 		return nil, err
 	}
 	policy.PutHeader(r.Header, t.Server.Header, p.header)
-	resp, err := t.timed(next, p.echo.listen(r), x)
+	m := t.live.masking(x, p.echo)
+	resp, err := t.timed(next, m.listen(r), x)
 	if err != nil {
 		return nil, err
 	}
@@ -119,19 +121,19 @@ func (t *granted) send(r *http.Request, next http.RoundTripper) (*http.Response,
 	} else {
 		t.live.Keeper.Accepted(t.Source, tok)
 	}
-	p.echo.mask(resp, x)
+	m.take(resp)
 	return resp, nil
 }
 
 // sendOwn sends a call that bears another value than the account's token.
 func (t *granted) sendOwn(r *http.Request, x *policy.Exchange, next http.RoundTripper, value string) (*http.Response, error) {
-	e := newEcho([]string{value})
+	m := t.live.masking(x, newEcho(value))
 	policy.SetHeader(r.Header, t.Server.Header, t.worded(value))
-	resp, err := t.timed(next, e.listen(r), x)
+	resp, err := t.timed(next, m.listen(r), x)
 	if err != nil {
 		return nil, err
 	}
-	e.mask(resp, x)
+	m.take(resp)
 	return resp, nil
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/postern-proxy/postern/policy/breaker"
 	"github.com/postern-proxy/postern/policy/credential"
 	"github.com/postern-proxy/postern/policy/credential/bearer"
+	signing "github.com/postern-proxy/postern/policy/credential/hmac"
 	"github.com/postern-proxy/postern/policy/idempotency"
 	"github.com/postern-proxy/postern/policy/limit"
 	"github.com/postern-proxy/postern/policy/retry"
@@ -55,6 +56,8 @@ var documented = map[string]string{
 	"policy/credential/query.Block":     `credential "query"`,
 	"policy/credential/path.Block":      `credential "path"`,
 	"policy/credential/body.Block":      `credential "body"`,
+	"policy/credential/hmac.Block":      `credential "hmac"`,
+	"policy/credential/hmac.Part":       "part",
 	"policy/credential.Server":          "Tokens that a provider grants",
 	"policy/credential.Signing":         "Signing clients",
 	"policy/credential/oauth2.Block":    `credential "oauth2"`,
@@ -125,7 +128,7 @@ var kinds = map[string]string{
 	"block.Duration": "duration", "block.Size": "size", "block.Rate": "rate", "block.Path": "path",
 	"block.Secret": "secret", "[]block.Secret": "secrets", "map[string]block.Secret": "map of secrets",
 	"*block.Expr": "expression", "*block.Template": "template", "[]string": "list of strings", "[]int": "list of numbers",
-	"map[string]string": "map of strings", "map[string]*block.Expr": "map of expressions",
+	"map[string]string": "map of strings", "map[string]*block.Expr": "map of expressions", "block.Templates": "map of templates",
 }
 
 func matches(t *testing.T, title string, f field, row []string) {
@@ -149,7 +152,7 @@ func TestPolicyDefaults(t *testing.T) {
 		"proxy": new(proxy.Config), "inbound": new(inbound.Config), "admin": new(admin.Config), "store": new(store.Config), "shared": new(shared.Config),
 		"allow": new(allow.Block), "idempotency": new(idempotency.Block), "timeout": new(timeout.Block),
 		"retry": new(retry.Block), "backoff": new(retry.Backoff), "breaker": new(breaker.Block), "limit": new(limit.Block),
-		"rotation": new(credential.Rotation), `credential "bearer"`: new(bearer.Block), "webhook": new(inbound.Webhook), "event": new(inbound.EventNames),
+		"rotation": new(credential.Rotation), `credential "bearer"`: new(bearer.Block), `credential "hmac"`: new(signing.Block), "webhook": new(inbound.Webhook), "event": new(inbound.EventNames),
 		"deliver": new(inbound.Deliver), "retry of a webhook": new(inbound.Retry), "backoff of a webhook": new(inbound.Backoff),
 		`verify "hmac"`: new(hmac.Grammar),
 	} {

@@ -7,5 +7,5 @@ import "embed"
 
 // Files are the definitions, `NAME.hcl`.
 //
-//go:embed stripe.hcl github.hcl slack.hcl
+//go:embed *.hcl
 var Files embed.FS

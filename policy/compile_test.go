@@ -23,6 +23,7 @@ import (
 	"github.com/postern-proxy/postern/policy/credential/bearer"
 	"github.com/postern-proxy/postern/policy/credential/body"
 	"github.com/postern-proxy/postern/policy/credential/header"
+	"github.com/postern-proxy/postern/policy/credential/hmac"
 	"github.com/postern-proxy/postern/policy/credential/path"
 	"github.com/postern-proxy/postern/policy/credential/query"
 	"github.com/postern-proxy/postern/policy/idempotency"
@@ -57,7 +58,7 @@ func features(t testing.TB) []policy.Feature {
 	return []policy.Feature{
 		allow.Feature(), idempotency.Feature(), timeout.Total(), retry.Feature(func() float64 { return 1 }), circuits, limit.Feature(silent{}, tokens), timeout.Attempt(),
 		version.Feature(func(string) {}),
-		bearer.Feature(live), basic.Feature(live), header.Feature(live), query.Feature(live), path.Feature(live), body.Feature(live),
+		bearer.Feature(live), basic.Feature(live), header.Feature(live), query.Feature(live), path.Feature(live), body.Feature(live), hmac.Feature(live),
 		outcome.Fault(), outcome.Feature(),
 	}
 }

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -73,11 +74,22 @@ func FuzzHost(f *testing.F) {
 func FuzzQuery(f *testing.F) {
 	f.Add("a=1&key=x;b=2&%6bey", "key", "v")
 	f.Add("&&;=&%zz&key", "key", "a&b=c;d")
+	f.Add("a=1;key=x;b=2", "key", "v")
 	f.Fuzz(func(t *testing.T, raw, name, value string) {
 		u := &url.URL{RawQuery: raw}
 		policy.SetQuery(u, name, value)
 		if got := policy.QueryValues(u.RawQuery, name); len(got) != 1 || got[0] != value {
 			t.Errorf("%q: %q has %q", raw, u.RawQuery, got)
+		}
+		put := policy.PutQuery(raw, name, value)
+		if got := policy.QueryValues(put, name); len(got) != 1 || got[0] != value {
+			t.Errorf("%q: put: %q has %q", raw, put, got)
+		}
+		if !slices.Contains(strings.Split(put, "&"), url.QueryEscape(name)+"="+url.QueryEscape(value)) {
+			t.Errorf("%q: put: not every server finds it in %q", raw, put)
+		}
+		if a, b := policy.DropQuery(raw, name), policy.DropQuery(put, name); strings.Trim(a, "&;") != strings.Trim(b, "&;") && !strings.Contains(raw, ";") {
+			t.Errorf("%q became %q: the others are %q, were %q", raw, put, b, a)
 		}
 		if !strings.ContainsAny(raw, "&;") && len(policy.QueryValues(raw, name)) == 0 && !strings.HasPrefix(u.RawQuery, raw) {
 			t.Errorf("%q became %q", raw, u.RawQuery)

@@ -54,6 +54,34 @@ func DropQuery(raw, name string) string {
 	return b.String()
 }
 
+// PutQuery returns raw with one parameter of that name, where the first one
+// stands or else at the end: for queries whose order matters. The rest stays byte
+// for byte.
+func PutQuery(raw, name, value string) string {
+	pair := url.QueryEscape(name) + "=" + url.QueryEscape(value)
+	at, found := 0, false
+	for part := range parameters(raw) {
+		if key, _, _ := strings.Cut(part.text, "="); decoded(key) == name {
+			found = true
+			break
+		}
+		at += len(part.text) + len(part.joint)
+	}
+	if !found || at > 0 && raw[at-1] == ';' { // there not every server would see it
+		if raw = DropQuery(raw, name); raw != "" {
+			raw += "&"
+		}
+		return raw + pair
+	}
+	rest := ""
+	if end := strings.IndexAny(raw[at:], "&;"); end >= 0 {
+		if rest = DropQuery(raw[at+end+1:], name); rest != "" {
+			rest = "&" + rest
+		}
+	}
+	return raw[:at] + pair + rest
+}
+
 // QueryValues lists the values of the parameters of that name.
 func QueryValues(raw, name string) (values []string) {
 	for part := range parameters(raw) {

@@ -13,6 +13,7 @@ import (
 	"github.com/postern-proxy/postern/policy/credential/clientcredentials"
 	"github.com/postern-proxy/postern/policy/credential/githubapp"
 	"github.com/postern-proxy/postern/policy/credential/header"
+	"github.com/postern-proxy/postern/policy/credential/hmac"
 	"github.com/postern-proxy/postern/policy/credential/jwtbearer"
 	"github.com/postern-proxy/postern/policy/credential/oauth2"
 	"github.com/postern-proxy/postern/policy/credential/path"
@@ -68,7 +69,8 @@ func stages(o observer, tokens limit.Source, live *credential.Live) ([]policy.Fe
 		clientcredentials.Feature(live),
 		jwtbearer.Feature(live),
 		githubapp.Feature(live),
-		outcome.Fault(),   // code, message and request id of a failure
-		outcome.Feature(), // reads the answer once; its verdict is what all above go by
+		hmac.Feature(live), // signs what the others put
+		outcome.Fault(),    // code, message and request id of a failure
+		outcome.Feature(),  // reads the answer once; its verdict is what all above go by
 	}, nil
 }

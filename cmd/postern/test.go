@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
@@ -129,6 +130,23 @@ type trial struct {
 	Expect   *trialExpect    `hcl:"expect,block"`
 	Assert   []trialAssert   `hcl:"assert,block"`
 	Webhook  *unbuiltBlock   `hcl:"webhook,block"`
+
+	StandIn map[string]string `hcl:"stand_in,optional"` // values of secrets, by the name of the variable or file
+	Time    instant           `hcl:"at,optional"`       // when the call is made
+	Nonce   string            `hcl:"nonce,optional"`    // in signatures
+}
+
+// instant is a moment of virtual time, which begins with the year 2000.
+type instant struct{ time.Time }
+
+// UnmarshalText reads RFC 3339.
+func (i *instant) UnmarshalText(text []byte) error {
+	t, err := time.Parse(time.RFC3339, string(text))
+	if err != nil || t.Year() < 2000 || t.Year() > 2200 {
+		return fmt.Errorf("%q is not a time such as \"2026-11-29T13:00:00Z\", from the year 2000 on", text)
+	}
+	i.Time = t
+	return nil
 }
 
 // unbuiltBlock takes whatever is in a block that this version does not have.

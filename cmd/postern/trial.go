@@ -30,18 +30,27 @@ import (
 // provider that answers by the script.
 func (t *trial) run(path string, r *testResult) {
 	fail := func(format string, args ...any) { r.Failures = append(r.Failures, fmt.Sprintf(format, args...)) }
+	time.Sleep(time.Until(t.Time.Time))
 	stage, err := newStage(t.Upstream)
 	if err != nil {
 		fail("%v", err)
 		return
 	}
 	defer stage.close()
-	features, err := stages(silent{}, nil, credential.NewLive())
+	live := credential.NewLive()
+	if t.Nonce != "" {
+		live.Nonce = func() string { return t.Nonce }
+	}
+	features, err := stages(silent{}, nil, live)
 	if err != nil {
 		fail("%v", err)
 		return
 	}
-	l, diags := load(path, block.StandIns(), features, stage.transport)
+	secrets := block.StandIns()
+	for name, value := range t.StandIn {
+		secrets.StandIn(name, value)
+	}
+	l, diags := load(path, secrets, features, stage.transport)
 	if diags.HasErrors() {
 		fail("%v", diags)
 		return

@@ -152,7 +152,7 @@ var errNotText = errors.New("it is no normalised Unicode text, so that an expres
 func (c *Context) lookup(r reference) (string, error) {
 	switch {
 	case c.Secrets.stand:
-		return "stand-in-for-" + r.kind + "-" + filepath.Base(r.name), nil
+		return c.Secrets.standIn(r), nil
 	case r.kind == "env":
 		return c.Secrets.variable(r)
 	}

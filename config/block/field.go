@@ -17,28 +17,34 @@ var (
 	secretType   = reflect.TypeFor[Secret]()
 	exprType     = reflect.TypeFor[*Expr]()
 	templateType = reflect.TypeFor[*Template]()
+	templateList = reflect.TypeFor[Templates]()
 	pathType     = reflect.TypeFor[Path]()
 )
 
 // attribute evaluates one attribute into dst.
 func attribute(a *hcl.Attribute, ctx *Context, field reflect.StructField, dst reflect.Value) hcl.Diagnostics {
+	literal := field.Tag.Get("literal") == "allowed"
 	switch t := dst.Type(); {
 	case t == exprType:
 		return decodeExpr(a, ctx, field, dst)
 	case t == templateType:
-		tmpl, diags := ctx.template(a.Expr, field.Tag.Get("scope"))
+		tmpl, diags := ctx.signed(a.Expr, field.Tag.Get("scope"))
 		dst.Set(reflect.ValueOf(tmpl))
+		return diags
+	case t == templateList:
+		list, diags := ctx.templates(a.Expr, field.Tag.Get("scope"))
+		dst.Set(reflect.ValueOf(list))
 		return diags
 	case t.Kind() == reflect.Map && t.Elem() == exprType:
 		return exprMap(a, ctx, field, dst)
 	case t == secretType:
-		s, diags := ctx.secret(a.Expr, field.Tag.Get("literal") == "allowed")
+		s, diags := ctx.secret(a.Expr, literal)
 		dst.Set(reflect.ValueOf(s))
 		return diags
 	case t.Kind() == reflect.Slice && t.Elem() == secretType:
-		return secretList(a, ctx, dst)
+		return secretList(a, ctx, dst, literal)
 	case t.Kind() == reflect.Map && t.Elem() == secretType:
-		return secretMap(a, ctx, dst)
+		return secretMap(a, ctx, dst, literal)
 	case t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8 && isText(reflect.New(t.Elem())):
 		items, diags := hcl.ExprList(a.Expr)
 		for _, item := range items {

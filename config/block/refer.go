@@ -111,12 +111,12 @@ func (c *Context) decided(e hcl.Expression) (chosen, other hcl.Expression) {
 }
 
 // secretList reads one secret or a list of them.
-func secretList(a *hcl.Attribute, ctx *Context, dst reflect.Value) (diags hcl.Diagnostics) {
+func secretList(a *hcl.Attribute, ctx *Context, dst reflect.Value, literal bool) (diags hcl.Diagnostics) {
 	if chosen, other := ctx.decided(a.Expr); chosen != nil {
 		before, unused := len(ctx.secrets), reflect.New(dst.Type()).Elem()
-		diags = secretList(&hcl.Attribute{Name: a.Name, Expr: other}, ctx, unused)
+		diags = secretList(&hcl.Attribute{Name: a.Name, Expr: other}, ctx, unused, literal)
 		ctx.secrets = ctx.secrets[:before]
-		return append(diags, secretList(&hcl.Attribute{Name: a.Name, Expr: chosen}, ctx, dst)...)
+		return append(diags, secretList(&hcl.Attribute{Name: a.Name, Expr: chosen}, ctx, dst, literal)...)
 	}
 	items, d := hcl.ExprList(a.Expr)
 	if d.HasErrors() {
@@ -125,20 +125,20 @@ func secretList(a *hcl.Attribute, ctx *Context, dst reflect.Value) (diags hcl.Di
 		return hcl.Diagnostics{problem("Invalid "+a.Name, "At least one secret is needed.", a.Expr.Range())}
 	}
 	for _, item := range items {
-		s, d := ctx.secret(item, false)
+		s, d := ctx.secret(item, literal)
 		diags = append(diags, d...)
 		dst.Set(reflect.Append(dst, reflect.ValueOf(s)))
 	}
 	return diags
 }
 
-func secretMap(a *hcl.Attribute, ctx *Context, dst reflect.Value) hcl.Diagnostics {
+func secretMap(a *hcl.Attribute, ctx *Context, dst reflect.Value, literal bool) hcl.Diagnostics {
 	pairs, diags := hcl.ExprMap(a.Expr)
 	dst.Set(reflect.MakeMap(dst.Type()))
 	for _, p := range pairs {
 		key, d := ctx.value(p.Key)
 		diags = append(diags, d...)
-		s, d := ctx.secret(p.Value, false)
+		s, d := ctx.secret(p.Value, literal)
 		diags = append(diags, d...)
 		if !diags.HasErrors() {
 			dst.SetMapIndex(reflect.ValueOf(key.AsString()), reflect.ValueOf(s))

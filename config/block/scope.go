@@ -21,11 +21,17 @@ const (
 )
 
 var (
-	request  = map[string]shape{"request.method": scalar, "request.host": scalar, "request.path": scalar, "request.query": table, "request.header": table, "request.body": tree, "request.raw_body": scalar, "account": scalar, "client": scalar}
-	answer   = map[string]shape{"response.status": scalar, "response.header": table, "response.body": tree}
-	webhook  = map[string]shape{"header": table, "query": table, "body": tree, "raw_body": scalar, "url": scalar, "timestamp": scalar}
-	event    = map[string]shape{"event.id": scalar, "event.type": scalar, "event.account": scalar, "event.time": scalar, "event.key": scalar}
-	signing  = map[string]shape{"token": scalar, "timestamp": scalar, "nonce": scalar, "signature": scalar}
+	request = map[string]shape{"request.method": scalar, "request.host": scalar, "request.path": scalar, "request.query": table, "request.header": table, "request.body": tree, "request.raw_body": scalar, "account": scalar, "client": scalar}
+	answer  = map[string]shape{"response.status": scalar, "response.header": table, "response.body": tree}
+	webhook = map[string]shape{"header": table, "query": table, "body": tree, "raw_body": scalar, "url": scalar, "timestamp": scalar}
+	event   = map[string]shape{"event.id": scalar, "event.type": scalar, "event.account": scalar, "event.time": scalar, "event.key": scalar}
+	token   = map[string]shape{"token": scalar}
+	signing = map[string]shape{
+		"request.method": scalar, "request.host": scalar, "request.path": scalar, "request.target": scalar, "request.raw_query": scalar,
+		"request.decoded_query": scalar, "request.sorted_query": scalar, "request.sorted_decoded_query": scalar, "request.sorted_form": scalar,
+		"request.query": table, "request.header": table, "request.raw_body": scalar,
+		"key_id": scalar, "secret": scalar, "values": table, "timestamp": scalar, "expires": scalar, "nonce": scalar, "part": table, "signature": scalar,
+	}
 	account  = map[string]shape{"account": scalar}
 	granted  = map[string]shape{"account": scalar, "response.body": tree}
 	asserted = map[string]shape{"sent": tree, "response": tree, "problem": tree, "waited": scalar, "stored": scalar, "delivered": tree}
@@ -35,7 +41,8 @@ var (
 var scopes = map[string]map[string]shape{
 	"request":    request,
 	"response":   join(request, answer),
-	"credential": join(request, signing),
+	"credential": token,
+	"signing":    signing,
 	"webhook":    webhook,
 	"event":      join(webhook, event),
 	"account":    account,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -45,12 +46,28 @@ func NewSecrets(environ []string) *Secrets {
 	return s
 }
 
+// madeUp begins what stands in for a secret, unless a test says what does.
+const madeUp = "stand-in-for-"
+
 // StandIns answers every reference with a value made of its name, for tests of
 // a policy: nothing is read.
 func StandIns() *Secrets {
 	s := NewSecrets(nil)
 	s.stand = true
 	return s
+}
+
+// StandIn makes value stand in for what is called name: a variable, or a file
+// without its folder.
+func (s *Secrets) StandIn(name, value string) { s.env[name] = value }
+
+// standIn is what stands in for r.
+func (s *Secrets) standIn(r reference) string {
+	name := filepath.Base(r.name)
+	if v, ok := s.env[name]; ok {
+		return v
+	}
+	return madeUp + r.kind + "-" + name
 }
 
 // A Change is word of a secret that changed its state in the background.
@@ -129,6 +146,16 @@ func (s Secret) Literal() (value string, ok bool) {
 		return "", false
 	}
 	return s.s.literal, true
+}
+
+// StandsIn reports whether the value was made up to stand in for the real one, in a
+// test of a policy: it does not have the form of a key.
+func (s Secret) StandsIn() bool {
+	if s.s == nil || s.s.ctx == nil || !s.s.ctx.Secrets.stand {
+		return false
+	}
+	v, err := s.Reveal()
+	return err == nil && strings.HasPrefix(v, madeUp)
 }
 
 // IsZero reports whether s is no secret at all.

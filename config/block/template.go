@@ -26,6 +26,17 @@ type part struct {
 	ref     *Ref // nil for a literal
 }
 
+// Templates are the templates of an attribute such as
+// header = { X-Signature = "${signature}" }, in the order in which they are
+// written. They may be constants.
+type Templates []NamedTemplate
+
+// NamedTemplate is one of [Templates].
+type NamedTemplate struct {
+	Name string
+	*Template
+}
+
 // WriteTo writes the template. A name without a value is an error, and what
 // was written before it must not be used.
 func (t *Template) WriteTo(w io.Writer, s BytesSource) error {
@@ -46,12 +57,17 @@ func (t *Template) WriteTo(w io.Writer, s BytesSource) error {
 
 // Reads reports whether t uses the name.
 func (t *Template) Reads(name string) bool {
+	return slices.ContainsFunc(t.Refs(), func(r *Ref) bool { return r.Name == name })
+}
+
+// Refs lists the names that t uses, in order.
+func (t *Template) Refs() (refs []*Ref) {
 	for _, p := range t.parts {
-		if p.ref != nil && p.ref.Name == name {
-			return true
+		if p.ref != nil {
+			refs = append(refs, p.ref)
 		}
 	}
-	return false
+	return refs
 }
 
 // ParseTemplate compiles a template without its quotes, for verifiers that are
@@ -61,11 +77,34 @@ func ParseTemplate(src, scope string) (*Template, error) {
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	t, diags := NewContext("", NewSecrets(nil)).template(x, scope)
+	t, diags := NewContext("", NewSecrets(nil)).signed(x, scope)
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	return t, nil
+}
+
+// signed compiles a template of what is signed: a constant says nothing.
+func (c *Context) signed(e hcl.Expression, scope string) (*Template, hcl.Diagnostics) {
+	t, diags := c.template(e, scope)
+	if !diags.HasErrors() && len(t.Refs()) == 0 {
+		diags = append(diags, problem("Unsupported template", "It names nothing of what is signed.", e.Range()))
+	}
+	return t, diags
+}
+
+// templates compiles the templates of an object.
+func (c *Context) templates(e hcl.Expression, scope string) (out Templates, diags hcl.Diagnostics) {
+	pairs, diags := hcl.ExprMap(e)
+	for _, p := range pairs {
+		key, d := c.value(p.Key)
+		diags = append(diags, d...)
+		t, d := c.template(p.Value, scope)
+		if diags = append(diags, d...); !diags.HasErrors() {
+			out = append(out, NamedTemplate{key.AsString(), t})
+		}
+	}
+	return out, diags
 }
 
 func (c *Context) template(e hcl.Expression, scope string) (*Template, hcl.Diagnostics) {
@@ -108,9 +147,6 @@ func (c *Context) template(e hcl.Expression, scope string) (*Template, hcl.Diagn
 		default:
 			diags = append(diags, problem("Unsupported template", "What is signed is made of literals and names only; functions and operators are not byte-exact.", p.Range()))
 		}
-	}
-	if !diags.HasErrors() && !slices.ContainsFunc(t.parts, func(p part) bool { return p.ref != nil }) {
-		diags = append(diags, problem("Unsupported template", "It names nothing of what is signed.", e.Range()))
 	}
 	return t, diags
 }

@@ -35,6 +35,8 @@ type Clock struct {
 	seen []time.Duration
 	last time.Time // when something was measured, by both clocks of this machine
 	wall time.Time // the same by the one that can be set
+
+	risen int64 // what Rising returned last
 }
 
 // Clock returns the clock of a provider.
@@ -54,6 +56,15 @@ func (l *Live) Clock(provider string) *Clock {
 func (c *Clock) Now() time.Time {
 	now := time.Now()
 	return now.Add(c.shift(now))
+}
+
+// Rising returns n, or as much more as it takes to be greater than all it
+// returned before: a nonce for providers that want each greater than the last.
+func (c *Clock) Rising(n int64) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.risen = max(n, c.risen+1)
+	return c.risen
 }
 
 // shift is what Now adds at a moment.

@@ -24,6 +24,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/postern-proxy/postern/backoff"
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/connection"
@@ -46,9 +48,20 @@ type Live struct {
 	// before use.
 	Echoed func(provider, endpoint string, masked bool)
 
+	// Nonce makes the random nonces of signed requests; nil makes UUIDs of version 4.
+	Nonce func() string
+
 	mu     sync.Mutex
 	state  map[policy.Scope]*rotation
 	clocks map[string]*Clock // by provider
+}
+
+// NewNonce makes a random nonce for a signed request.
+func (l *Live) NewNonce() string {
+	if l.Nonce != nil {
+		return l.Nonce()
+	}
+	return uuid.NewString()
 }
 
 // NewLive returns an empty state.
@@ -61,8 +74,10 @@ type Kind struct {
 	Name    string // of the kind
 	Summary string
 	Slot    policy.Slot
+	Slots   []policy.Slot    // instead of Slot, where there are several
 	Values  []block.Secret   // alternatives, newest first: the next is tried when one is refused
 	Also    []block.Secret   // further secrets that are put with each alternative
+	Pairs   []block.Secret   // and one of its own for each alternative, last of also
 	On      []policy.Outcome // what refuses a value
 
 	// Put puts one alternative into the request, and removes what the
@@ -73,6 +88,13 @@ type Kind struct {
 	// Echo lists what is taken out of answers; nil means value and also.
 	Echo func(value string, also []string) []string
 
+	// Skip says which requests pass as they are; nil is none.
+	Skip func(r *http.Request) bool
+
+	// Stays says that nothing of the values leaves: an alternative may hold line
+	// breaks, and answers need not be read for it.
+	Stays bool
+
 	// Signs says that Put signs by the time of [Live.Clock]: a refusal that shows
 	// the time to be wrong is followed by another attempt with the right one.
 	Signs bool
@@ -80,7 +102,10 @@ type Kind struct {
 
 // Stage compiles a kind for one scope.
 func (l *Live) Stage(s policy.Scope, k Kind) policy.Stage {
-	s.Label = k.Name + "\x00" + k.Slot.Name
+	if k.Slots == nil {
+		k.Slots = []policy.Slot{k.Slot}
+	}
+	s.Label = k.Name + "\x00" + k.Slots[0].Name
 	state, clock := l.rotation(s), l.Clock(s.Provider)
 	summary := k.Summary
 	if len(k.Values) > 1 && len(k.On) > 0 {
@@ -92,9 +117,9 @@ func (l *Live) Stage(s policy.Scope, k Kind) policy.Stage {
 	}
 	return policy.Stage{
 		Summary:     summary,
-		Slots:       []policy.Slot{k.Slot},
+		Slots:       k.Slots,
 		Keys:        func() []policy.KeyState { return state.states(&k, s.Route) },
-		ReadsAnswer: !k.Signs, // to mask what is in it
+		ReadsAnswer: !k.Stays, // to mask what is in it
 		Wrap: func(next http.RoundTripper) http.RoundTripper {
 			return &injector{Kind: k, live: l, state: state, clock: clock, next: next}
 		},
@@ -121,6 +146,9 @@ type injector struct {
 // RoundTrip injects, sends, and reads whether the credential was refused.
 func (t *injector) RoundTrip(r *http.Request) (*http.Response, error) {
 	x := policy.From(r.Context())
+	if t.Skip != nil && t.Skip(r) {
+		return t.next.RoundTrip(r)
+	}
 	if err := inClear(r, x); err != nil {
 		return nil, err
 	}
@@ -175,9 +203,9 @@ func (t *injector) key(x *policy.Exchange) (*key, error) {
 
 // current is the key that a call which begins now gets.
 func (t *injector) current() (*key, error) {
-	newest, err := need(t.Values[0])
+	newest, err := t.value(0)
 	if err != nil {
-		return nil, err
+		return nil, unavailable(err)
 	}
 	at, using := t.state.current(newest, len(t.Values))
 	if using != nil && t.matches(using, at) {
@@ -231,8 +259,11 @@ func (t *injector) renew(ctx context.Context, k *key) (newer bool) {
 	for i, s := range t.Also {
 		newer = s.Renew(ctx, k.also[i]) || newer
 	}
-	for _, s := range t.Values {
+	for at, s := range t.Values {
 		if v, err := s.Reveal(); err == nil && v == k.value {
+			if len(t.Pairs) > 0 {
+				newer = t.Pairs[at].Renew(ctx, k.also[len(t.Also)]) || newer
+			}
 			return s.Renew(ctx, v) || newer
 		}
 	}
@@ -241,10 +272,11 @@ func (t *injector) renew(ctx context.Context, k *key) (newer bool) {
 
 // matches reports whether a key is what the alternative at a place is now.
 func (k *Kind) matches(known *key, at int) bool {
-	if v, err := reveal(k.Values[at]); err != nil || v != known.value || len(known.also) != len(k.Also) {
+	beside := k.beside(at)
+	if v, err := k.value(at); err != nil || v != known.value || len(known.also) != len(beside) {
 		return false
 	}
-	for i, s := range k.Also {
+	for i, s := range beside {
 		if v, err := reveal(s); err != nil || v != known.also[i] {
 			return false
 		}
@@ -252,13 +284,32 @@ func (k *Kind) matches(known *key, at int) bool {
 	return true
 }
 
+// value reveals the alternative at a place.
+func (k *Kind) value(at int) (string, error) {
+	if k.Stays {
+		return k.Values[at].Reveal()
+	}
+	return reveal(k.Values[at])
+}
+
+// beside is what is put with the alternative at a place.
+func (k *Kind) beside(at int) []block.Secret {
+	if len(k.Pairs) == 0 {
+		return k.Also
+	}
+	return append(k.Also[:len(k.Also):len(k.Also)], k.Pairs[at])
+}
+
 // reveal returns the alternative at a place, and what is put with it. It fails
 // closed: without its credential nothing leaves.
 func (k *Kind) reveal(at int) ([]string, error) {
-	values := make([]string, 0, 1+len(k.Also))
-	for _, s := range append(k.Values[at:at+1:at+1], k.Also...) {
-		v, err := need(s)
-		if err != nil {
+	v, err := k.value(at)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	values := []string{v}
+	for _, s := range k.beside(at) {
+		if v, err = need(s); err != nil {
 			return nil, err
 		}
 		values = append(values, v)

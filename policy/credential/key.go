@@ -63,7 +63,7 @@ func (k *Kind) echo(value string, also []string) *echo {
 func (k *Kind) print(value string, also []string) string {
 	prints := []string{block.Fingerprint(value)}
 	for i, v := range also {
-		if _, literal := k.Also[i].Literal(); !literal {
+		if _, literal := k.beside(0)[i].Literal(); !literal {
 			prints = append(prints, block.Fingerprint(v))
 		}
 	}

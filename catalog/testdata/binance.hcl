@@ -1,0 +1,7 @@
+provider "binance" {
+  catalog = "binance"
+  credential "hmac" {
+    secret = env("BINANCE_SECRET")
+    key_id = env("BINANCE_KEY")
+  }
+}

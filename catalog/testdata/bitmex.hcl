@@ -1,0 +1,7 @@
+provider "bitmex" {
+  catalog = "bitmex"
+  credential "hmac" {
+    secret = env("BITMEX_SECRET")
+    key_id = env("BITMEX_KEY")
+  }
+}

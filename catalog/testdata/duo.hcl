@@ -1,0 +1,7 @@
+provider "duo" {
+  catalog = "duo"
+  credential "hmac" {
+    secret = env("DUO_SKEY")
+    key_id = env("DUO_IKEY")
+  }
+}

@@ -1,0 +1,7 @@
+provider "kraken" {
+  catalog = "kraken"
+  credential "hmac" {
+    secret = env("KRAKEN_SECRET")
+    key_id = env("KRAKEN_KEY")
+  }
+}

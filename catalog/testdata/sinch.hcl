@@ -1,0 +1,7 @@
+provider "sinch" {
+  catalog = "sinch"
+  credential "hmac" {
+    secret = env("SINCH_SECRET")
+    key_id = env("SINCH_KEY")
+  }
+}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/queue"
 )
@@ -22,6 +23,9 @@ type Memory struct {
 	keys   map[memoryKey][]int64 // variants in order
 	ids    map[string]int64
 	rows   map[int64]*memoryDelivery // by lease key
+
+	connections map[connection.Key]*memoryConnection
+	tickets     map[string]connection.Ticket
 }
 
 type memoryKey struct{ webhook, account, eventID string }
@@ -46,6 +50,7 @@ func NewMemory() *Memory {
 	return &Memory{
 		events: map[int64]*memoryEvent{}, keys: map[memoryKey][]int64{},
 		ids: map[string]int64{}, rows: map[int64]*memoryDelivery{},
+		connections: map[connection.Key]*memoryConnection{}, tickets: map[string]connection.Ticket{},
 	}
 }
 

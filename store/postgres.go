@@ -21,8 +21,9 @@ import (
 // Read postgres.go for what it is made of, postgres_pool.go for connections,
 // postgres_flush.go for how changes of many callers become one statement; then
 // postgres_insert.go, postgres_claim.go, postgres_finish.go, postgres_lane.go,
-// postgres_act.go and postgres_read.go for the inbox, postgres_maintain.go for
-// partitions, postgres_wake.go for how replicas wake each other.
+// postgres_act.go and postgres_read.go for the inbox,
+// postgres_connections.go, postgres_connections_read.go and postgres_tickets.go
+// for connections, postgres_maintain.go for partitions, postgres_wake.go for how replicas wake each other.
 type Postgres struct {
 	pool    *pgxpool.Pool
 	where   string

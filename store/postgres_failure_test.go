@@ -174,6 +174,7 @@ type cutter struct {
 	net.Listener
 	next atomic.Bool
 	lost atomic.Int64
+	shut sync.RWMutex // held while no new connection gets through
 }
 
 func newCutter(t *testing.T, upstream string) *cutter {
@@ -190,7 +191,9 @@ func newCutter(t *testing.T, upstream string) *cutter {
 			if err != nil {
 				return
 			}
+			c.shut.RLock()
 			server, err := net.Dial("tcp", upstream)
+			c.shut.RUnlock()
 			if err != nil {
 				client.Close()
 				continue
@@ -218,7 +221,13 @@ func (c *cutter) answer(client, server net.Conn) {
 
 // cuttable opens an empty database over one connection that can be cut.
 func cuttable(t *testing.T) (inbound.Store, *cutter) {
-	u, err := url.Parse(peers.Database(t))
+	p, way := cuttableAt(t, peers.Database(t))
+	return p.Inbox(), way
+}
+
+// cuttableAt opens a database over one connection that can be cut.
+func cuttableAt(t *testing.T, direct string) (*store.Postgres, *cutter) {
+	u, err := url.Parse(direct)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +237,7 @@ func cuttable(t *testing.T) (inbound.Store, *cutter) {
 	if _, err := p.Members().Beat(t.Context(), replica.Self("only", "1"), time.Minute); err != nil {
 		t.Fatal(err) // it is alone now, and tells nobody of news
 	}
-	return p.Inbox(), way
+	return p, way
 }
 
 // TestF12UnknownCommit: where the answer to a commit is lost, an event that is

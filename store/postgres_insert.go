@@ -130,7 +130,7 @@ func (p *Postgres) recognise(all []*change[*insertion]) (rest []*change[*inserti
 			})
 			return err
 		})
-		b.Queue("SELECT pg_logical_emit_message(true, 'postern', '')")
+		b.Queue(commitOfOurs)
 	})
 	if err != nil {
 		return all, fmt.Errorf("look for known events: %w", err)

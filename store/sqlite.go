@@ -33,8 +33,9 @@ const minSQLite = "3.51.3"
 type SQLite struct {
 	path    string
 	replica string
-	copying bool // it is the destination of a copy
-	batch   int  // operations in one transaction
+	retain  time.Duration // of the history of connections; 0 is for ever
+	copying bool          // it is the destination of a copy
+	batch   int           // operations in one transaction
 	lock    *os.File
 	write   *sql.DB // one connection, owned by the writer
 	read    *sql.DB // query only
@@ -51,7 +52,7 @@ func OpenSQLite(ctx context.Context, path string, o Options) (*SQLite, error) {
 }
 
 func openSQLite(ctx context.Context, path string, o Options, batch int) (*SQLite, error) {
-	s := &SQLite{path: path, replica: o.Replica, copying: o.copying, batch: batch, ops: make(chan *op, maxWaiting), done: make(chan struct{}), stop: make(chan struct{})}
+	s := &SQLite{path: path, replica: o.Replica, retain: o.Retain, copying: o.copying, batch: batch, ops: make(chan *op, maxWaiting), done: make(chan struct{}), stop: make(chan struct{})}
 	if err := s.start(ctx); err != nil {
 		s.closeFiles()
 		return nil, fmt.Errorf("open the store %s: %w", path, err)
@@ -162,7 +163,11 @@ func checkDurable(ctx context.Context, db interface {
 // fencing tokens stay, so that nothing late can be written under them.
 func endLeases(ctx context.Context, db *sql.DB) error {
 	now := time.Now().UnixMicro()
-	if _, err := db.ExecContext(ctx, "UPDATE deliveries SET due = ? WHERE state = ? AND due > ?", now, string(inbound.Processing), now); err != nil {
+	_, err := db.ExecContext(ctx, "UPDATE deliveries SET due = ? WHERE state = ? AND due > ?", now, string(inbound.Processing), now)
+	if err == nil {
+		_, err = db.ExecContext(ctx, "UPDATE connections SET until = ? WHERE until > ?", now, now)
+	}
+	if err != nil {
 		return fmt.Errorf("end the leases of the process before: %w", err)
 	}
 	return nil
@@ -220,9 +225,10 @@ func (s *SQLite) Promise() (sentence string, sure bool) {
 	return "an acknowledged event survives a crash of this process and of this machine, as long as its disk does", true
 }
 
-// Maintain lets SQLite look after its statistics.
+// Maintain removes what has no more use, and lets SQLite look after its
+// statistics.
 func (s *SQLite) Maintain(ctx context.Context) error {
-	return s.do(ctx, 0, func(t *tx) error { return t.exec("PRAGMA optimize") })
+	return errors.Join(s.maintainConnections(ctx), s.do(ctx, 0, func(t *tx) error { return t.exec("PRAGMA optimize") }))
 }
 
 // Ready reports whether the store can be written now.

@@ -2,10 +2,12 @@
 //
 // Read store.go for what every database offers, config.go for how one is
 // named; then, for SQLite, sqlite.go for how it is opened and what is checked
-// first, writer.go for the one goroutine that writes, and inbox_write.go,
-// inbox_claim.go, inbox_lane.go and inbox_read.go for the inbox; for PostgreSQL,
-// postgres.go, which says how to go on. memory.go and memory_read.go are the
-// same without a disk; migrations holds the schemas. copy.go, copy_sum.go,
+// first, writer.go for the one goroutine that writes, inbox_write.go,
+// inbox_claim.go, inbox_lane.go and inbox_read.go for the inbox, and
+// connections.go, connections_write.go and connections_read.go for connections;
+// for PostgreSQL, postgres.go, which says how to go on. memory.go, memory_read.go
+// and memory_connections.go are the same without a disk; migrations holds the
+// schemas. copy.go, copy_sum.go,
 // copy_sqlite.go and postgres_copy.go bring everything from one database into
 // another, backup.go into a file. Package storetest says what every
 // implementation promises.
@@ -16,7 +18,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
+	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/replica"
 )
@@ -25,6 +29,7 @@ import (
 // returns, as far as [Database.Promise] says.
 type Database interface {
 	Inbox() inbound.Store
+	Connections() connection.Store
 	// Members and Leases are nil if no other process can use the database.
 	Members() replica.Members
 	Leases() replica.Leases
@@ -45,6 +50,9 @@ type Database interface {
 // Options are what a database is told. Every one may be left out.
 type Options struct {
 	Replica string // who makes moves, for the audit trail
+	// Retain is how long the history of a connection is kept, but for its last
+	// move; 0 is for ever.
+	Retain time.Duration
 	// Wake is called when another process has stored something that is due.
 	Wake func()
 	// Trouble is told what failed in the background.

@@ -198,7 +198,7 @@ func (g *gate) openStore(ctx context.Context, l *loaded) error {
 	}
 	g.vault.file = keyFile(where)
 	g.db, err = store.Open(ctx, where, store.Options{
-		Replica: g.self.ID, Trouble: g.tel.Trouble,
+		Replica: g.self.ID, Retain: l.Store.Retain.Duration, Trouble: g.tel.Trouble,
 		Wake: func() {
 			if g.ready.Load() {
 				g.inbox.Wake()

@@ -3,7 +3,9 @@
 //
 // Read inbox.go for the promises one by one and lanes.go for those about order,
 // then model.go and lanes_model.go for both under random moves. replicas.go has
-// the promises of what processes share besides.
+// the promises of what processes share besides; connections.go with its
+// connections_fence.go, connections_list.go and connections_model.go, and
+// tickets.go, those of the store of connections.
 package storetest
 
 import (

@@ -42,11 +42,11 @@ var may = map[string]string{
 	"inbound/scheme/*":    "config/block inbound",
 	"store":               "config/block queue inbound replica connection",
 	"store/storetest":     "queue inbound replica connection",
-	"telemetry":           "policy inbound queue",
+	"telemetry":           "policy inbound queue connection",
 	"admin":               "config/block policy inbound queue",
 	"deploy":              "proxy/clientenv",
 	"config":              "config/block catalog policy proxy inbound store seal shared admin",
-	"cmd/postern":         "config config/block catalog policy policy/* policy/credential/* proxy proxy/ca proxy/clientenv proxy/upstream inbound inbound/scheme/* store seal telemetry admin backoff queue replica drain shared deploy",
+	"cmd/postern":         "config config/block catalog policy policy/* policy/credential/* proxy proxy/ca proxy/clientenv proxy/upstream inbound inbound/scheme/* store seal telemetry admin backoff queue replica drain shared deploy connection oauth",
 
 	"policy/limit/limittest": "config/block policy policy/limit",
 }

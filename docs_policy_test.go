@@ -80,6 +80,7 @@ var documented = map[string]string{
 	"cmd/postern.trial":                 "test",
 	"cmd/postern.trialRequest":          "request",
 	"cmd/postern.trialUpstream":         "upstream",
+	"cmd/postern.trialConnection":       "connection",
 	"cmd/postern.trialExpect":           "expect",
 	"cmd/postern.trialAssert":           "assert",
 }

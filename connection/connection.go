@@ -74,6 +74,7 @@ type Move struct {
 	From, To   State     // From is "" for a new one
 	Generation int64
 	Reason     string // in words that hold no secret
+	Failed     bool   // it is the end of a renewal that failed; not stored
 	By         string // a person, an event, a call: who asked for it
 	Replica    string // the process that made the move; set by the store
 }

@@ -107,6 +107,7 @@ type entry struct {
 type held struct {
 	token      *Token
 	fence      int64
+	hosts      []string  // to which it may go
 	soft, hard time.Time // when to renew it in the background, and when it is of no use; zero is never
 	why        error     // there is no token: why, until hard
 	renewable  bool      // there is something to renew it with
@@ -137,6 +138,7 @@ type sole struct {
 
 const (
 	mintWithin  = 20 * time.Second // less than leaseTime: an answer that comes later may not be ours any more
+	saveWithin  = 8 * time.Second  // what came of it; then it is stored later
 	renewWithin = 55 * time.Second // one renewal in all, waiting for another process included
 	stateFor    = time.Second      // that a connection cannot be used is believed so long
 	restForced  = time.Minute      // between renewals that a 401 forces, doubling while they do not help
@@ -245,7 +247,7 @@ func (k *Keeper) Token(ctx context.Context, s *Source, account string) (*Token, 
 		switch {
 		case h.why != nil && now.Before(h.hard):
 			return nil, h.why
-		case h.token != nil && e.force.Load() == h.token.Generation:
+		case h.token != nil && (e.force.Load() == h.token.Generation || !within(s.Hosts, h.hosts)):
 		case h.fresh(now):
 			return h.token, nil
 		case h.valid(now):

@@ -51,7 +51,7 @@ func shift(t, now time.Time) time.Time {
 
 // failed is r after a renewal that may be tried again. What there is stays.
 func failed(r Row, why string) (Row, Move) {
-	m := Move{From: r.State, To: Active, Generation: r.Generation, Reason: "no new token: " + why}
+	m := Move{From: r.State, To: Active, Generation: r.Generation, Reason: "no new token: " + why, Failed: true}
 	r.State, r.Tries, r.Holder, r.Until = Active, 0, "", time.Time{}
 	r.Failures, r.Failure = r.Failures+1, why
 	return r, m

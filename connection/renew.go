@@ -26,7 +26,7 @@ func (k *Keeper) renewal(ctx context.Context, e *entry, s *Source) (*Token, erro
 	for wait := 20 * time.Millisecond; ; {
 		r, err := k.read(ctx, e, s)
 		if err != nil {
-			return k.asItWas(e, err)
+			return k.asItWas(e, s, err)
 		}
 		h, err := k.look(&r, s)
 		if err != nil {
@@ -74,12 +74,12 @@ func (k *Keeper) read(ctx context.Context, e *entry, s *Source) (Row, error) {
 
 // asItWas is the result while the store does not answer: what is valid is used
 // to its last second.
-func (k *Keeper) asItWas(e *entry, err error) (*Token, error) {
+func (k *Keeper) asItWas(e *entry, s *Source, err error) (*Token, error) {
 	if errors.Is(err, ErrUnknown) {
 		k.forget(e)
 		return nil, &StateError{Key: e.key}
 	}
-	if h := e.now.Load(); h != nil && h.valid(time.Now()) {
+	if h := e.now.Load(); h != nil && h.valid(time.Now()) && within(s.Hosts, h.hosts) {
 		again := *h
 		again.soft = time.Now().Add(time.Second)
 		e.now.CompareAndSwap(h, &again)
@@ -96,7 +96,7 @@ func (k *Keeper) look(r *Row, s *Source) (*held, error) {
 	default:
 		return nil, &StateError{Key: r.Key, State: r.State, Why: r.Failure}
 	}
-	h := &held{fence: r.Fence, renewable: !s.Person || len(r.Refresh) > 0}
+	h := &held{fence: r.Fence, hosts: r.Hosts, renewable: !s.Person || len(r.Refresh) > 0}
 	if len(r.Access) == 0 {
 		return h, nil
 	}
@@ -165,9 +165,11 @@ func (k *Keeper) ask(ctx context.Context, e *entry, s *Source, r Row, h *held) (
 	// From here on nobody's leaving may stop it: what the provider answers has to be
 	// stored.
 	ctx = context.WithoutCancel(ctx)
-	asking, cancel := context.WithTimeout(ctx, mintWithin)
+	asking, asked := context.WithTimeout(ctx, mintWithin)
 	got, err := s.Mint(asking, e.key.Account, old.Refresh)
-	cancel()
+	asked()
+	ctx, cancel := context.WithTimeout(ctx, saveWithin)
+	defer cancel()
 	if err != nil {
 		return k.notRenewed(ctx, e, s, r, h, err)
 	}
@@ -208,7 +210,7 @@ func (k *Keeper) settle(ctx context.Context, e *entry, s *Source, r Row, t *oaut
 	default:
 		k.opt.Observer.Alarm(e.key, "a new token could not be stored: it is kept in memory and lost if this process ends before the store is back ("+err.Error()+")")
 		saved, _ = granted(r, t, s.Scopes, reason)
-		h := k.unstored(&saved, t)
+		h := k.unstored(&saved, t, s)
 		k.running.Go(func() { k.storeLater(e, s, r, t, reason, h) })
 		return k.publish(e, h), nil
 	}
@@ -221,8 +223,8 @@ func (k *Keeper) settle(ctx context.Context, e *entry, s *Source, r Row, t *oaut
 }
 
 // unstored is what calls are given of a token that the store does not have.
-func (k *Keeper) unstored(r *Row, t *oauth.Token) *held {
-	h := &held{token: tokenOf(r, t), fence: r.Fence, renewable: true, unsaved: true, hard: t.Expiry}
+func (k *Keeper) unstored(r *Row, t *oauth.Token, s *Source) *held {
+	h := &held{token: tokenOf(r, t), fence: r.Fence, hosts: s.Hosts, renewable: true, unsaved: true, hard: t.Expiry}
 	if !h.hard.IsZero() {
 		h.soft = h.hard
 	}
@@ -366,6 +368,7 @@ func (k *Keeper) publish(e *entry, h *held) *Token {
 // publishWhy has calls told for a moment why there is no token.
 func (k *Keeper) publishWhy(e *entry, r *Row, why error) error {
 	e.now.Store(&held{fence: r.Fence, why: why, hard: time.Now().Add(stateFor)})
+	k.opt.Observer.Expires(e.key, zero)
 	return why
 }
 

@@ -76,6 +76,9 @@ func (k *Keeper) apply(r *Row) {
 			next = &again
 		}
 		if e.now.CompareAndSwap(h, next) { // nil: the next call reads it
+			if next != nil && next.why != nil {
+				k.opt.Observer.Expires(r.Key, zero)
+			}
 			return
 		}
 	}

@@ -2,9 +2,12 @@ package telemetry
 
 import (
 	"runtime"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/postern-proxy/postern/connection"
 )
 
 // callBuckets are those that OpenTelemetry advises for HTTP, and longer ones for
@@ -39,6 +42,8 @@ type metrics struct {
 	versionMismatch              *prometheus.CounterVec // provider
 	clockSkew                    *prometheus.GaugeVec   // provider
 	echoes                       *prometheus.CounterVec // provider
+	refreshes                    *prometheus.CounterVec // provider result
+	expiries                     *expiries
 	tunnels                      prometheus.Counter
 	inboxRequests                *prometheus.CounterVec   // webhook result
 	inboxAck                     *prometheus.HistogramVec // webhook
@@ -82,6 +87,9 @@ func (m *metrics) egress() {
 	m.retries = m.counter("egress_retries_total", "Requests sent again, by what became of the attempt before.", "provider", "reason")
 	m.authFailures = m.counter("egress_auth_failures_total", "Answers of providers with status 401 or 403.", "provider", "status")
 	m.rateLimited = m.counter("egress_rate_limited_total", "Attempts that a provider refused because of its rate limit, and calls refused by a limit of the policy.", "provider", "by")
+	m.refreshes = m.counter("credential_refreshes_total", "Renewals of tokens, by what came of them: renewed, failed (the one before is used while it is valid), lost (the account has to be connected again).", "provider", "result")
+	m.expiries = &expiries{at: map[connection.Key]time.Time{}}
+	m.reg.MustRegister(m.expiries)
 	m.tunnels = m.counter("egress_tunnels_total", "Tunnels and requests to hosts that no provider names, passed through unseen.").WithLabelValues()
 	m.limitWait = m.histogram("limit_wait_seconds", "Time that calls waited for a limit of the policy; those that had not to wait are not counted.", callBuckets, "provider", "limit")
 	m.limitRemaining = m.gauge("limit_remaining", "Requests that a limit of the policy would let pass at once.", "provider", "limit")

@@ -13,10 +13,12 @@ import (
 )
 
 // What is under way may take so long to end: calls, tunnels and webhooks first,
-// then deliveries, then the store; 26 s together. Kubernetes kills after 30 s.
+// then deliveries and renewals of tokens, then the store; 26 s together.
+// Kubernetes kills after 30 s.
 const (
 	graceCalls      = 16 * time.Second
 	graceDeliveries = 8 * time.Second
+	graceRenewals   = 8 * time.Second
 	graceStore      = time.Second
 )
 
@@ -63,7 +65,12 @@ func (g *gate) drain(stopDeliveries context.CancelFunc, delivered <-chan struct{
 	g.inbox.End()
 	err := g.drainer.Shutdown(ctx, nil)
 	stopDeliveries()
-	err = errors.Join(err, within(graceDeliveries+graceStore, "deliveries", func() error { <-delivered; return nil }), <-out)
+	err = errors.Join(err, within(graceDeliveries+graceStore, "deliveries", func() error {
+		renewed := make(chan error, 1)
+		go func() { renewed <- g.endKeeper() }()
+		<-delivered
+		return <-renewed
+	}), <-out)
 	g.transport.Close()
 	last, end := context.WithTimeout(context.Background(), graceStore)
 	defer end()

@@ -19,6 +19,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/drain"
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/policy"
@@ -49,6 +50,7 @@ type gate struct {
 	proxy     *proxy.Server
 	self      replica.Replica
 	db        store.Database
+	keeper    *connection.Keeper
 	roster    *replica.Roster
 	tokens    tokens
 	vault     vault
@@ -169,6 +171,7 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 	if err := g.openTokens(l); err != nil {
 		return err
 	}
+	g.openKeeper()
 	g.roster = replica.NewRoster(g.self, g.tel.Trouble, g.tokens.changed, g.places()...)
 	g.tel.Replicas(g.roster.Live)
 	g.handler = proxy.NewHandler(g.dial)

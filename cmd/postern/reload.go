@@ -11,6 +11,10 @@ import (
 
 // use makes l the configuration in force: whole, or not at all.
 func (g *gate) use(l *loaded) error {
+	grants := sources(l.outbound)
+	if len(grants) > 0 && l.ring == nil {
+		return errUnsealed
+	}
 	if err := g.proxy.Swap(l.outbound, l.Proxy); err != nil {
 		return err
 	}
@@ -24,6 +28,7 @@ func (g *gate) use(l *loaded) error {
 	d := dialer(g.guard.DialerFor(targets...))
 	g.deliveries.Store(&d)
 	g.inbox.Swap(l.inbound)
+	g.keeper.Swap(grants)
 	now, none := time.Now(), ""
 	g.now.Store(l)
 	g.loadedAt.Store(&now)

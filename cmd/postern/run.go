@@ -75,6 +75,8 @@ func (g *gate) serve(ctx context.Context) error {
 		var wg sync.WaitGroup
 		wg.Go(func() { g.roster.Run(deliveries) })
 		wg.Go(func() { g.maintain(deliveries) })
+		wg.Go(func() { g.keeper.Watch(deliveries) })
+		wg.Go(func() { g.tend(deliveries) })
 		wg.Go(func() { g.inbox.Run(deliveries) })
 		wg.Wait()
 	}()

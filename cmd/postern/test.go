@@ -123,13 +123,15 @@ func reportTests(results []testResult, output string, out io.Writer) error {
 
 // trial is a test block.
 type trial struct {
-	Name     string
-	At       hcl.Range
-	Request  *trialRequest   `hcl:"request,block"`
-	Upstream []trialUpstream `hcl:"upstream,block"`
-	Expect   *trialExpect    `hcl:"expect,block"`
-	Assert   []trialAssert   `hcl:"assert,block"`
-	Webhook  *unbuiltBlock   `hcl:"webhook,block"`
+	Name       string
+	At         hcl.Range
+	Request    *trialRequest     `hcl:"request,block"`
+	Upstream   []trialUpstream   `hcl:"upstream,block"`
+	Token      []trialUpstream   `hcl:"token,block"` // what the token endpoint answers, in turn
+	Connection []trialConnection `hcl:"connection,block"`
+	Expect     *trialExpect      `hcl:"expect,block"`
+	Assert     []trialAssert     `hcl:"assert,block"`
+	Webhook    *unbuiltBlock     `hcl:"webhook,block"`
 
 	StandIn map[string]string `hcl:"stand_in,optional"` // values of secrets, by the name of the variable or file
 	Time    instant           `hcl:"at,optional"`       // when the call is made
@@ -185,7 +187,7 @@ type trialExpect struct {
 	Body     *string           `hcl:"body,optional"`
 }
 
-// trialAssert is a condition over sent, response, problem and waited.
+// trialAssert is a condition over sent, asked, response, problem and waited.
 type trialAssert struct {
 	Condition *block.Expr `hcl:"condition" scope:"test" type:"bool"`
 	Error     string      `hcl:"error,optional"`

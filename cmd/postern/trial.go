@@ -13,14 +13,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/policy"
-	"github.com/postern-proxy/postern/policy/credential"
 	"github.com/postern-proxy/postern/proxy"
 	"github.com/postern-proxy/postern/proxy/upstream"
 )
@@ -37,11 +35,16 @@ func (t *trial) run(path string, r *testResult) {
 		return
 	}
 	defer stage.close()
-	live := credential.NewLive()
-	if t.Nonce != "" {
-		live.Nonce = func() string { return t.Nonce }
+	tokens, err := t.newTokens()
+	if err != nil {
+		fail("%v", err)
+		return
 	}
-	features, err := stages(silent{}, nil, live)
+	defer tokens.close()
+	if t.Nonce != "" {
+		tokens.live.Nonce = func() string { return t.Nonce }
+	}
+	features, err := stages(silent{}, nil, tokens.live)
 	if err != nil {
 		fail("%v", err)
 		return
@@ -53,6 +56,10 @@ func (t *trial) run(path string, r *testResult) {
 	l, diags := load(path, secrets, features, stage.transport)
 	if diags.HasErrors() {
 		fail("%v", diags)
+		return
+	}
+	if err := tokens.connect(l, t.Connection); err != nil {
+		fail("%v", err)
 		return
 	}
 	var x *policy.Exchange
@@ -69,7 +76,7 @@ func (t *trial) run(path string, r *testResult) {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, req)
 	r.Virtual = time.Since(start).String()
-	t.judge(&seen{w, x, stage.received()}, fail)
+	t.judge(&seen{w, x, stage.received(), tokens.stage.received()}, fail)
 }
 
 // request is the call as it comes out of an intercepted tunnel.
@@ -185,7 +192,7 @@ func (s *testStage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *testStage) received() []sentRequest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.sent)
+	return append([]sentRequest{}, s.sent...) // none is an empty list, not null
 }
 
 // seen is everything that a test can look at.
@@ -193,6 +200,7 @@ type seen struct {
 	answer   *httptest.ResponseRecorder
 	exchange *policy.Exchange
 	sent     []sentRequest
+	asked    []sentRequest // at the token endpoint
 }
 
 // Lookup answers the names of assertions.
@@ -201,6 +209,8 @@ func (s *seen) Lookup(ref *block.Ref) block.Value {
 	switch ref.Name {
 	case "sent":
 		of = s.sent
+	case "asked":
+		of = s.asked
 	case "response":
 		header := map[string]string{}
 		for name, values := range s.answer.Header() {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/policy/credential"
 )
@@ -150,6 +151,11 @@ type silent struct{}
 func (silent) LimitWait(string, string, time.Duration) {}
 func (silent) LimitRemaining(string, string, float64)  {}
 func (silent) Breaker(string, string, bool)            {}
+func (silent) Renewed(string, string)                  {}
+func (silent) Expires(connection.Key, time.Time)       {}
+func (silent) Moved(connection.Key, connection.Move)   {}
+func (silent) Alarm(connection.Key, string)            {}
+func (silent) Trouble(string, error)                   {}
 func (silent) VersionMismatch(string)                  {}
 func (silent) ClockSkew(string, float64)               {}
 func (silent) Echoed(string, string, bool)             {}

@@ -34,7 +34,7 @@ var (
 	}
 	account  = map[string]shape{"account": scalar}
 	granted  = map[string]shape{"account": scalar, "response.body": tree}
-	asserted = map[string]shape{"sent": tree, "response": tree, "problem": tree, "waited": scalar, "stored": scalar, "delivered": tree}
+	asserted = map[string]shape{"sent": tree, "asked": tree, "response": tree, "problem": tree, "waited": scalar, "stored": scalar, "delivered": tree}
 )
 
 // scopes says which names an expression may use where (docs/policy.md, "Expressions").

@@ -17,6 +17,8 @@ package credential
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"fmt"
 	"net/http"
 	"slices"
@@ -29,7 +31,6 @@ import (
 	"github.com/postern-proxy/postern/backoff"
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/connection"
-	"github.com/postern-proxy/postern/oauth"
 	"github.com/postern-proxy/postern/policy"
 )
 
@@ -41,7 +42,7 @@ type Live struct {
 	// minus ours. It must not block, and may be nil.
 	Skew   func(provider string, seconds float64)
 	Keeper *connection.Keeper
-	Do     oauth.Do // sends what credentials ask authorization servers
+	Do     func(Way, *http.Request) (resp *http.Response, executed bool, err error) // see [oauth.Do]
 
 	// Echoed is told of an answer that holds what was injected into its request,
 	// and whether that could be masked. It must not block, and may be nil. Set it
@@ -54,6 +55,8 @@ type Live struct {
 	mu     sync.Mutex
 	state  map[policy.Scope]*rotation
 	clocks map[string]*Clock // by provider
+
+	standIn func() (*rsa.PrivateKey, error) // a key for tests of policies, made when it is needed
 }
 
 // NewNonce makes a random nonce for a signed request.
@@ -64,9 +67,15 @@ func (l *Live) NewNonce() string {
 	return uuid.NewString()
 }
 
+// A Way is how a request to an authorization server goes.
+type Way struct {
+	Provider string
+	Named    bool // the policy names the host itself, so that it may be a private one
+}
+
 // NewLive returns an empty state.
 func NewLive() *Live {
-	return &Live{state: map[policy.Scope]*rotation{}, clocks: map[string]*Clock{}}
+	return &Live{state: map[policy.Scope]*rotation{}, clocks: map[string]*Clock{}, standIn: sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })}
 }
 
 // A Kind describes one credential.

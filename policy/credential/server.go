@@ -38,8 +38,19 @@ type Server struct {
 	Header       string                 `hcl:"header,optional"`                              // that the token goes into
 	Scheme       string                 `hcl:"scheme,optional"`                              // in front of it
 
-	hosts []policy.Host
-	clock *Clock
+	hosts    []policy.Host
+	live     *Live
+	provider string
+	clock    *Clock
+	fixed    []string // hosts that no account has a part in
+}
+
+// Do sends a request to the authorization server: it is an [oauth.Do].
+func (s *Server) Do(r *http.Request) (resp *http.Response, executed bool, err error) {
+	if s.live.Do == nil {
+		return nil, false, errors.New("there is no network here")
+	}
+	return s.live.Do(Way{Provider: s.provider, Named: slices.Contains(s.fixed, r.URL.Host)}, r)
 }
 
 // Now is the time at the provider, as far as it is known: what is signed for it
@@ -72,7 +83,9 @@ func (s *Server) Wrong() (errs []error) {
 	}
 	if s.TokenURL == nil {
 		errs = append(errs, block.At("token_url", "token_url is missing: where tokens are asked for"))
-	} else if _, err := s.At(s.TokenURL, "token_url", Sample); err != nil {
+	} else if server, err := s.OAuth(Sample); err != nil {
+		errs = append(errs, err)
+	} else if err := server.Check(); err != nil {
 		errs = append(errs, err)
 	}
 	return errs
@@ -135,7 +148,7 @@ func (a Account) Lookup(ref *block.Ref) block.Value {
 func (s *Server) OAuth(account string) (*oauth.Server, error) {
 	at, err := s.At(s.TokenURL, "token_url", account)
 	if err != nil {
-		return nil, fmt.Errorf("the token endpoint of account %q: %w", account, err)
+		return nil, err
 	}
 	out := &oauth.Server{TokenURL: at, Auth: s.Auth, JSON: s.Format == "json", Separator: s.Separator, Header: s.Headers, TokenField: s.TokenPath, ExpiryUnit: s.ExpiresIn}
 	for name, e := range s.Params {
@@ -144,7 +157,7 @@ func (s *Server) OAuth(account string) (*oauth.Server, error) {
 		}
 		value, ok := e.String(Account(account))
 		if !ok {
-			return nil, fmt.Errorf("the parameter %q of token requests has no value for account %q", name, account)
+			return nil, block.At("params", "the parameter %q has no value for account %q", name, account)
 		}
 		out.TokenParams[name] = value
 	}
@@ -202,21 +215,24 @@ func (s *Server) Clients(k *Signing, ask func(*oauth.Client) (*oauth.Token, erro
 			}
 		}
 		if i < len(k.Key) {
-			if c.Key, err = signer(k.Key[i]); err != nil {
+			if c.Key, err = s.live.Signer(k.Key[i]); err != nil {
 				return nil, err
 			}
 		}
 		t, err = ask(c)
 		var o *oauth.Error
-		if i+1 == tries || !errors.As(err, &o) || o.Code != "invalid_client" {
+		if i+1 == tries || !errors.As(err, &o) || !o.ClientRefused() {
 			return t, err
 		}
 	}
 	return t, err
 }
 
-// signer reads a private key.
-func signer(s block.Secret) (crypto.Signer, error) {
+// Signer reads a private key. In a test of a policy any key stands in for it.
+func (l *Live) Signer(s block.Secret) (crypto.Signer, error) {
+	if s.StandsIn() {
+		return l.standIn()
+	}
 	text, err := s.Reveal()
 	if err != nil {
 		return nil, err
@@ -267,9 +283,19 @@ func (s *Server) placed(account string, body []byte) (string, error) {
 	return "https://" + strings.ToLower(u.Host), nil
 }
 
-// Source fills in what every source has.
-func (s *Server) Source(l *Live, scope policy.Scope, kind string, mint func(ctx context.Context, account, refresh string) (*oauth.Token, error)) *connection.Source {
-	s.clock = l.Clock(scope.Provider)
+// Source fills in what every source has. urls are all that mint and its like send
+// to.
+func (s *Server) Source(l *Live, scope policy.Scope, kind string, mint func(ctx context.Context, account, refresh string) (*oauth.Token, error), urls ...*block.Expr) *connection.Source {
+	s.live, s.provider, s.clock = l, scope.Provider, l.Clock(scope.Provider)
+	for _, e := range urls {
+		if e == nil {
+			continue
+		}
+		one, _ := e.String(Account(Sample))
+		if two, _ := e.String(Account("x" + Sample)); hostOf(one) == hostOf(two) {
+			s.fixed = append(s.fixed, hostOf(one))
+		}
+	}
 	src := &connection.Source{Provider: scope.Provider, Credential: kind, Scopes: s.Scopes, Mint: mint}
 	if scope.Route != "" {
 		src.Credential += " " + scope.Route

@@ -109,3 +109,13 @@ provider "l" {
     revoke { method = "DELETE" } # error: needs a revoke_url
   }
 }
+
+provider "m" {
+  hosts = ["m.example"]
+  credential "oauth2_client_credentials" { # error: is set by the request itself
+    token_url     = "https://m.example/token"
+    client_id     = "me"
+    client_secret = env("S")
+    headers       = { Accept = "text/plain" }
+  }
+}

@@ -48,9 +48,9 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 			return nil, err
 		}
 		return b.Clients(&b.Signing, func(c *oauth.Client) (*oauth.Token, error) {
-			return server.ClientCredentials(ctx, b.live.Do, c, b.Scopes)
+			return server.ClientCredentials(ctx, b.Do, c, b.Scopes)
 		})
-	})
+	}, b.TokenURL)
 	return b.live.Granted(credential.Granted{
 		Name: kind, Summary: "token of the application's own in " + b.Header + ", from " + b.TokenURL.Source(), Server: &b.Server, Source: source, PerAccount: b.PerAccount(),
 		Stub: func(r *http.Request, account string) (string, bool) { return "", b.Asks(r, account) },

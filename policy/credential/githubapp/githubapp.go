@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -78,7 +79,11 @@ func (b *Block) Check() error {
 
 // Stage compiles the block.
 func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
-	src := b.server.Source(b.live, s, kind, b.mint)
+	api, err := block.ParseExpr(strconv.Quote(b.APIURL), "account")
+	if err != nil {
+		return policy.Stage{}, block.At("api_url", "%v", err)
+	}
+	src := b.server.Source(b.live, s, kind, b.mint, api)
 	return b.live.Granted(credential.Granted{
 		Name: kind, Summary: "token of the App's installation in Authorization, from " + b.APIURL, Server: &b.server, Source: src,
 		PerAccount: b.InstallationID.Reads("account"), Stub: b.asks, Own: b.own,
@@ -107,7 +112,7 @@ func (b *Block) mint(ctx context.Context, account, _ string) (t *oauth.Token, er
 		if err != nil {
 			return nil, err
 		}
-		t, err = server.AppToken(ctx, b.live.Do, c, b.narrowed())
+		t, err = server.AppToken(ctx, b.server.Do, c, b.narrowed())
 		var o *oauth.Error
 		if i+1 == len(b.PrivateKey) || !errors.As(err, &o) || o.Status != http.StatusUnauthorized {
 			return t, err
@@ -121,14 +126,8 @@ func (b *Block) client(key block.Secret) (c *oauth.Client, err error) {
 	if c.ID, err = b.AppID.Reveal(); err != nil {
 		return nil, err
 	}
-	text, err := key.Reveal()
-	if err != nil {
-		return nil, err
-	}
-	if c.Key, err = oauth.ParsePrivateKey([]byte(text)); err != nil {
-		return nil, &block.SecretError{Ref: key.String(), Err: err}
-	}
-	return c, nil
+	c.Key, err = b.live.Signer(key)
+	return c, err
 }
 
 // narrowed is what the token is to be good for.

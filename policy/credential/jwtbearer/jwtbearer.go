@@ -56,7 +56,7 @@ func (b *Block) Check() error {
 
 // Stage compiles the block.
 func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
-	source := b.Source(b.live, s, kind, b.mint)
+	source := b.Source(b.live, s, kind, b.mint, b.TokenURL)
 	return b.live.Granted(credential.Granted{
 		Name: kind, Summary: "token for a signed assertion in " + b.Header + ", from " + b.TokenURL.Source(), Server: &b.Server, Source: source,
 		PerAccount: b.PerAccount() || b.Subject != nil && b.Subject.Reads("account"),
@@ -81,9 +81,9 @@ func (b *Block) mint(ctx context.Context, account, _ string) (t *oauth.Token, er
 		if assertion, err = b.assertion(key, server.TokenURL, account); err != nil {
 			return nil, err
 		}
-		t, err = server.Assertion(ctx, b.live.Do, c, assertion, b.Scopes)
+		t, err = server.Assertion(ctx, b.Do, c, assertion, b.Scopes)
 		var o *oauth.Error
-		if i+1 == len(b.Key) || !errors.As(err, &o) || o.Code != "invalid_grant" && o.Code != "invalid_client" {
+		if i+1 == len(b.Key) || !errors.As(err, &o) || !o.ClientRefused() && o.Code != "invalid_grant" {
 			return t, err
 		}
 	}
@@ -119,12 +119,14 @@ func (b *Block) signatory(key block.Secret) (*oauth.ServiceAccount, error) {
 	}
 	who := new(oauth.ServiceAccount)
 	if strings.HasPrefix(strings.TrimSpace(text), "{") {
-		who, err = oauth.ParseServiceAccount([]byte(text))
-	} else {
-		who.Key, err = oauth.ParsePrivateKey([]byte(text))
+		if who, err = oauth.ParseServiceAccount([]byte(text)); err != nil {
+			return nil, &block.SecretError{Ref: key.String(), Err: err}
+		}
+	} else if who.Key, err = b.live.Signer(key); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return nil, &block.SecretError{Ref: key.String(), Err: err}
+	if key.StandsIn() {
+		who.Email = text // as of the file of a service account
 	}
 	if b.KeyID != "" {
 		who.KeyID = b.KeyID

@@ -112,13 +112,13 @@ func (b *Block) server(account string) (*oauth.Server, error) {
 func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 	src := b.Source(b.live, s, kind, func(ctx context.Context, account, refresh string) (*oauth.Token, error) {
 		return b.ask(account, func(at *oauth.Server, c *oauth.Client) (*oauth.Token, error) {
-			return at.Refresh(ctx, b.live.Do, c, refresh, nil) // the grant's own scopes stay
+			return at.Refresh(ctx, b.Do, c, refresh, nil) // the grant's own scopes stay
 		})
-	})
+	}, b.TokenURL, b.RefreshURL, b.RevokeURL)
 	src.Person, src.Issuer = true, b.Issuer
 	src.Exchange = func(ctx context.Context, account, code, verifier, redirect string) (*oauth.Token, error) {
 		return b.ask(account, func(at *oauth.Server, c *oauth.Client) (*oauth.Token, error) {
-			return at.Exchange(ctx, b.live.Do, c, code, verifier, redirect)
+			return at.Exchange(ctx, b.Do, c, code, verifier, redirect)
 		})
 	}
 	src.Link = func(account, redirect, state, verifier string) (link string, err error) {
@@ -131,7 +131,7 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 	if b.RevokeURL != nil {
 		src.Revoke = func(ctx context.Context, account string, t *oauth.Token) error {
 			_, err := b.ask(account, func(at *oauth.Server, c *oauth.Client) (*oauth.Token, error) {
-				return nil, at.Revoke(ctx, b.live.Do, c, t)
+				return nil, at.Revoke(ctx, b.Do, c, t)
 			})
 			return err
 		}

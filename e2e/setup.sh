@@ -1,6 +1,6 @@
 #!/bin/sh
 # Brings what the tests drive: Debian's PostgreSQL, PgBouncer and Redis, whose services it does not start, python3-requests,
-# curl and git, and the npm clients of node/.
+# curl, git and Chromium, and the npm clients and peers of node/.
 # Idempotent. Without root or without apt it says what is missing and goes on; the tests name what they skip.
 set -u
 cd "$(dirname "$0")" || exit 1
@@ -39,19 +39,28 @@ install_missing() {
 	case $missing in *postgresql*)
 		get postgresql-common && cp -p "$cluster" "$cluster.before" && echo 'create_main_cluster = false' >>"$cluster" || return ;;
 	esac
-	# shellcheck disable=SC2086
-	get $missing || return
+	if [ -n "$missing" ]; then
+		# shellcheck disable=SC2086
+		get $missing || return
+	fi
 	if [ -n "$services" ] && command -v systemctl >/dev/null; then
 		# shellcheck disable=SC2086
 		systemctl disable $services || return
 	fi
+	if [ -n "${browser-}" ]; then
+		get "$browser" # after the others: it is large, and not everywhere
+	fi
 }
 
-if [ -n "$missing" ]; then
+if ! command -v chromium >/dev/null; then
+	browser=chromium
+fi
+
+if [ -n "$missing${browser-}" ]; then
 	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-		(install_missing) >&2 || echo "setup: could not install:$missing" >&2
+		(install_missing) >&2 || echo "setup: could not install:$missing ${browser-}" >&2
 	else
-		echo "setup: please install:$missing" >&2
+		echo "setup: please install:$missing ${browser-}" >&2
 	fi
 fi
 

@@ -29,8 +29,9 @@ type reply struct {
 
 func (a *reply) Header() http.Header { return a.header }
 
+// WriteHeader drops what is not final: the front door itself grants a 100-continue.
 func (a *reply) WriteHeader(status int) {
-	if a.status == 0 {
+	if a.status == 0 && status >= 200 {
 		a.status = status
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -41,6 +42,14 @@ func (s *Server) Requests() []Request {
 		out[i].Body = slices.Clone(r.Body)
 	}
 	return out
+}
+
+// RequestsTo are those of the records whose target has this path.
+func (s *Server) RequestsTo(path string) []Request {
+	return slices.DeleteFunc(s.Requests(), func(r Request) bool {
+		at, _, _ := strings.Cut(r.Target, "?")
+		return at != path
+	})
 }
 
 // Accepted counts TCP connections since the start.

@@ -1,0 +1,97 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/postern-proxy/postern/e2e/faults"
+	"github.com/postern-proxy/postern/e2e/harness"
+	"github.com/postern-proxy/postern/e2e/versity"
+)
+
+// s3Report is what node/s3.mjs prints.
+type s3Report struct {
+	Same   map[string]bool // what was read is what was put, by the name of the case
+	Keys   []string        // that were put below dir/
+	Listed []string        // and listed there
+	Pages  int
+	Left   int // objects after all were deleted
+	Error  s3Error
+}
+
+// s3Error is what ended it, if anything did.
+type s3Error struct {
+	Name, Message string
+	Status        int
+}
+
+// complete checks that all went well.
+func (r s3Report) complete(t *testing.T) {
+	t.Helper()
+	if r.Error.Name != "" {
+		t.Fatalf("the client ended with %+v after %v", r.Error, r.Same)
+	}
+	for name, same := range r.Same {
+		if !same {
+			t.Errorf("%s: what was read is not what was put", name)
+		}
+	}
+	slices.Sort(r.Keys)
+	slices.Sort(r.Listed)
+	if len(r.Keys) == 0 || !slices.Equal(r.Keys, r.Listed) || r.Pages < 2 || r.Left != 0 || len(r.Same) < len(r.Keys)+5 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// gateway starts an S3 server and its front door, which end with the test.
+func gateway(t *testing.T, ca *faults.CA) (*versity.Gateway, *faults.Server) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "s3") // t.TempDir is too long for the path of a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	g, err := versity.Start(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(g.Close)
+	return g, upstream(t, faults.Config{CA: ca, Backend: g, NoH2: true})
+}
+
+func s3App(t *testing.T, r harness.Result) s3Report {
+	t.Helper()
+	var rep s3Report
+	if err := json.Unmarshal([]byte(r.Stdout), &rep); err != nil {
+		t.Fatalf("the application's report: %v: %v", err, r)
+	}
+	return rep
+}
+
+// TestS3Alone runs the client against the server without Postern: what fails here is not Postern's doing. And it shows
+// that the server does check signatures.
+func TestS3Alone(t *testing.T) {
+	dir := harness.NeedNode(t)
+	g, front := gateway(t, nil)
+	call := func(access, secret string) s3Report {
+		env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "AWS_ACCESS_KEY_ID=" + access, "AWS_SECRET_ACCESS_KEY=" + secret}
+		return s3App(t, harness.Run(t.Context(), env, t.TempDir(), "node", filepath.Join(dir, "s3.mjs"), "bucket-one", versity.Region, front.URL()))
+	}
+	call(g.Access, g.Secret).complete(t)
+	if rep := call(g.Access, "wrong"+g.Secret); rep.Error.Name != "SignatureDoesNotMatch" || rep.Error.Status != 403 {
+		t.Errorf("a wrong secret: %+v", rep)
+	}
+	if rep := call("AKIADUMMYDUMMYDUMMY0", g.Secret); rep.Error.Name != "XAdminUserNotFound" || rep.Error.Status != 404 {
+		t.Errorf("a wrong key: %+v", rep)
+	}
+	modes := map[string]int{}
+	for _, r := range front.Requests() {
+		modes[r.Header.Get("X-Amz-Content-Sha256")]++
+	}
+	if modes["STREAMING-UNSIGNED-PAYLOAD-TRAILER"] == 0 || len(modes) < 5 {
+		t.Errorf("the ways to sign a body: %v", modes)
+	}
+}

@@ -58,6 +58,7 @@ var documented = map[string]string{
 	"policy/credential/body.Block":      `credential "body"`,
 	"policy/credential/hmac.Block":      `credential "hmac"`,
 	"policy/credential/hmac.Part":       "part",
+	"policy/credential/awssigv4.Block":  `credential "aws_sigv4"`,
 	"policy/credential.Server":          "Tokens that a provider grants",
 	"policy/credential.Signing":         "Signing clients",
 	"policy/credential/oauth2.Block":    `credential "oauth2"`,

@@ -19,6 +19,7 @@ import (
 	"github.com/postern-proxy/postern/policy/allow"
 	"github.com/postern-proxy/postern/policy/breaker"
 	"github.com/postern-proxy/postern/policy/credential"
+	"github.com/postern-proxy/postern/policy/credential/awssigv4"
 	"github.com/postern-proxy/postern/policy/credential/basic"
 	"github.com/postern-proxy/postern/policy/credential/bearer"
 	"github.com/postern-proxy/postern/policy/credential/body"
@@ -58,7 +59,7 @@ func features(t testing.TB) []policy.Feature {
 	return []policy.Feature{
 		allow.Feature(), idempotency.Feature(), timeout.Total(), retry.Feature(func() float64 { return 1 }), circuits, limit.Feature(silent{}, tokens), timeout.Attempt(),
 		version.Feature(func(string) {}),
-		bearer.Feature(live), basic.Feature(live), header.Feature(live), query.Feature(live), path.Feature(live), body.Feature(live), hmac.Feature(live),
+		bearer.Feature(live), basic.Feature(live), header.Feature(live), query.Feature(live), path.Feature(live), body.Feature(live), hmac.Feature(live), awssigv4.Feature(live),
 		outcome.Fault(), outcome.Feature(),
 	}
 }

@@ -139,7 +139,7 @@ func (c *compiler) lookup(l *laid) *Feature {
 	return &c.features[at]
 }
 
-var unbuiltCredentials = []string{"aws_sigv4", "http_signature", "mtls"}
+var unbuiltCredentials = []string{"http_signature", "mtls"}
 
 // stages compiles blocks in the order of the features. Where a route has no
 // part in a block, the provider's stage is used as it is, with its state.

@@ -211,7 +211,7 @@ func TestCompileRefuses(t *testing.T) {
 	for _, src := range []string{
 		"credential \"bearer\" { token = env(\"NEW\") }\ncredential \"basic\" { username = env(\"OLD\") }",
 		"retry {}\nretry {}", "limit \"a\" { rate = \"1/s\" }\nlimit \"a\" { rate = \"1/s\" }", "limit \"a\" { concurrency = 3 }", "limit \"a\" {}",
-		`fallback { stale = "10m" }`, `hosts = []`, `listen = "8091"`, `upstream = "http://:80"`, `upstream = "ftp://x"`, `credential "aws_sigv4" {}`, `credential "berer" {}`,
+		`fallback { stale = "10m" }`, `hosts = []`, `listen = "8091"`, `upstream = "http://:80"`, `upstream = "ftp://x"`, `credential "mtls" {}`, `credential "berer" {}`,
 		"version {\nheader = \"A B\"\npin = \"1\"\n}", "version {\npath = \"v1\"\npin = \"1\"\n}", `idempotency {}`, "idempotency {\nheader = \"Content-Length\"\n}",
 		"credential \"header\" {\nname = \"Host\"\nvalue = env(\"NEW\")\n}", `outcome "ratelimited" { when = true }`, `retry { on = ["ok"] }`, `breaker { failures = 2 }`,
 	} {

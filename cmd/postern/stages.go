@@ -7,6 +7,7 @@ import (
 	"github.com/postern-proxy/postern/policy/allow"
 	"github.com/postern-proxy/postern/policy/breaker"
 	"github.com/postern-proxy/postern/policy/credential"
+	"github.com/postern-proxy/postern/policy/credential/awssigv4"
 	"github.com/postern-proxy/postern/policy/credential/basic"
 	"github.com/postern-proxy/postern/policy/credential/bearer"
 	"github.com/postern-proxy/postern/policy/credential/body"
@@ -69,8 +70,9 @@ func stages(o observer, tokens limit.Source, live *credential.Live) ([]policy.Fe
 		clientcredentials.Feature(live),
 		jwtbearer.Feature(live),
 		githubapp.Feature(live),
-		hmac.Feature(live), // signs what the others put
-		outcome.Fault(),    // code, message and request id of a failure
-		outcome.Feature(),  // reads the answer once; its verdict is what all above go by
+		hmac.Feature(live), // these sign what the others put
+		awssigv4.Feature(live),
+		outcome.Fault(),   // code, message and request id of a failure
+		outcome.Feature(), // reads the answer once; its verdict is what all above go by
 	}, nil
 }

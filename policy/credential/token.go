@@ -162,15 +162,17 @@ func (t *granted) token(ctx context.Context, x *policy.Exchange) (*connection.To
 }
 
 // place makes r go to where the account's API is. A token does not go to the
-// host of another account, although the provider has both.
+// host of another account, although the provider has both; nor, if nobody knows
+// where the account's is, to any that accounts have.
 func (t *granted) place(r *http.Request, base *url.URL) error {
+	anywhere := base == nil && t.Server.BaseURL == nil
 	switch {
-	case r.URL.Host != policy.Nowhere && (base == nil || base.Host == r.URL.Host || t.named(r.URL)):
+	case r.URL.Host != policy.Nowhere && (anywhere || base != nil && base.Host == r.URL.Host || t.named(r.URL)):
 		return nil
 	case base == nil:
 		return &policy.Denial{
 			Code: policy.CredentialUnavailable, Stage: "credential", Detail: "the provider did not say where this account's API is",
-			Hint: "Call the account's own host, or have the account connected again.",
+			Hint: "Nothing was sent: a token goes where base_url finds the account's API in the provider's answer. See what that says, and have the account connected again.",
 		}
 	case r.URL.Host != policy.Nowhere:
 		return &policy.Denial{

@@ -61,11 +61,11 @@ func (t *Telemetry) Moved(k connection.Key, m connection.Move) {
 	if m.To == connection.NeedsReconnect || m.To == connection.Active && m.From == connection.Refreshing && m.Failed {
 		level = slog.LevelWarn
 	}
-	t.Transition(level, "connection "+string(m.To), slog.String("provider", k.Provider), slog.String("account", k.Account), slog.String("credential", k.Credential),
+	t.Transition(level, "connection "+string(m.To), slog.String("provider", k.Provider), slog.String("account", k.Account), slog.String("kind", k.Credential),
 		slog.String("from", string(m.From)), slog.String("to", string(m.To)), slog.Int64("generation", m.Generation), slog.String("reason", m.Reason), slog.String("by", m.By))
 }
 
 // Alarm logs what a person has to know about a connection.
 func (t *Telemetry) Alarm(k connection.Key, what string) {
-	t.Transition(slog.LevelError, "connection: "+what, slog.String("provider", k.Provider), slog.String("account", k.Account), slog.String("credential", k.Credential))
+	t.Transition(slog.LevelError, "connection: "+what, slog.String("provider", k.Provider), slog.String("account", k.Account), slog.String("kind", k.Credential))
 }

@@ -88,6 +88,7 @@ type compiler struct {
 	at       map[string]hcl.Range
 	listens  map[string]string // providers by their own ports
 	hosts    []Host            // of the provider that is being compiled
+	upstream *url.URL          // and its
 	diags    hcl.Diagnostics
 }
 
@@ -95,10 +96,10 @@ type compiler struct {
 func (c *compiler) provider(w Written) {
 	h := c.head(w)
 	p := &Provider{Name: w.Name, Hosts: h.Hosts, Listen: h.Listen}
-	c.hosts = h.Hosts
 	if h.Upstream != nil {
 		p.Upstream = &h.Upstream.URL
 	}
+	c.hosts, c.upstream = h.Hosts, p.Upstream
 	var layers []hclsyntax.Blocks
 	for _, body := range w.Layers {
 		layers = append(layers, c.blocks(body, true))

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
@@ -241,6 +242,9 @@ func (c *compiler) decode(f *Feature, l *laid) (Block, bool) {
 	}
 	if n, ok := b.(interface{ SetHosts([]Host) }); ok {
 		n.SetHosts(c.hosts)
+	}
+	if n, ok := b.(interface{ SetUpstream(*url.URL) }); ok {
+		n.SetUpstream(c.upstream)
 	}
 	diags := block.Decode(l.body, c.ctx, b)
 	for _, d := range diags {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -62,7 +63,10 @@ func sources(set *policy.Set) (list []*connection.Source) {
 func ask(transport http.RoundTripper, w credential.Way, r *http.Request) (resp *http.Response, executed bool, err error) {
 	id, _ := uuid.NewV7() // fails only if the system has no randomness, which ends the program
 	x := &policy.Exchange{ID: id.String(), Start: time.Now(), Request: r, Plan: &policy.Plan{Provider: w.Provider + " (token endpoint)"}}
-	if w.Named {
+	switch {
+	case w.Upstream != nil:
+		x.Plan.Upstream = w.Upstream
+	case w.Named:
 		x.Plan.Upstream = &url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host}
 	}
 	x.Body = policy.NewBody(r.Body, r.ContentLength, 0)
@@ -70,7 +74,9 @@ func ask(transport http.RoundTripper, w credential.Way, r *http.Request) (resp *
 	x.Idle = endpointIdle
 	out := r.Clone(policy.With(r.Context(), x))
 	out.Body = nil
-	if out.Host == "" {
+	if up := w.Upstream; up != nil && net.ParseIP(up.Hostname()) == nil {
+		out.Host = up.Host // as for calls
+	} else if out.Host == "" {
 		out.Host = out.URL.Host
 	}
 	x.Began()

@@ -201,3 +201,36 @@ func TestTokensOutliveTheProcess(t *testing.T) {
 		})
 	}
 }
+
+// TestTokensFromUpstream: where a policy calls something else than the provider's hosts, a token endpoint on one of
+// them is called there as well, under its own name. The application knows the provider's names alone.
+func TestTokensFromUpstream(t *testing.T) {
+	var asked atomic.Int64
+	mock := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch {
+		case r.Host == "auth.shop.example" && r.URL.Path == "/token":
+			asked.Add(1)
+			fmt.Fprint(w, `{"access_token":"token-of-the-mock","token_type":"Bearer","expires_in":3600}`)
+		case r.Host == "api.shop.example" && r.Header.Get("Authorization") == "Bearer token-of-the-mock":
+			fmt.Fprint(w, "yours")
+		default:
+			w.WriteHeader(http.StatusTeapot)
+		}
+	}))
+	defer mock.Close()
+	g, _ := startGate(t, map[string]string{"secret": "client-secret-0123456789", "shop.hcl": fmt.Sprintf(`provider "shop" {
+  hosts    = ["api.shop.example", "auth.shop.example"]
+  upstream = %q
+  credential "oauth2_client_credentials" {
+    token_url     = "https://auth.shop.example/token"
+    client_id     = "me"
+    client_secret = [file("secret")]
+  }
+}
+`, mock.URL)})
+	resp, err := http.Get("http://" + g.proxy.Addr().String() + "/p/shop/orders")
+	if got := text(t, resp, err); resp.StatusCode != http.StatusOK || got != "yours" || asked.Load() != 1 {
+		t.Errorf("%s %q, %d token requests", resp.Status, got, asked.Load())
+	}
+}

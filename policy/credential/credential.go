@@ -21,6 +21,7 @@ import (
 	"crypto/rsa"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -70,7 +71,8 @@ func (l *Live) NewNonce() string {
 // A Way is how a request to an authorization server goes.
 type Way struct {
 	Provider string
-	Named    bool // the policy names the host itself, so that it may be a private one
+	Named    bool     // the policy names the host itself, so that it may be a private one
+	Upstream *url.URL // dialled instead of the host, as for calls; nil is the host
 }
 
 // NewLive returns an empty state.

@@ -39,6 +39,7 @@ type Server struct {
 	Scheme       string                 `hcl:"scheme,optional"`                              // in front of it
 
 	hosts    []policy.Host
+	upstream *url.URL
 	live     *Live
 	provider string
 	clock    *Clock
@@ -50,7 +51,11 @@ func (s *Server) Do(r *http.Request) (resp *http.Response, executed bool, err er
 	if s.live.Do == nil {
 		return nil, false, errors.New("there is no network here")
 	}
-	return s.live.Do(Way{Provider: s.provider, Named: slices.Contains(s.fixed, r.URL.Host)}, r)
+	w := Way{Provider: s.provider, Named: slices.Contains(s.fixed, r.URL.Host)}
+	if s.covers(r.URL) {
+		w.Upstream = s.upstream
+	}
+	return s.live.Do(w, r)
 }
 
 // Now is the time at the provider, as far as it is known: what is signed for it
@@ -64,6 +69,9 @@ func (s *Server) Defaults() {
 
 // SetHosts tells which hosts the provider has.
 func (s *Server) SetHosts(hosts []policy.Host) { s.hosts = hosts }
+
+// SetUpstream tells what is called instead of those hosts; nil is themselves.
+func (s *Server) SetUpstream(u *url.URL) { s.upstream = u }
 
 // Wrong lists what is wrong with the attributes.
 func (s *Server) Wrong() (errs []error) {

@@ -64,6 +64,9 @@ func (b *Block) Default() {
 // SetHosts tells which hosts the provider has.
 func (b *Block) SetHosts(hosts []policy.Host) { b.server.SetHosts(hosts) }
 
+// SetUpstream tells what is called instead of them.
+func (b *Block) SetUpstream(u *url.URL) { b.server.SetUpstream(u) }
+
 // Check refuses an API that is not one.
 func (b *Block) Check() error {
 	if b.InstallationID == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/postern-proxy/postern/oauth"
 )
@@ -74,7 +75,7 @@ func (k *Keeper) put(ctx context.Context, s *Source, r Row, t *oauth.Token, by s
 		next.BaseURL, _ = s.BaseURL(r.Account, t.Raw) // looked at before
 	}
 	if r.Now.IsZero() { // a new row: by the clock of this process, which is near enough
-		next.Obtained, next.Expiry, next.RefreshExpiry = now(), t.Expiry, t.RefreshExpiry
+		next.Obtained, next.Expiry, next.RefreshExpiry = time.Now(), t.Expiry, t.RefreshExpiry
 	}
 	if err := k.sealToken(&next, t); err != nil {
 		return r, err
@@ -109,7 +110,11 @@ func (k *Keeper) Renew(ctx context.Context, key Key) (Row, error) {
 	}
 	again, err := k.opt.Store.Load(ctx, key)
 	if err == nil && again.Generation == r.Generation {
-		err = fmt.Errorf("renew %s: no new token was had: %s", key, again.Failure)
+		why := again.Failure
+		if why == "" {
+			why = errNoRefresh.Error()
+		}
+		err = fmt.Errorf("renew %s: there is no new token: %s", key, why)
 	}
 	return again, err
 }

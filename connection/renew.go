@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -218,7 +219,9 @@ func (k *Keeper) settle(ctx context.Context, e *entry, s *Source, r Row, t *oaut
 	if err != nil {
 		return nil, k.publishWhy(e, &saved, err)
 	}
-	k.scopes(&saved)
+	if !slices.Equal(saved.Granted, r.Granted) {
+		k.scopes(&saved)
+	}
 	return k.publish(e, h), nil
 }
 

@@ -17,15 +17,13 @@ const (
 
 var zero time.Time
 
-func now() time.Time { return time.Now() }
-
 // Watch follows what other processes do to connections, until ctx ends: one that
 // is revoked there is refused here within a second.
 func (k *Keeper) Watch(ctx context.Context) {
 	if !k.opt.Shared {
 		return
 	}
-	var since time.Time
+	since := time.Now() // the second look is by the clock of the store, and overlaps
 	failing := false
 	for ; ; pause(ctx, watchEvery) {
 		if ctx.Err() != nil {
@@ -39,9 +37,6 @@ func (k *Keeper) Watch(ctx context.Context) {
 		}
 		if failing = err != nil; failing {
 			continue
-		}
-		if since.IsZero() { // nothing was read before
-			rows = nil
 		}
 		since = at
 		for i := range rows {

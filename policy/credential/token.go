@@ -64,6 +64,7 @@ func (t *granted) account(x *policy.Exchange) string {
 type prepared struct {
 	header []string
 	echo   *echo
+	print  string   // its fingerprint
 	base   *url.URL // nil if the account has no host of its own
 }
 
@@ -71,7 +72,7 @@ func (t *granted) prepare(tok *connection.Token) *prepared {
 	if p, ok := tok.Memo.Load().(*prepared); ok {
 		return p
 	}
-	p := &prepared{header: []string{t.worded(tok.Value)}, echo: newEcho(tok.Value)}
+	p := &prepared{header: []string{t.worded(tok.Value)}, echo: newEcho(tok.Value), print: block.Fingerprint(tok.Value)}
 	if tok.BaseURL != "" {
 		p.base, _ = url.Parse(tok.BaseURL) // was made by us
 	}
@@ -108,6 +109,7 @@ func (t *granted) send(r *http.Request, next http.RoundTripper) (*http.Response,
 		return nil, err
 	}
 	policy.PutHeader(r.Header, t.Server.Header, p.header)
+	x.Carries(p.print)
 	m := t.live.masking(x, p.echo)
 	resp, err := t.timed(next, m.listen(r), x)
 	if err != nil {

@@ -59,6 +59,7 @@ var documented = map[string]string{
 	"policy/credential/hmac.Block":      `credential "hmac"`,
 	"policy/credential/hmac.Part":       "part",
 	"policy/credential/awssigv4.Block":  `credential "aws_sigv4"`,
+	"policy/credential/awssigv4.Role":   "A role of AWS",
 	"policy/credential.Server":          "Tokens that a provider grants",
 	"policy/credential.Signing":         "Signing clients",
 	"policy/credential/oauth2.Block":    `credential "oauth2"`,

@@ -24,7 +24,7 @@ func (g *gate) openKeeper() {
 		Store: g.db.Connections(), Ring: g.vault.ring, Holder: g.self.ID, Shared: g.db.Members() != nil,
 		Observer: g.tel, Guard: g.secrets.Guard, Random: rand.Float64,
 	})
-	g.live.Keeper = g.keeper
+	g.live.Keeper, g.live.Guard = g.keeper, g.secrets.Guard
 	g.live.Do = func(w credential.Way, r *http.Request) (*http.Response, bool, error) { return ask(g.transport, w, r) }
 }
 

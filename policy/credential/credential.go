@@ -10,6 +10,7 @@
 //	echo.go        the ways in which injected values come back
 //	mask.go        taking them out of answers, packed.go: out of compressed ones,
 //	hints.go       and out of what comes before them
+//	kept.go        values that are asked for, kept and renewed
 //	token.go       the stage of kinds whose value is a token that the provider grants
 //	server.go      how they ask for it; stub.go: what an SDK gets that asks by itself
 //	refusal.go     and what is said if there is none
@@ -53,6 +54,10 @@ type Live struct {
 	// Nonce makes the random nonces of signed requests; nil makes UUIDs of version 4.
 	Nonce func() string
 
+	// Guard is told of secrets that are parts of what Keeper keeps, so that they are
+	// never shown. It may be nil.
+	Guard func(values ...string)
+
 	mu     sync.Mutex
 	state  map[policy.Scope]*rotation
 	clocks map[string]*Clock // by provider
@@ -91,6 +96,11 @@ type Kind struct {
 	Pairs   []block.Secret   // and one of its own for each alternative, last of also
 	On      []policy.Outcome // what refuses a value
 
+	// Source has the value instead of Values: it is asked for, kept and renewed as
+	// tokens are. Parts are the secrets that it is made of.
+	Source *connection.Source
+	Parts  func(value string) []string
+
 	// Put puts one alternative into the request, and removes what the
 	// application sent in its place. also has the values of Also. Values hold
 	// no CR, LF or NUL.
@@ -126,15 +136,20 @@ func (l *Live) Stage(s policy.Scope, k Kind) policy.Stage {
 		}
 		summary += fmt.Sprintf(", %d values: the next on %s", len(k.Values), strings.Join(on, ", "))
 	}
-	return policy.Stage{
+	st := policy.Stage{
 		Summary:     summary,
 		Slots:       k.Slots,
-		Keys:        func() []policy.KeyState { return state.states(&k, s.Route) },
 		ReadsAnswer: !k.Stays, // to mask what is in it
 		Wrap: func(next http.RoundTripper) http.RoundTripper {
 			return &injector{Kind: k, live: l, state: state, clock: clock, next: next}
 		},
 	}
+	if k.Source != nil {
+		st.Holds = k.Source
+	} else {
+		st.Keys = func() []policy.KeyState { return state.states(&k, s.Route) }
+	}
+	return st
 }
 
 func (l *Live) rotation(s policy.Scope) *rotation {
@@ -163,7 +178,7 @@ func (t *injector) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := inClear(r, x); err != nil {
 		return nil, err
 	}
-	k, err := t.key(x)
+	k, err := t.key(r.Context(), x)
 	if err != nil {
 		return nil, err
 	}
@@ -189,6 +204,8 @@ func (t *injector) RoundTrip(r *http.Request) (*http.Response, error) {
 	case t.Signs && refusal(resp.StatusCode) && (t.clock.shift(now)-shift).Abs() > trusted:
 		x.Fresh = true // whatever the key, the time was wrong
 		x.Note("credential", "clock", "the request is signed again by the provider's time")
+	case k.token != nil:
+		t.accept(x, k, resp)
 	default:
 		t.judge(r.Context(), x, k, resp, now)
 	}
@@ -198,7 +215,10 @@ func (t *injector) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // key is what is put into this attempt. A call stays on the key that it began
 // with, whatever becomes of the policy meanwhile, until that is refused.
-func (t *injector) key(x *policy.Exchange) (*key, error) {
+func (t *injector) key(ctx context.Context, x *policy.Exchange) (*key, error) {
+	if t.Source != nil {
+		return t.kept(ctx, x)
+	}
 	switch kept := x.Kept(t.state).(type) {
 	case *key:
 		return kept, nil

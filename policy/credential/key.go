@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/policy"
 )
 
@@ -17,8 +18,9 @@ type key struct {
 	value string
 	also  []string
 	echo  *echo
-	ref   string // where it comes from
-	print string // its fingerprint
+	ref   string            // where it comes from
+	print string            // its fingerprint
+	token *connection.Token // that it was made of, if it is one of the keeper's
 	last  atomic.Int64
 }
 

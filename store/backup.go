@@ -13,8 +13,8 @@ import (
 
 // Backed is what stands in a backup.
 type Backed struct {
-	Schema, Events, Deliveries int64
-	Size                       int64 // of the file in bytes
+	Schema, Events, Deliveries, Connections int64
+	Size                                    int64 // of the file in bytes
 }
 
 // Backup writes a copy of the SQLite database at path into a file that only its
@@ -88,13 +88,18 @@ func checkBackup(ctx context.Context, part string) (b Backed, err error) {
 		return b, err
 	}
 	for _, one := range []struct {
+		since int64 // version of the schema
 		query string
 		into  *int64
 	}{
-		{"SELECT max(version_id) FROM goose_db_version WHERE is_applied", &b.Schema},
-		{"SELECT count(*) FROM events", &b.Events},
-		{"SELECT count(*) FROM deliveries", &b.Deliveries},
+		{0, "SELECT max(version_id) FROM goose_db_version WHERE is_applied", &b.Schema},
+		{1, "SELECT count(*) FROM events", &b.Events},
+		{1, "SELECT count(*) FROM deliveries", &b.Deliveries},
+		{3, "SELECT count(*) FROM connections", &b.Connections},
 	} {
+		if b.Schema < one.since {
+			continue // an older Postern runs on it
+		}
 		if err := db.QueryRowContext(ctx, one.query).Scan(one.into); err != nil {
 			return b, fmt.Errorf("it is not a database of Postern: %w", err)
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
 )
 
@@ -77,19 +78,28 @@ type copyable interface {
 	// vacate makes sure that no Postern runs on the database and ends the leases
 	// of those that did.
 	vacate(ctx context.Context) error
-	// events counts events.
+	// events counts events, grants what there is besides.
 	events(ctx context.Context) (int64, error)
+	grants(ctx context.Context) (grants, error)
 	// export returns the events that follow seq after, in their order, about as
 	// many as fit into one transaction; none at the end.
 	export(ctx context.Context, after int64) ([]whole, error)
+	// turns returns the moves of a connection, the newest first, and tickets every
+	// ticket that can be taken, or could before it expired, in the order of their ids.
+	turns(ctx context.Context, k connection.Key, limit int) ([]turn, error)
+	tickets(ctx context.Context) ([]connection.Ticket, error)
 	// begin makes the database the destination of a copy, or takes up one from the
 	// same source that was interrupted. It returns the seq of the last event that
-	// is there, and refuses a database with events of its own. Until the copy is
+	// is there, and refuses a database with something of its own. Until the copy is
 	// ended the database opens for nothing else.
 	begin(ctx context.Context, source string) (after int64, err error)
 	// add stores events and makes the seq of the last of them the position, if the
 	// position is after; all in one transaction.
 	add(ctx context.Context, after int64, all []whole) error
+	// addConnections and addTickets store those that are not there yet, all in one
+	// transaction.
+	addConnections(ctx context.Context, all []wholeConnection) error
+	addTickets(ctx context.Context, all []connection.Ticket) error
 	// end makes the database one to run on.
 	end(ctx context.Context) error
 }
@@ -130,6 +140,9 @@ func Copy(ctx context.Context, from, to string, told func(Progress)) (Summary, e
 		return Summary{}, fmt.Errorf("the source %s: %w", source.Where(), err)
 	}
 	if err := copyAll(ctx, source, dest, total, told); err != nil {
+		return Summary{}, err
+	}
+	if err := copyGrants(ctx, source, dest); err != nil {
 		return Summary{}, err
 	}
 	sum, err := compare(ctx, source, dest, total, told)
@@ -181,8 +194,8 @@ func copyAll(ctx context.Context, source, dest copyable, total int64, told func(
 }
 
 // errForeign is what a destination says that is none.
-func errForeign(events int64) error {
-	return fmt.Errorf("it holds %d events already: name an empty database", events)
+func errForeign(n int64, what string) error {
+	return fmt.Errorf("it holds %d %s already: name an empty database", n, what)
 }
 
 func errOtherSource(source string) error {

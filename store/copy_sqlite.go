@@ -43,7 +43,12 @@ func (s *SQLite) begin(ctx context.Context, source string) (after int64, err err
 	if n, err := s.events(ctx); err != nil {
 		return 0, err
 	} else if n > 0 {
-		return 0, errForeign(n)
+		return 0, errForeign(n, "events")
+	}
+	if g, err := s.grants(ctx); err != nil {
+		return 0, err
+	} else if err := g.foreign(); err != nil {
+		return 0, err
 	}
 	return 0, s.do(ctx, 0, func(t *tx) error {
 		if err := t.exec("CREATE TABLE copying (source TEXT NOT NULL, seq INTEGER NOT NULL)"); err != nil {

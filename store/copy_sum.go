@@ -14,8 +14,9 @@ import (
 
 // Summary is what two databases have in common.
 type Summary struct {
-	Events, Deliveries, Moves, Bytes int64    // Bytes of bodies
-	SHA256                           [32]byte // of everything
+	Events, Deliveries, Moves, Bytes      int64    // Bytes of bodies
+	Connections, ConnectionMoves, Tickets int64    // Tickets that nobody has taken
+	SHA256                                [32]byte // of everything
 }
 
 func (s *Summary) add(w *whole) {
@@ -27,8 +28,8 @@ func (s *Summary) add(w *whole) {
 	}
 }
 
-// compare reads both databases to their ends. The first event that is not the
-// same in both is an error.
+// compare reads both databases to their ends. The first event or connection
+// that is not the same in both is an error.
 func compare(ctx context.Context, source, dest copyable, total int64, told func(Progress)) (sum Summary, err error) {
 	everything := sha256.New()
 	for after := int64(0); ; {
@@ -52,6 +53,9 @@ func compare(ctx context.Context, source, dest copyable, total int64, told func(
 			return sum, fmt.Errorf("%w: of %d events %d could be read: the source is damaged", ErrCopy, total, sum.Events)
 		}
 		if len(want) == 0 {
+			if err := compareGrants(ctx, source, dest, &sum, everything); err != nil {
+				return sum, err
+			}
 			everything.Sum(sum.SHA256[:0])
 			return sum, nil
 		}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/peers"
 	"github.com/postern-proxy/postern/replica"
@@ -109,6 +110,7 @@ func sqliteAt(t testing.TB, n int) string {
 		t.Fatal(err)
 	}
 	furnish(t, s.Inbox(), n)
+	connect(t, s.Connections(), n/10)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -134,6 +136,7 @@ func lively(t *testing.T, from, to string) {
 	if w, g := counts(want), counts(got); err != nil || err2 != nil || fmt.Sprint(w) != fmt.Sprint(g) {
 		t.Errorf("stats %v, %v, want %v, %v", g, err2, w, err)
 	}
+	connected(t, dbs[0].Connections(), dbs[1].Connections())
 	again := storetest.Event("new", "evt_0", "another body than that")
 	if _, what, err := b.Insert(t.Context(), again, []string{"hook"}); err != nil || what != inbound.Conflicted {
 		t.Errorf("a known id came back as %v, %v", what, err)
@@ -162,7 +165,8 @@ func TestCopySQLite(t *testing.T) {
 	from := sqliteAt(t, 1200)
 	to := "sqlite:" + filepath.Join(t.TempDir(), "copy.db")
 	sum := mustCopy(t, from, to)
-	if sum.Events != 1200 || sum.Deliveries != 1440 || sum.Moves < 500 || sum.Bytes == 0 {
+	if sum.Events != 1200 || sum.Deliveries != 1440 || sum.Moves < 500 || sum.Bytes == 0 ||
+		sum.Connections != 120 || sum.ConnectionMoves != 240 || sum.Tickets != 120 {
 		t.Errorf("%+v", sum)
 	}
 	lively(t, from, to)
@@ -172,7 +176,7 @@ func TestCopySQLite(t *testing.T) {
 func TestCopyPostgres(t *testing.T) {
 	from, there, back := sqliteAt(t, 1200), peers.Database(t), "sqlite:"+filepath.Join(t.TempDir(), "back.db")
 	one, two := mustCopy(t, from, there), mustCopy(t, there, back)
-	if one != two || one.Events != 1200 {
+	if one != two || one.Events != 1200 || one.Connections != 120 {
 		t.Errorf("there %+v, back %+v", one, two)
 	}
 	lively(t, from, there)
@@ -199,6 +203,21 @@ func TestCopyRefuses(t *testing.T) {
 	full := peers.Database(t)
 	insert(t, postgres(t, full, store.Options{}).Inbox(), 3)
 	refused("other events in PostgreSQL", from, full, "it holds 3 events already")
+	granted := "sqlite:" + filepath.Join(dir, "granted.db")
+	db, err := store.Open(t.Context(), granted, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Connections().Keep(t.Context(), storetest.Ticket("one", time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	refused("another's tickets", from, granted, "it holds 1 tickets already")
+	grantedThere := peers.Database(t)
+	if _, err := postgres(t, grantedThere, store.Options{}).Connections().Save(t.Context(), storetest.Row("p", ""), connection.Move{}); err != nil {
+		t.Fatal(err)
+	}
+	refused("another's connections in PostgreSQL", from, grantedThere, "it holds 1 connections already")
 	used := peers.Database(t)
 	busy := postgres(t, used, store.Options{})
 	if _, err := busy.Members().Beat(t.Context(), replica.Self("busy", "1"), time.Minute); err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/queue"
 	"github.com/postern-proxy/postern/store"
@@ -41,8 +43,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// victim stores and finishes events until it is killed, and says so, a line for
-// each, only after the store has.
+// victim stores and finishes events and saves connections until it is killed,
+// and says so, a line for each, only after the store has.
 func victim(path string) {
 	s, err := store.OpenSQLite(context.Background(), path, store.Options{})
 	if err != nil {
@@ -63,6 +65,19 @@ func victim(path string) {
 					return
 				}
 				fmt.Println("stored", got)
+			}
+		})
+	}
+	for w := range 2 {
+		wg.Go(func() {
+			r := storetest.Row("p", fmt.Sprint(run, "-", w))
+			for {
+				var err error
+				if r, err = s.Connections().Save(ctx, r, connection.Move{}); err != nil {
+					fmt.Println("error", err)
+					return
+				}
+				fmt.Printf("saved %s-%d\n", r.Account, r.Fence)
 			}
 		})
 	}
@@ -89,15 +104,15 @@ func victim(path string) {
 	wg.Wait()
 }
 
-// TestF1Kill9 kills a process that stores and finishes, again and again, at
-// random instants: what it said is true afterwards, and every event ends.
+// TestF1Kill9 kills a process that stores, finishes and saves, again and again,
+// at random instants: what it said is true afterwards, and every event ends.
 func TestF1Kill9(t *testing.T) {
 	rounds := 6
 	if os.Getenv("POSTERN_SOAK") != "" {
 		rounds = 60
 	}
 	path := filepath.Join(t.TempDir(), "postern.db")
-	said := map[string]map[string]bool{"stored": {}, "applied": {}}
+	said := map[string]map[string]bool{"stored": {}, "applied": {}, "saved": {}}
 	for round := range rounds {
 		cmd := exec.Command(os.Args[0], "-test.run=^$")
 		cmd.Env = append(os.Environ(), crashEnv+"="+path)
@@ -125,10 +140,14 @@ func TestF1Kill9(t *testing.T) {
 		_ = cmd.Wait()
 		kill.Stop()
 	}
-	if len(said["stored"]) < 10*rounds || len(said["applied"]) < rounds {
-		t.Fatalf("only %d stored and %d applied", len(said["stored"]), len(said["applied"]))
+	if len(said["stored"]) < 10*rounds || len(said["applied"]) < rounds || len(said["saved"]) < rounds {
+		t.Fatalf("only %d stored, %d applied and %d saved", len(said["stored"]), len(said["applied"]), len(said["saved"]))
 	}
-	box := open(t, path).Inbox() // checks the file
+	s := open(t, path) // checks the file
+	for id := range said["saved"] {
+		savedStands(t, s.Connections(), id)
+	}
+	box := s.Inbox()
 	for id := range said["stored"] {
 		if e, err := box.Body(t.Context(), id); err != nil || len(e.Body) != e.Size {
 			t.Errorf("I1: acknowledged %s: %v", id, err)
@@ -159,5 +178,21 @@ func TestF1Kill9(t *testing.T) {
 	if applied != total {
 		t.Errorf("I2: %d of %d events applied in the end", applied, total)
 	}
-	t.Logf("%d rounds: %d acknowledged, %d said to be applied, %d stored", rounds, len(said["stored"]), len(said["applied"]), total)
+	t.Logf("%d rounds: %d acknowledged, %d said to be applied, %d stored, %d said to be saved", rounds, len(said["stored"]), len(said["applied"]), total, len(said["saved"]))
+}
+
+// savedStands looks for a connection that was said to be saved, by its account
+// and its fence, with a move for every write.
+func savedStands(t *testing.T, s connection.Store, said string) {
+	t.Helper()
+	i := strings.LastIndex(said, "-")
+	fence, _ := strconv.ParseInt(said[i+1:], 10, 64)
+	k := storetest.Row("p", said[:i]).Key
+	r, err := s.Load(t.Context(), k)
+	if err != nil || r.Fence < fence {
+		t.Errorf("saved %s: fence %d, %v", said, r.Fence, err)
+	}
+	if moves, err := s.History(t.Context(), k, 0); err != nil || int64(len(moves)) != r.Fence {
+		t.Errorf("saved %s: %d moves of %d writes, %v", said, len(moves), r.Fence, err)
+	}
 }

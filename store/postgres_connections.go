@@ -36,10 +36,12 @@ func (p *Postgres) untilDone(ctx context.Context, within time.Duration, do func(
 // is written with the row, and with the number of the write, by which a writer
 // that lost the answer finds it again.
 const (
+	pgInsertInto = `INSERT INTO postern_connections (provider, account, credential, fence, state, generation, access, refresh, extra, hosts, base_url, needs, granted,
+    obtained, expiry, refresh_expiry, tries, failures, failure, revoke_due, holder, until, created, changed) `
+
 	pgInsertConnection = `
 WITH saved AS (
-  INSERT INTO postern_connections (provider, account, credential, fence, state, generation, access, refresh, extra, hosts, base_url, needs, granted,
-    obtained, expiry, refresh_expiry, tries, failures, failure, revoke_due, holder, until, created, changed)
+  ` + pgInsertInto + `
   SELECT $1, $2, $3, $4::bigint + 1, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, t, t FROM clock_timestamp() AS t
   ON CONFLICT (provider, account, credential) DO NOTHING RETURNING id, fence, created, changed
 )` + pgConnectionMove
@@ -57,6 +59,10 @@ WITH saved AS (
   SELECT id, fence, $23::bytea, changed, $24, $25, $26, $27, $28, $29 FROM saved
 )
 SELECT created, changed FROM saved`
+
+	pgCopyConnection = pgInsertInto + `
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
+ON CONFLICT (provider, account, credential) DO NOTHING RETURNING id`
 
 	// pgConnectionWrite finds a write that was made.
 	pgConnectionWrite = `

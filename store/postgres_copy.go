@@ -28,6 +28,7 @@ func (p *Postgres) vacate(ctx context.Context) error {
 	}
 	return p.write(ctx, patient, func(b *pgx.Batch) {
 		b.Queue("UPDATE postern_deliveries SET due = now() WHERE state = 'processing' AND due > now()")
+		b.Queue("UPDATE postern_connections SET until = now() WHERE until > now()")
 	})
 }
 
@@ -70,7 +71,12 @@ func (p *Postgres) begin(ctx context.Context, source string) (after int64, err e
 	if n, err := p.events(ctx); err != nil {
 		return 0, err
 	} else if n > 0 {
-		return 0, errForeign(n)
+		return 0, errForeign(n, "events")
+	}
+	if g, err := p.grants(ctx); err != nil {
+		return 0, err
+	} else if err := g.foreign(); err != nil {
+		return 0, err
 	}
 	if err := p.makePartitions(ctx); err != nil { // while there is nothing to move
 		return 0, err

@@ -10,12 +10,15 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
 
+	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/store"
+	"github.com/postern-proxy/postern/store/storetest"
 )
 
 // TestSchema1IsUpgraded: a database that only the first migration has made keeps
-// its events, their states and their trail, and takes moves and lanes.
+// its events, their states and their trail, and takes moves, lanes and
+// connections.
 func TestSchema1IsUpgraded(t *testing.T) {
 	path, ctx := filepath.Join(t.TempDir(), "postern.db"), t.Context()
 	db, err := sql.Open("sqlite", path)
@@ -40,6 +43,9 @@ func TestSchema1IsUpgraded(t *testing.T) {
 	} {
 		raw(t, path, statement)
 	}
+	if b, err := store.Backup(ctx, path, filepath.Join(t.TempDir(), "backup.db"), false); err != nil || b.Schema != 1 || b.Events != 1 || b.Connections != 0 {
+		t.Errorf("a backup of it: %+v, %v", b, err)
+	}
 	s, err := store.OpenSQLite(ctx, path, store.Options{Replica: "here-1"})
 	if err != nil {
 		t.Fatal(err)
@@ -59,5 +65,8 @@ func TestSchema1IsUpgraded(t *testing.T) {
 	}
 	if r.Trail[1].Replica != "" || r.Trail[2].Replica != "here-1" || r.Trail[3].Replica != "here-1" {
 		t.Errorf("moved by %q, %q and %q", r.Trail[1].Replica, r.Trail[2].Replica, r.Trail[3].Replica)
+	}
+	if _, err := s.Connections().Save(ctx, storetest.Row("p", "a"), connection.Move{}); err != nil {
+		t.Error(err)
 	}
 }

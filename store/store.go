@@ -7,10 +7,10 @@
 // connections.go, connections_write.go and connections_read.go for connections;
 // for PostgreSQL, postgres.go, which says how to go on. memory.go, memory_read.go
 // and memory_connections.go are the same without a disk; migrations holds the
-// schemas. copy.go, copy_sum.go,
-// copy_sqlite.go and postgres_copy.go bring everything from one database into
-// another, backup.go into a file. Package storetest says what every
-// implementation promises.
+// schemas. copy.go, copy_sum.go, copy_connections.go and those of each database,
+// with copy in their names, bring everything from one database into another,
+// backup.go into a file. Package storetest says what every implementation
+// promises.
 package store
 
 import (

@@ -218,15 +218,10 @@ type UnavailableError struct {
 	Key        Key
 	Why        string
 	RetryAfter time.Duration // 0 if nobody knows
-	Err        error
+	Err        error         // the cause, for the log
 }
 
-func (e *UnavailableError) Error() string {
-	if e.Err != nil {
-		return fmt.Sprintf("%s (%v)", e.Why, e.Err)
-	}
-	return e.Why
-}
+func (e *UnavailableError) Error() string { return e.Why }
 
 func (e *UnavailableError) Unwrap() error { return e.Err }
 

@@ -106,7 +106,7 @@ func (k *Keeper) look(r *Row, s *Source) (*held, error) {
 	}
 	t, err := k.open(r)
 	if err != nil {
-		return nil, &UnavailableError{Key: r.Key, Why: "its tokens cannot be unsealed", Err: err}
+		return nil, &UnavailableError{Key: r.Key, Why: "its tokens cannot be unsealed: " + err.Error(), Err: err}
 	}
 	h.token = tokenOf(r, t)
 	if !r.Expiry.IsZero() {
@@ -150,7 +150,7 @@ func (k *Keeper) ask(ctx context.Context, e *entry, s *Source, r Row, h *held) (
 	old := &oauth.Token{}
 	if len(r.Access)+len(r.Refresh) > 0 {
 		if old, err = k.open(&r); err != nil {
-			return nil, false, &UnavailableError{Key: r.Key, Why: "its tokens cannot be unsealed", Err: err}
+			return nil, false, &UnavailableError{Key: r.Key, Why: "its tokens cannot be unsealed: " + err.Error(), Err: err}
 		}
 	}
 	if s.Person && old.Refresh == "" {

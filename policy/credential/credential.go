@@ -12,7 +12,7 @@
 //	hints.go       and out of what comes before them
 //	kept.go        values that are asked for, kept and renewed
 //	token.go       the stage of kinds whose value is a token that the provider grants
-//	server.go      how they ask for it; stub.go: what an SDK gets that asks by itself
+//	server.go      how they ask for it, client.go: as whom; stub.go: what an SDK gets that asks by itself
 //	refusal.go     and what is said if there is none
 package credential
 

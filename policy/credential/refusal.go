@@ -3,6 +3,7 @@ package credential
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/connection"
@@ -22,7 +23,7 @@ func denied(err error, s *connection.Source, account string) error {
 	}
 	d := &policy.Denial{
 		Code: policy.CredentialUnavailable, Stage: "credential", Detail: "there is no valid token for this call: " + none.Error(),
-		Hint: "Nothing was sent. postern connections show " + words(s.Provider, account) + "tells what happened.", RetryAfter: none.RetryAfter, Err: err,
+		Hint: "Nothing was sent. postern connections show " + named(s.Provider, account) + " tells what happened.", RetryAfter: none.RetryAfter, Err: none.Err,
 	}
 	var secret *block.SecretError
 	switch {
@@ -35,25 +36,21 @@ func denied(err error, s *connection.Source, account string) error {
 	return d
 }
 
-func words(provider, account string) string {
-	if account == "" {
-		return provider + " "
-	}
-	return provider + " " + account + " "
-}
+// named is a provider and an account as commands take them.
+func named(provider, account string) string { return strings.TrimSpace(provider + " " + account) }
 
 func stateRefusal(e *connection.StateError, s *connection.Source, account string) error {
-	link := fmt.Sprintf("Ask for a link: POST /api/v1/connect-sessions {\"provider\":%q,\"account\":%q} at the admin listener, or postern connections connect %s.", s.Provider, e.Key.Account, words(s.Provider, e.Key.Account)[:len(words(s.Provider, e.Key.Account))-1])
+	link := fmt.Sprintf("Ask for a link: POST /api/v1/connect-sessions {\"provider\":%q,\"account\":%q} at the admin listener, or postern connections connect %s.", s.Provider, e.Key.Account, named(s.Provider, e.Key.Account))
 	switch {
 	case e.State == "" && e.Known > 1:
 		return &policy.Denial{
 			Code: policy.AccountUnknown, Stage: "credential", Detail: fmt.Sprintf("%s has several connections, and the call does not say which", s.Provider),
-			Hint: "Name the account: Postern-Account, user+account in the proxy's credentials, or /p/" + s.Provider + "@ACCOUNT/ in a base URL.", Err: e,
+			Hint: "Name the account: Postern-Account, user+account in the proxy's credentials, or /p/" + s.Provider + "@ACCOUNT/ in a base URL.",
 		}
 	case e.State == "" && account == "":
-		return &policy.Denial{Code: policy.AccountUnknown, Stage: "credential", Detail: "no account of " + s.Provider + " was ever connected", Hint: link, Err: e}
+		return &policy.Denial{Code: policy.AccountUnknown, Stage: "credential", Detail: "no account of " + s.Provider + " was ever connected", Hint: link}
 	case e.State == "":
-		return &policy.Denial{Code: policy.AccountUnknown, Stage: "credential", Detail: fmt.Sprintf("nobody ever asked for a connection of account %q of %s", account, s.Provider), Hint: link, Err: e}
+		return &policy.Denial{Code: policy.AccountUnknown, Stage: "credential", Detail: fmt.Sprintf("nobody ever asked for a connection of account %q of %s", account, s.Provider), Hint: link}
 	}
 	detail := map[connection.State]string{
 		connection.Pending:        "the account was never connected, although a link was asked for",
@@ -63,5 +60,5 @@ func stateRefusal(e *connection.StateError, s *connection.Source, account string
 	if e.Why != "" {
 		detail += ": " + e.Why
 	}
-	return &policy.Denial{Code: policy.NeedsConnection, Stage: "credential", Detail: detail, Hint: link, Err: e}
+	return &policy.Denial{Code: policy.NeedsConnection, Stage: "credential", Detail: detail, Hint: link}
 }

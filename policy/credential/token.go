@@ -156,6 +156,12 @@ func (t *granted) token(ctx context.Context, x *policy.Exchange) (*connection.To
 	if t.live.Keeper == nil {
 		return nil, unavailable(errors.New("there is no store of connections here"))
 	}
+	if t.PerAccount && x.Account == "" && !t.Source.Person {
+		return nil, &policy.Denial{
+			Code: policy.AccountUnknown, Stage: "credential", Detail: "each account of " + t.Source.Provider + " has a token of its own, and the call names none",
+			Hint: "Name the account: Postern-Account, user+account in the proxy's credentials, or /p/" + t.Source.Provider + "@ACCOUNT/ in a base URL.",
+		}
+	}
 	tok, err := t.live.Keeper.Token(ctx, t.Source, t.account(x))
 	if err != nil {
 		return nil, denied(err, t.Source, x.Account)

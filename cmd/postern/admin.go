@@ -31,7 +31,10 @@ func (g *gate) newAdmin(l *loaded) (*adminServer, error) {
 		}, g.limitsCheck()...),
 		Policy: func() *policy.Set { return g.now.Load().outbound },
 		Inbox:  g.inbox, Running: g.running,
-		Reload: func(context.Context) error { return g.reload() },
+		Reload: func(ctx context.Context) error {
+			g.secrets.Again()
+			return g.reload(ctx)
+		},
 	})
 	if err := s.Ready(); err != nil {
 		return nil, err

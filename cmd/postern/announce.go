@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -131,7 +132,7 @@ func explainMissing(w io.Writer, list []absence) {
 // needs them.
 func (l *loaded) missing() map[string][]absence {
 	out := map[string][]absence{}
-	for _, d := range l.Context.Resolve() {
+	for _, d := range l.Context.Resolve(context.Background()) {
 		m, ok := d.Extra.(block.Missing)
 		if !ok {
 			continue

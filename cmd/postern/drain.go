@@ -72,6 +72,7 @@ func (g *gate) drain(stopDeliveries context.CancelFunc, delivered <-chan struct{
 		return <-renewed
 	}), <-out)
 	g.transport.Close()
+	g.secrets.Close()
 	last, end := context.WithTimeout(context.Background(), graceStore)
 	defer end()
 	err = errors.Join(err, within(graceStore, "the store", func() error {

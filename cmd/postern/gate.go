@@ -96,8 +96,9 @@ func openGate(ctx context.Context, path string, log telemetry.Options, messages 
 		return nil, &exitError{exitFailure, err}
 	}
 	g.transport = upstream.New(upstream.Options{Guard: g.guard, Mirror: true})
-	l, err := g.load()
+	l, err := g.load(ctx)
 	if err != nil {
+		g.secrets.Close()
 		return nil, err
 	}
 	if err := g.open(ctx, l); err != nil {
@@ -108,10 +109,10 @@ func openGate(ctx context.Context, path string, log telemetry.Options, messages 
 }
 
 // load reads the configuration, its secrets included, and reports problems.
-func (g *gate) load() (*loaded, error) {
+func (g *gate) load(ctx context.Context) (*loaded, error) {
 	l, diags := load(g.path, g.secrets, g.features, g.transport)
 	if l.Context != nil && !diags.HasErrors() {
-		missing := l.Context.Resolve()
+		missing := l.Context.Resolve(ctx)
 		if err := l.inbound.Ready(); err != nil && len(missing) == 0 {
 			missing = hcl.Diagnostics{{Severity: hcl.DiagWarning, Summary: "Unusable secret of a webhook", Detail: err.Error() + ". Its requests are answered 503 until that is mended."}}
 		}
@@ -296,6 +297,7 @@ func (g *gate) close() {
 	if g.db != nil {
 		_ = g.db.Close()
 	}
+	g.secrets.Close()
 	g.tel.Close()
 }
 

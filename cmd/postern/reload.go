@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,6 +34,7 @@ func (g *gate) use(l *loaded) error {
 	g.now.Store(l)
 	g.loadedAt.Store(&now)
 	g.refused.Store(&none)
+	g.secrets.Use(l.Context)
 	g.generation.Add(1)
 	if g.admin != nil {
 		g.admin.Swap(l.Admin)
@@ -43,12 +45,12 @@ func (g *gate) use(l *loaded) error {
 
 // reload puts the configuration that the files have now in force, or keeps the
 // one before.
-func (g *gate) reload() error {
+func (g *gate) reload(ctx context.Context) error {
 	g.loading.Lock()
 	defer g.loading.Unlock()
 	g.manager.reloading()
 	defer func() { g.manager.tell("READY=1\nSTATUS=" + g.inForce()) }()
-	l, err := g.load()
+	l, err := g.load(ctx)
 	if err == nil {
 		err = g.keys(l)
 	}

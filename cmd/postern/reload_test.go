@@ -112,7 +112,7 @@ func TestC71ReloadUnderLoad(t *testing.T) {
 	}
 	for n := range 500 {
 		put(t, filepath.Join(dir, "p.hcl"), policyOf(n%2))
-		if err := g.reload(); err != nil {
+		if err := g.reload(context.Background()); err != nil {
 			t.Error(err)
 			break
 		}

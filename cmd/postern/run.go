@@ -78,6 +78,7 @@ func (g *gate) serve(ctx context.Context) error {
 		wg.Go(func() { g.keeper.Watch(deliveries) })
 		wg.Go(func() { g.tend(deliveries) })
 		wg.Go(func() { g.inbox.Run(deliveries) })
+		wg.Go(func() { g.secrets.Refresh(deliveries) })
 		wg.Wait()
 	}()
 	watching, stopWatching := context.WithCancel(ctx)
@@ -148,10 +149,11 @@ func (g *gate) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-hup:
+			g.secrets.Again()
 		case <-changed:
 		case <-lost:
 		}
-		_ = g.reload() // said where it happens
+		_ = g.reload(ctx) // said where it happens
 		if lost = nil; w != nil {
 			g.follow(w)
 		}

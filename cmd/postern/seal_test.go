@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -122,7 +123,7 @@ func TestSealKeysByReload(t *testing.T) {
 	sealed := ring.Seal([]byte("token"), "row")
 
 	put(t, filepath.Join(dir, "postern.hcl"), policy(`file("second"), file("first")`))
-	if err := g.reload(); err != nil {
+	if err := g.reload(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	if got := seal.KeyID(ring.Seal(nil)); got != idOf(t, second) {
@@ -138,7 +139,7 @@ func TestSealKeysByReload(t *testing.T) {
 	}
 
 	put(t, filepath.Join(dir, "second"), "damaged")
-	if err := g.reload(); err == nil || !strings.Contains(err.Error(), "it is no seal key") {
+	if err := g.reload(context.Background()); err == nil || !strings.Contains(err.Error(), "it is no seal key") {
 		t.Errorf("reload with a damaged key: %v", err)
 	}
 	if got := ring.IDs(); len(got) != 2 || got[0] != idOf(t, second) {
@@ -156,7 +157,7 @@ func TestPostgresDemandsSeal(t *testing.T) {
 	}
 	put(t, filepath.Join(dir, "key"), seal.Generate())
 	put(t, filepath.Join(dir, "seal.hcl"), "seal { keys = file(\"key\") }\n")
-	if err := g.reload(); err != nil {
+	if err := g.reload(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	if ring, err := g.vault.ring(); ring == nil || err != nil {

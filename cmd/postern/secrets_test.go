@@ -68,7 +68,7 @@ func TestWrongKey(t *testing.T) {
 	uses("sk_live_one_0123")
 	for _, wrong := range []string{"sk_test_canary_0123\n", "sk_live_canary_0123 \n", "sk_live_canary_0123\n\n"} {
 		put(t, filepath.Join(dir, "key"), wrong)
-		err := g.reload()
+		err := g.reload(context.Background())
 		if err == nil {
 			t.Fatalf("%q is accepted", wrong)
 		}
@@ -83,7 +83,7 @@ func TestWrongKey(t *testing.T) {
 		uses("sk_live_one_0123")
 	}
 	put(t, filepath.Join(dir, "key"), "sk_live_two_0123\n")
-	if err := g.reload(); err != nil {
+	if err := g.reload(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	uses("sk_live_two_0123")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -81,7 +82,7 @@ func TestSharedLimit(t *testing.T) {
 		t.Errorf("%d %s", status, text)
 	}
 	put(t, filepath.Join(dir, "p.hcl"), strings.Replace(limited(up, 6), "1/h", "1000/s", 1))
-	if err := a.reload(); err != nil {
+	if err := a.reload(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the new rate", func() bool { return answered(t, a, 1) == 1 })
@@ -92,7 +93,7 @@ func TestSharedLimit(t *testing.T) {
 		fmt.Sprintf("shared { url = %q }\n", "redis://"+m.Addr()):            nil,
 	} {
 		put(t, filepath.Join(dir, "postern.hcl"), text+with)
-		l, err := a.load()
+		l, err := a.load(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}

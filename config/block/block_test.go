@@ -101,8 +101,10 @@ func TestDiagnostics(t *testing.T) {
 		{`key = request.header["X"].y`, "nothing below"},
 		{`key = nosuch(request.path)`, "Call to unknown function"},
 		{`when = "yes"`, "Invalid when"},
-		{`token = command("vault")`, "not built yet"},
+		{`token = command("vault | jq")`, "no shell"},
 		{`token = expect(env("A"), "(")`, "regular expression"},
+		{`token = expect(env("A"), env("B"))`, "must be no secret"},
+		{`token = expect(env("A"), "^${env("B")}")`, "must be no secret"},
 		{"inner {}", "Missing required argument"},
 		{"inner { first = \"1s\" }\ninner { first = \"1s\" }", "Duplicate inner"},
 	} {
@@ -214,16 +216,22 @@ func TestResolve(t *testing.T) {
 		{`token = file("/none")`, hcl.DiagWarning, "Put the value into /none: a file is read anew when it changes."},
 		{`token = env("EMPTY")`, hcl.DiagError, "[secret env:EMPTY]"},
 		{`token = expect(env("A"), "^sk_live_")`, hcl.DiagError, "[secret env:A]"},
+		{`token = expect(env("A"), "^alpha")`, hcl.DiagInvalid, ""},
+		{`token = expect(env("SPACE"), "^alpha-\\w+$")`, hcl.DiagError, "but would without the white space at its beginning or end"},
+		{`token = expect(env("A"), "^alpha-\\d+$")`, hcl.DiagError, `does not match "^alpha-\\d+$".`},
+		{`token = [env("A"), expect(env("A"), "^sk_live_")]`, hcl.DiagError, "[secret env:A]"},
+		{`fields = { a = expect(env("A"), "^sk_live_") }`, hcl.DiagError, "[secret env:A]"},
+		{`token = expect(env("EMPTY"), "^sk_live_")`, hcl.DiagError, "is empty"},
 		{`token = expect(env("NONE"), "^sk_live_")`, hcl.DiagWarning, "Set NONE and start again"},
 		{`token = "${env("A")}${env("NONE")}"`, hcl.DiagWarning, "Set NONE and start again"},
 	} {
 		var s sample
-		ctx := NewContext("", NewSecrets([]string{"A=alpha-secret", "EMPTY="}))
+		ctx := NewContext("", NewSecrets([]string{"A=alpha-secret", "SPACE=alpha-secret\n", "EMPTY="}))
 		if diags := Decode(parse(t, c.src), ctx, &s); diags.HasErrors() {
 			t.Fatal(diags)
 		}
 		got := hcl.DiagInvalid
-		for _, d := range ctx.Resolve() {
+		for _, d := range ctx.Resolve(t.Context()) {
 			got = d.Severity
 			if !strings.Contains(d.Detail, c.says) {
 				t.Errorf("%s: %s", c.src, d.Detail)

@@ -100,13 +100,7 @@ func (c *Context) build(dir string, reveal bool) *hcl.EvalContext {
 	if c.Secrets.stand {
 		fns["expect"] = text2(cty.String, func(value, _ string) cty.Value { return cty.StringVal(value) })
 	}
-	fns["command"] = function.New(&function.Spec{
-		VarParam: &function.Parameter{Name: "command", Type: cty.String},
-		Type:     function.StaticReturnType(cty.String),
-		Impl: func([]cty.Value, cty.Type) (cty.Value, error) {
-			return cty.NilVal, fmt.Errorf("command() is part of the policy language but not built yet: use env() or file()")
-		},
-	})
+	fns["command"] = commandFunc(dir, resolve)
 	fns["plain"] = function.New(&function.Spec{
 		Params: []function.Parameter{{Name: "value", Type: customdecode.ExpressionClosureType}},
 		Type:   function.StaticReturnType(cty.String),
@@ -155,6 +149,8 @@ func (c *Context) lookup(r reference) (string, error) {
 		return c.Secrets.standIn(r), nil
 	case r.kind == "env":
 		return c.Secrets.variable(r)
+	case r.kind == "command":
+		return c.Secrets.answer(r.command)
 	}
 	return c.file(r.name)
 }
@@ -182,20 +178,31 @@ func functions() map[string]function.Function {
 // expectFunc gives its first argument back if it matches the pattern. While
 // loading without secrets the argument is unknown, and passes.
 var expectFunc = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "value", Type: cty.String}, {Name: "pattern", Type: cty.String}},
+	Params: []function.Parameter{{Name: "value", Type: cty.String}, {Name: "pattern", Type: cty.String, AllowMarked: true, AllowUnknown: true}},
 	Type: func(args []cty.Value) (cty.Type, error) { // also called while the value is unknown
-		if !args[1].IsKnown() {
-			return cty.String, nil
+		pattern := args[1]
+		switch {
+		case pattern.IsMarked():
+			return cty.String, function.NewArgErrorf(1, "the pattern must be no secret: it is shown where it does not match")
+		case !pattern.IsKnown():
+			return cty.String, function.NewArgErrorf(1, "the pattern must be known when the policy is loaded")
 		}
-		if _, err := regexp.Compile(args[1].AsString()); err != nil {
-			return cty.String, function.NewArgErrorf(1, "%q is not a regular expression", args[1].AsString())
+		if _, err := regexp.Compile(pattern.AsString()); err != nil {
+			return cty.String, function.NewArgErrorf(1, "%q is not a regular expression", pattern.AsString())
 		}
 		return cty.String, nil
 	},
 	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		if !regexp.MustCompile(args[1].AsString()).MatchString(args[0].AsString()) {
-			return cty.NilVal, fmt.Errorf("the value does not match %q", args[1].AsString())
+		value, pattern := args[0].AsString(), regexp.MustCompile(args[1].AsString())
+		bare := strings.TrimSpace(value)
+		switch {
+		case pattern.MatchString(value):
+			return args[0], nil
+		case bare != value && pattern.MatchString(bare):
+			return cty.NilVal, fmt.Errorf("the value does not match %q, but would without the white space at its beginning or end", pattern)
+		case value == "":
+			return cty.NilVal, fmt.Errorf("the value is empty, and does not match %q", pattern)
 		}
-		return args[0], nil
+		return cty.NilVal, fmt.Errorf("the value does not match %q", pattern)
 	},
 })

@@ -14,6 +14,9 @@
 //	refer.go     an expression -> a reference to a secret
 //	secret.go    secrets, and where their values come from
 //	file.go      files that are replaced while Postern runs
+//	command.go   command() as it is written, words.go its words; run.go runs it
+//	             once, refresh.go again before its value is too old
+//	fingerprint.go  which secret it is, without showing it
 //	known.go     what must not be seen
 //	scope.go     which names an expression may use where
 //	expr.go      expressions that are evaluated per request

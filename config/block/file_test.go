@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
 // tokenOf decodes an expression as a new loading of the configuration does.
@@ -19,7 +20,11 @@ func tokenOf(t testing.TB, s *Secrets, expr string) (*Context, Secret) {
 	t.Helper()
 	var into sample
 	ctx := NewContext("test", s)
-	if diags := Decode(parse(t, "token = "+expr), ctx, &into); diags.HasErrors() {
+	f, diags := hclsyntax.ParseConfig([]byte("token = "+expr), filepath.Join(os.TempDir(), "x.hcl"), hcl.InitialPos)
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	if diags = Decode(f.Body, ctx, &into); diags.HasErrors() {
 		t.Fatal(diags)
 	}
 	return ctx, into.Token[0]
@@ -64,7 +69,7 @@ func TestP40LoadingKeepsItsFiles(t *testing.T) {
 	is(t, before, "old-key-0123456789")
 	replace(t, name, "wrong\n")
 	wrong, _ := tokenOf(t, s, expr)
-	if diags := wrong.Resolve(); !diags.HasErrors() || strings.Contains(all(diags), "wrong") {
+	if diags := wrong.Resolve(t.Context()); !diags.HasErrors() || strings.Contains(all(diags), "wrong") {
 		t.Errorf("the wrong key: %s", all(diags))
 	}
 	is(t, after, "new-key-0123456789")
@@ -107,7 +112,7 @@ func TestP40FileIsGone(t *testing.T) {
 				is(t, third, "the-key-0123456789")
 				time.Sleep(2 * time.Millisecond)
 				ctx, fourth := tokenOf(t, s, expr)
-				diags := ctx.Resolve()
+				diags := ctx.Resolve(t.Context())
 				if diags.HasErrors() || len(diags) != 1 || diags[0].Severity != hcl.DiagWarning {
 					t.Errorf("a lost file: %v", diags)
 				}
@@ -206,7 +211,7 @@ func TestRenew(t *testing.T) {
 		renew := func(refused string, want bool) {
 			t.Helper()
 			time.Sleep(2 * lookAgain)
-			if got := sec.Renew(t.Context(), refused); got != want {
+			if got := sec.Renew(refused); got != want {
 				t.Errorf("Renew(%q) = %v", refused, got)
 			}
 		}
@@ -220,13 +225,13 @@ func TestRenew(t *testing.T) {
 		renew("new-key-0123456789", false)
 		renew("old-key-0123456789", true) // somebody else has seen to it
 		replace(t, name, "third-key-55555555")
-		if sec.Renew(t.Context(), "new-key-0123456789") {
+		if sec.Renew("new-key-0123456789") {
 			t.Error("the file is read for every refusal")
 		}
-		if _, env := tokenOf(t, s, `env("A")`); env.Renew(t.Context(), "alpha-secret") {
+		if _, env := tokenOf(t, s, `env("A")`); env.Renew("alpha-secret") {
 			t.Error("the environment changed")
 		}
-		if Plaintext("x").Renew(t.Context(), "x") || (Secret{}).Renew(t.Context(), "") {
+		if Plaintext("x").Renew("x") || (Secret{}).Renew("") {
 			t.Error("a literal changed")
 		}
 	})
@@ -270,8 +275,8 @@ func TestByEnvironment(t *testing.T) {
 		}
 	}
 	ctx, _ := tokenOf(t, NewSecrets(nil), `environment == "prod" ? env("LIVE") : env("TEST")`)
-	if names := ctx.Variables(); len(names) != 2 || len(ctx.Resolve()) != 1 {
-		t.Errorf("variables %q: an application must get neither; missing %v", names, ctx.Resolve())
+	if names := ctx.Variables(); len(names) != 2 || len(ctx.Resolve(t.Context())) != 1 {
+		t.Errorf("variables %q: an application must get neither; missing %v", names, ctx.Resolve(t.Context()))
 	}
 }
 

@@ -87,6 +87,21 @@ func (k *known) remember(v string) {
 	k.lasting[v] = true
 }
 
+// pass makes a value of the configuration one of those that come and go: there is
+// a newer one.
+func (k *known) pass(v string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.lasting[v] {
+		return
+	}
+	delete(k.lasting, v)
+	k.passing.Add(v, struct{}{}) // it stays learned once
+	for k.size += len(v); k.size > k.most && k.passing.Len() > 1; {
+		k.passing.RemoveOldest()
+	}
+}
+
 // learn tells the watchers. Called with mu held.
 func (k *known) learn(v string) {
 	for _, w := range k.watchers {

@@ -16,6 +16,7 @@ type reference struct {
 	kind, name string
 	hasDefault bool
 	fallback   string
+	command    command // of kind "command"
 }
 
 func (r reference) String() string { return "[secret " + r.kind + ":" + r.name + "]" }
@@ -71,6 +72,7 @@ func (c *Context) secret(e hcl.Expression, literal bool) (Secret, hcl.Diagnostic
 		return Secret{}, hcl.Diagnostics{problem("Unsuitable value type", "A secret must be a string.", e.Range())}
 	}
 	for _, r := range from {
+		c.Secrets.note(r, e.Range())
 		if r.kind == "env" {
 			c.variables = append(c.variables, r.name)
 		}
@@ -83,7 +85,7 @@ func (c *Context) secret(e hcl.Expression, literal bool) (Secret, hcl.Diagnostic
 // direct reports whether e is a reference and nothing else.
 func direct(e hcl.Expression) bool {
 	call, ok := e.(*hclsyntax.FunctionCallExpr)
-	return ok && (call.Name == "env" || call.Name == "file")
+	return ok && (call.Name == "env" || call.Name == "file" || call.Name == "command")
 }
 
 // decided returns the two sides of a conditional whose condition is known while

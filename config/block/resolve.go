@@ -1,6 +1,7 @@
 package block
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,8 +17,14 @@ var ErrUnset = errors.New("the environment variable is not set")
 // Resolve reads every secret that was decoded in this context, as a start or a
 // reload does and checking does not. One that is not there yet is a warning:
 // what needs it fails closed, and it may come later. An empty variable, or what
-// expect() refuses, is an error.
-func (c *Context) Resolve() (diags hcl.Diagnostics) {
+// expect() refuses, is an error. Commands that never ran are run, all at once, and
+// waited for no longer than the longest of their timeouts, or until ctx ends.
+func (c *Context) Resolve(ctx context.Context) (diags hcl.Diagnostics) {
+	var from []reference
+	for _, s := range c.secrets {
+		from = append(from, s.from...)
+	}
+	c.Secrets.first(ctx, from)
 	for _, s := range c.secrets {
 		_, err := Secret{s}.Reveal()
 		if err == nil {
@@ -27,7 +34,7 @@ func (c *Context) Resolve() (diags hcl.Diagnostics) {
 		d := problem("Unusable secret", Sentence(err.Error()), at)
 		if comes(err) {
 			do, why := Cure(err)
-			d = problem("Missing secret", fmt.Sprintf("%s What needs it is refused. %s", Sentence(err.Error()), Sentence(do+": "+why)), at)
+			d = problem("Missing secret", fmt.Sprintf("%s What needs it is refused. %s", Sentence(inFull(err).Error()), Sentence(do+": "+why)), at)
 			d.Severity = hcl.DiagWarning
 			d.Extra = Missing{do}
 		}
@@ -38,7 +45,7 @@ func (c *Context) Resolve() (diags hcl.Diagnostics) {
 
 // comes reports whether the error of a secret means that it is not there yet.
 func comes(err error) bool {
-	for _, absent := range []error{ErrUnset, fs.ErrNotExist, errNothing, errWithdrawn} {
+	for _, absent := range []error{ErrUnset, ErrCommand, fs.ErrNotExist, errNothing, errWithdrawn} {
 		if errors.Is(err, absent) {
 			return true
 		}
@@ -61,6 +68,9 @@ func Cure(err error) (do, why string) {
 		}
 		if name, ok := strings.CutPrefix(ref, "[secret file:"); ok {
 			return "put the value into " + name, "a file is read anew when it changes"
+		}
+		if name, ok := strings.CutPrefix(ref, "[secret command:"); ok {
+			return "run " + name + " by hand as the policy has it, as the same user, and mend what it says", "it is tried again in the background, and needs no restart"
 		}
 	}
 	return "put the value where the policy says", "the environment is read at start, a file anew when it changes"

@@ -20,13 +20,14 @@ import (
 
 // Secrets is where secrets come from: the environment as it was when the process
 // started, files, and commands. It outlives the configuration, so that the last
-// good value of each is at hand (file.go), and knows every value that was ever
-// given out, so that telemetry can redact them. What one loading of the
+// good value of each is at hand (file.go, refresh.go), and knows every value that
+// was given out, so that telemetry can redact them. What one loading of the
 // configuration read is kept by its [Context].
 type Secrets struct {
 	env      map[string]string
 	stand    bool // values stand in for the real ones
 	observer atomic.Pointer[func(Change)]
+	commands *commands
 
 	mu    sync.Mutex
 	files map[string]*file
@@ -36,7 +37,7 @@ type Secrets struct {
 
 // NewSecrets takes the environment as os.Environ gives it.
 func NewSecrets(environ []string) *Secrets {
-	s := &Secrets{env: map[string]string{}, files: map[string]*file{}, known: newKnown(maxGuarded, maxGuardedSize)}
+	s := &Secrets{env: map[string]string{}, files: map[string]*file{}, commands: newCommands(), known: newKnown(maxGuarded, maxGuardedSize)}
 	for _, e := range environ {
 		if name, value, ok := strings.Cut(e, "="); ok {
 			s.env[name] = value
@@ -179,12 +180,16 @@ func (s Secret) Reveal() (string, error) {
 		return last.value, last.err
 	}
 	now := revealed{gen: gen}
+	secrets.first(context.Background(), s.s.from)
 	now.value, now.err = s.s.reveal()
 	if now.err != nil && last != nil && last.err == nil && !errors.Is(now.err, errWithdrawn) {
 		if now.bad = now.err.Error(); now.bad != last.bad {
 			secrets.tell(Change{Ref: s.s.refs, Err: now.err, Kept: true})
 		}
 		now.value, now.err = last.value, nil
+	}
+	if last != nil && last.err == nil && last.value != now.value {
+		secrets.known.pass(last.value)
 	}
 	s.s.cached.Store(&now)
 	return now.value, now.err
@@ -194,10 +199,10 @@ func (s Secret) Reveal() (string, error) {
 // again because its value was refused.
 const lookAgain = 20 * time.Millisecond
 
-// Renew looks at once where the secret comes from, because somebody refused the
-// value, and reports whether there is another one now. Until then a changed file
-// takes effect by a new loading of the configuration only.
-func (s Secret) Renew(ctx context.Context, refused string) bool {
+// Renew looks at once into the files that the secret comes from, because somebody
+// refused the value, and reports whether there is another one now. Until then a
+// changed file takes effect by a new loading of the configuration only.
+func (s Secret) Renew(refused string) bool {
 	if s.s == nil || s.s.expr == nil {
 		return false
 	}
@@ -208,6 +213,21 @@ func (s Secret) Renew(ctx context.Context, refused string) bool {
 		}
 		if changed {
 			s.s.ctx.Secrets.gen.Add(1)
+		}
+	}
+	v, err := s.Reveal()
+	return err == nil && v != refused
+}
+
+// Recall is [Secret.Renew] for the commands that the secret comes from. It waits
+// for them, but not longer than ctx, and does not run one that has just been.
+func (s Secret) Recall(ctx context.Context, refused string) bool {
+	if s.s == nil || s.s.expr == nil {
+		return false
+	}
+	for _, r := range s.s.from {
+		if r.kind == "command" {
+			s.s.ctx.Secrets.again(ctx, r.command)
 		}
 	}
 	v, err := s.Reveal()

@@ -273,9 +273,11 @@ func (t *injector) judge(ctx context.Context, x *policy.Exchange, k *key, resp *
 		after, _ := backoff.RetryAfter(resp.Header, now, rest)
 		pause = max(after, time.Second)
 	}
-	renewed := verdict == policy.Auth && t.renew(ctx, k)
+	renewed := verdict == policy.Auth && t.renewed(k, block.Secret.Renew)
 	if !t.state.refused(k, len(t.Values), pause, now) && !renewed {
-		return
+		if verdict != policy.Auth || !t.renewed(k, func(s block.Secret, v string) bool { return s.Recall(ctx, v) }) {
+			return
+		}
 	}
 	next, err := t.current()
 	if err != nil || s.has(next) {
@@ -285,17 +287,18 @@ func (t *injector) judge(ctx context.Context, x *policy.Exchange, k *key, resp *
 	x.Note("credential", "rotated", k.ref+" was refused ("+string(verdict)+"); now "+next.ref)
 }
 
-// renew looks whether there are newer values where refused ones came from.
-func (t *injector) renew(ctx context.Context, k *key) (newer bool) {
+// renewed asks each secret of a refused key whether there is a newer value where
+// it came from.
+func (t *injector) renewed(k *key, ask func(s block.Secret, refused string) bool) (newer bool) {
 	for i, s := range t.Also {
-		newer = s.Renew(ctx, k.also[i]) || newer
+		newer = ask(s, k.also[i]) || newer
 	}
 	for at, s := range t.Values {
 		if v, err := s.Reveal(); err == nil && v == k.value {
 			if len(t.Pairs) > 0 {
-				newer = t.Pairs[at].Renew(ctx, k.also[len(t.Also)]) || newer
+				newer = ask(t.Pairs[at], k.also[len(t.Also)]) || newer
 			}
-			return s.Renew(ctx, v) || newer
+			return ask(s, v) || newer
 		}
 	}
 	return true // it is none of the policy's any more

@@ -260,6 +260,46 @@ func TestP40RefusedFileIsReadAgain(t *testing.T) {
 	}
 }
 
+// TestP40RefusedCommandIsRunAgain: when the key of a secret manager is refused,
+// and there is no other one, the manager is asked again before its value is too
+// old, and the call is sent with what it says now.
+func TestP40RefusedCommandIsRunAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		name := filepath.Join(t.TempDir(), "key")
+		write := func(key string) {
+			t.Helper()
+			if err := os.WriteFile(name, []byte(key), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write("one-key-0123456789")
+		good := "one"
+		base, seen := answering(func(key string, _ int) (int, http.Header, string) {
+			if key != good {
+				return 401, nil, ""
+			}
+			return 200, nil, ""
+		})
+		h := compile(t, base, fmt.Sprintf(`%scredential "bearer" { token = command("cat", %q, { lifetime = "1h" }) }`, oneTry, name))
+		one := func(want string, status int) {
+			t.Helper()
+			*seen = nil
+			_, resp, err := h.do(call{method: "POST", path: "/x", body: "a=1"})
+			finish(t, resp, err)
+			if got := strings.Join(*seen, " "); got != want || resp.StatusCode != status {
+				t.Errorf("sent %s, answered %d", got, resp.StatusCode)
+			}
+		}
+		one("one", 200)
+		good = "two"
+		one("one", 401) // it has just been asked
+		time.Sleep(time.Minute)
+		write("two-key-0123456789")
+		one("one two", 200)
+		one("two", 200)
+	})
+}
+
 // TestKeyStates: of each key it is told whether it is in use, waits, or is not
 // there; a route's own stand beside the provider's.
 func TestKeyStates(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -125,7 +126,7 @@ func TestTokensThroughTheGate(t *testing.T) {
 
 	// With a client declared, what the SDK is given is what shows who it is.
 	put(t, filepath.Join(dir, "postern.hcl"), "proxy {\n  listen = \"127.0.0.1:0\"\n  client \"app\" { token = file(\"client\") }\n}\ninbound { listen = \"127.0.0.1:0\" }\nadmin { listen = \"127.0.0.1:0\" }\n")
-	if err := g.reload(); err != nil {
+	if err := g.reload(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	if resp := call("postern-stub-token"); resp.StatusCode != http.StatusProxyAuthRequired {
@@ -166,7 +167,7 @@ func TestC3HostsOfThePolicy(t *testing.T) {
 		t.Fatal(resp.Status)
 	}
 	put(t, filepath.Join(dir, "shop.hcl"), s.policy(`"*.shop.example", "*.evil.example"`))
-	if err := g.reload(); err != nil {
+	if err := g.reload(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	resp, err = http.Get(base)

@@ -67,8 +67,8 @@ func (c *Context) file(name string) (string, error) {
 	return h.value, h.err
 }
 
-// renew reads a file again, and reports whether it has another content.
-func (c *Context) renew(name string) bool {
+// reread reads a file again, and reports whether it has another content.
+func (c *Context) reread(name string) bool {
 	h := c.Secrets.look(name)
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -200,9 +200,9 @@ func TestP40WrittenInPlace(t *testing.T) {
 	}
 }
 
-// TestRenew: a value that somebody refused is looked for again at once; where it
+// TestReread: a value that somebody refused is looked for again at once; where it
 // did not change, or what it became is no good, the refusal stands.
-func TestRenew(t *testing.T) {
+func TestReread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		name := fileWith(t, "old-key-0123456789")
 		s := NewSecrets([]string{"A=alpha-secret"})
@@ -211,8 +211,8 @@ func TestRenew(t *testing.T) {
 		renew := func(refused string, want bool) {
 			t.Helper()
 			time.Sleep(2 * lookAgain)
-			if got := sec.Renew(refused); got != want {
-				t.Errorf("Renew(%q) = %v", refused, got)
+			if got := sec.Reread(refused); got != want {
+				t.Errorf("Reread(%q) = %v", refused, got)
 			}
 		}
 		renew("old-key-0123456789", false)
@@ -225,13 +225,13 @@ func TestRenew(t *testing.T) {
 		renew("new-key-0123456789", false)
 		renew("old-key-0123456789", true) // somebody else has seen to it
 		replace(t, name, "third-key-55555555")
-		if sec.Renew("new-key-0123456789") {
+		if sec.Reread("new-key-0123456789") {
 			t.Error("the file is read for every refusal")
 		}
-		if _, env := tokenOf(t, s, `env("A")`); env.Renew("alpha-secret") {
+		if _, env := tokenOf(t, s, `env("A")`); env.Reread("alpha-secret") {
 			t.Error("the environment changed")
 		}
-		if Plaintext("x").Renew("x") || (Secret{}).Renew("") {
+		if Plaintext("x").Reread("x") || (Secret{}).Reread("") {
 			t.Error("a literal changed")
 		}
 	})

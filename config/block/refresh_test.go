@@ -343,15 +343,15 @@ func TestCommandExpect(t *testing.T) {
 	})
 }
 
-// TestCommandRecall: a value that was refused is asked for again at once, once
+// TestCommandRenew: a value that was refused is asked for again at once, once
 // for all who had it, and not again for a while.
-func TestCommandRecall(t *testing.T) {
+func TestCommandRenew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v, s := newVault(t, map[string]string{"vault": "one-key-0123456789"})
 		secrets, _ := load(t, s, `command("vault x")`)
 		is(t, secrets[0], "one-key-0123456789")
 		v.put("vault", "new-key-0123456789")
-		if secrets[0].Recall(t.Context(), "one-key-0123456789") || v.times("vault") != 1 {
+		if secrets[0].Renew(t.Context(), "one-key-0123456789") || v.times("vault") != 1 {
 			t.Error("one that has just been run is run again")
 		}
 		time.Sleep(coolDown)
@@ -360,7 +360,7 @@ func TestCommandRecall(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 50 {
 			wg.Go(func() {
-				if !secrets[0].Recall(t.Context(), "one-key-0123456789") {
+				if !secrets[0].Renew(t.Context(), "one-key-0123456789") {
 					t.Error("the new value is not found")
 				}
 			})
@@ -370,13 +370,13 @@ func TestCommandRecall(t *testing.T) {
 			t.Errorf("run %d times in %v", n, took)
 		}
 		is(t, secrets[0], "new-key-0123456789")
-		if secrets[0].Recall(t.Context(), "new-key-0123456789") {
+		if secrets[0].Renew(t.Context(), "new-key-0123456789") {
 			t.Error("there is no newer value")
 		}
 		time.Sleep(coolDown)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if start := time.Now(); secrets[0].Recall(ctx, "new-key-0123456789") || time.Since(start) != time.Second {
+		if start := time.Now(); secrets[0].Renew(ctx, "new-key-0123456789") || time.Since(start) != time.Second {
 			t.Errorf("a call waited for %v", time.Since(start))
 		}
 	})
@@ -421,7 +421,7 @@ func TestCommandClose(t *testing.T) {
 			t.Errorf("it took %v, told %v", took, told)
 		}
 		s.Close()
-		if _, sec := tokenOf(t, s, `command("op x")`); sec.Recall(t.Context(), "x") || v.times("op") > 0 {
+		if _, sec := tokenOf(t, s, `command("op x")`); sec.Renew(t.Context(), "x") || v.times("op") > 0 {
 			t.Error("it is run after the end")
 		}
 	})

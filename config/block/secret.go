@@ -123,7 +123,7 @@ type secret struct {
 	ctx     *Context
 	literal string // of Plaintext
 	cached  atomic.Pointer[revealed]
-	looked  atomic.Int64 // when its files were last looked at for Renew, in Unix nanoseconds
+	looked  atomic.Int64 // when its files were last looked at for Reread, in Unix nanoseconds
 }
 
 type revealed struct {
@@ -199,17 +199,17 @@ func (s Secret) Reveal() (string, error) {
 // again because its value was refused.
 const lookAgain = 20 * time.Millisecond
 
-// Renew looks at once into the files that the secret comes from, because somebody
+// Reread looks at once into the files that the secret comes from, because somebody
 // refused the value, and reports whether there is another one now. Until then a
 // changed file takes effect by a new loading of the configuration only.
-func (s Secret) Renew(refused string) bool {
+func (s Secret) Reread(refused string) bool {
 	if s.s == nil || s.s.expr == nil {
 		return false
 	}
 	if now, last := time.Now().UnixNano(), s.s.looked.Load(); now-last > int64(lookAgain) && s.s.looked.CompareAndSwap(last, now) {
 		changed := false
 		for _, r := range s.s.from {
-			changed = r.kind == "file" && s.s.ctx.renew(r.name) || changed
+			changed = r.kind == "file" && s.s.ctx.reread(r.name) || changed
 		}
 		if changed {
 			s.s.ctx.Secrets.gen.Add(1)
@@ -219,11 +219,15 @@ func (s Secret) Renew(refused string) bool {
 	return err == nil && v != refused
 }
 
-// Recall is [Secret.Renew] for the commands that the secret comes from. It waits
-// for them, but not longer than ctx, and does not run one that has just been.
-func (s Secret) Recall(ctx context.Context, refused string) bool {
-	if s.s == nil || s.s.expr == nil {
+// Renew is [Secret.Reread], and if that finds nothing it runs the commands that
+// the secret comes from. It waits for them, but not longer than ctx, and does not
+// run one that has just been.
+func (s Secret) Renew(ctx context.Context, refused string) bool {
+	switch {
+	case s.s == nil || s.s.expr == nil:
 		return false
+	case s.Reread(refused):
+		return true
 	}
 	for _, r := range s.s.from {
 		if r.kind == "command" {

@@ -273,9 +273,9 @@ func (t *injector) judge(ctx context.Context, x *policy.Exchange, k *key, resp *
 		after, _ := backoff.RetryAfter(resp.Header, now, rest)
 		pause = max(after, time.Second)
 	}
-	renewed := verdict == policy.Auth && t.renewed(k, block.Secret.Renew)
+	renewed := verdict == policy.Auth && t.renewed(k, block.Secret.Reread)
 	if !t.state.refused(k, len(t.Values), pause, now) && !renewed {
-		if verdict != policy.Auth || !t.renewed(k, func(s block.Secret, v string) bool { return s.Recall(ctx, v) }) {
+		if verdict != policy.Auth || !t.renewed(k, func(s block.Secret, v string) bool { return s.Renew(ctx, v) }) {
 			return
 		}
 	}

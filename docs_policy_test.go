@@ -55,6 +55,7 @@ var documented = map[string]string{
 	"policy/credential/header.Block":    `credential "header"`,
 	"policy/credential/query.Block":     `credential "query"`,
 	"policy/credential/path.Block":      `credential "path"`,
+	"policy/credential/mtls.Block":      `credential "mtls"`,
 	"policy/credential/body.Block":      `credential "body"`,
 	"policy/credential/hmac.Block":      `credential "hmac"`,
 	"policy/credential/hmac.Part":       "part",

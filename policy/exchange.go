@@ -39,6 +39,10 @@ type Exchange struct {
 	Response *http.Response
 	peek     peeked
 
+	// Certificate is what the attempt under way proves itself with, nil for
+	// nothing: it goes out over TLS on which that was shown, or not at all.
+	Certificate *ClientCertificate
+
 	Fresh bool   // a credential stage knows that another attempt would carry a fresh credential
 	Keys  string // fingerprints of the keys that the last attempt carried
 

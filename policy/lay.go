@@ -140,7 +140,7 @@ func (c *compiler) lookup(l *laid) *Feature {
 	return &c.features[at]
 }
 
-var unbuiltCredentials = []string{"http_signature", "mtls"}
+var unbuiltCredentials = []string{"http_signature"}
 
 // stages compiles blocks in the order of the features. Where a route has no
 // part in a block, the provider's stage is used as it is, with its state.
@@ -309,6 +309,9 @@ func (c *compiler) plan(p *Provider, route string, at hcl.Range, stages []*Plann
 		for _, slot := range st.Slots {
 			if slices.Contains(plan.Slots, slot) && len(st.Ranges) > 0 {
 				c.fail("Duplicate credential", "Another credential goes into the same place, and only one can.", st.Ranges[len(st.Ranges)-1])
+			}
+			if slot.In == InTLS && p.Upstream != nil && p.Upstream.Scheme == "http" && len(st.Ranges) > 0 {
+				c.fail("Clear text", fmt.Sprintf("A client certificate is shown when TLS is made, and the upstream of provider %q is plain http.", p.Name), st.Ranges[len(st.Ranges)-1])
 			}
 			plan.Slots = append(plan.Slots, slot)
 		}

@@ -59,6 +59,9 @@ type Stage struct {
 	Places bool
 	// Keys says which values of a credential there are, for people; nil for others.
 	Keys func() []KeyState
+	// Ready says what is wrong with the secrets that there are, so that it is said
+	// before a call needs them; nil for features that need none. It never says one.
+	Ready func() error
 	// Holds is what the feature wants to be found again by whoever compiled the
 	// policy, such as the source of a credential's tokens.
 	Holds any
@@ -85,22 +88,23 @@ const (
 	KeyReplaced KeyUse = "replaced"
 )
 
-// A Slot is a place in a request that a credential takes. What the application
+// A Slot is a place in or before a request that a credential takes. What the application
 // sent there is removed; a declared client may put its own token there.
 type Slot struct {
 	In   SlotKind
-	Name string // canonical header name, or query parameter; "" for path and body
+	Name string // canonical header name, or query parameter; "" for all others
 }
 
-// SlotKind is a part of a request.
+// SlotKind is a part of what a provider receives.
 type SlotKind string
 
-// The parts of a request that credentials go to.
+// The parts that credentials go to.
 const (
 	InHeader SlotKind = "header"
 	InQuery  SlotKind = "query"
 	InPath   SlotKind = "path"
 	InBody   SlotKind = "body"
+	InTLS    SlotKind = "tls" // before the request
 )
 
 // RoundTripper adapts a function to [http.RoundTripper].

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -363,5 +364,21 @@ func TestTimeoutTotal(t *testing.T) {
 				t.Errorf("sent %d times", len(s.sent))
 			}
 		})
+	}
+}
+
+// TestP8CertificateOfOneAttempt: each attempt begins without a client certificate.
+func TestP8CertificateOfOneAttempt(t *testing.T) {
+	var had []bool
+	h := open(t, policy.RoundTripper(func(r *http.Request) (*http.Response, error) {
+		x := policy.From(r.Context())
+		had = append(had, x.Certificate != nil)
+		x.Certificate = new(policy.ClientCertificate)
+		return &http.Response{StatusCode: 503, Header: http.Header{"Retry-After": {"0"}}, Body: http.NoBody}, nil
+	})).compile(`retry { attempts = 3 }`)
+	_, resp, err := h.do(call{method: "GET", path: "/x"})
+	finish(t, resp, err)
+	if len(had) != 3 || slices.Contains(had, true) {
+		t.Errorf("%v", had)
 	}
 }

@@ -6,6 +6,10 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/postern-proxy/postern/config/block"
 )
 
 // A Set is a compiled policy. It is immutable; a reload makes a new one.
@@ -126,6 +130,25 @@ func (p *Provider) Labels() (labels []string) {
 		labels = append(labels, l.Text)
 	}
 	return append(labels, Other)
+}
+
+// Ready lists, as warnings, what is wrong with the secrets of stages, each at its
+// block.
+func (s *Set) Ready() (diags hcl.Diagnostics) {
+	for _, name := range s.names {
+		for _, plan := range s.byName[name].Plans() {
+			for _, st := range plan.Stages {
+				if st.Ready == nil {
+					continue
+				}
+				if err := st.Ready(); err != nil {
+					at := st.Ranges[len(st.Ranges)-1]
+					diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "Unusable " + st.Name, Detail: block.Sentence(err.Error()), Subject: &at})
+				}
+			}
+		}
+	}
+	return unique(diags)
 }
 
 // add gives h to p. It fails if another host of the set covers the same.

@@ -10,14 +10,14 @@ import (
 	"github.com/postern-proxy/postern/connection"
 )
 
-// expiries is when the tokens in use expire. There may be many of a provider: the
+// expiries is when the tokens and client certificates in use expire. There may be many of a provider: the
 // metric is the first of them, and read when somebody asks.
 type expiries struct {
 	mu sync.Mutex
 	at map[connection.Key]time.Time
 }
 
-var expiryDesc = prometheus.NewDesc("postern_credential_expiry_timestamp_seconds", "When the first of the tokens that are in use for a provider expires; absent if no expiry is known.", []string{"provider"}, nil)
+var expiryDesc = prometheus.NewDesc("postern_credential_expiry_timestamp_seconds", "When the first of the tokens and client certificates that are in use for a provider expires; absent if no expiry is known.", []string{"provider"}, nil)
 
 // Describe implements [prometheus.Collector].
 func (e *expiries) Describe(to chan<- *prometheus.Desc) { to <- expiryDesc }

@@ -11,5 +11,6 @@
 //	outbound.go   one call: its line; egress.go: its metrics
 //	inbox.go      webhooks and their deliveries; stats.go the state of the inbox
 //	process.go    what happens to the process: breakers, limits, reloads; pace.go not too often
+//	connections.go what happens to connections; certificates.go to client certificates
 //	metrics.go    every metric, with its labels; handles.go how they are found fast
 package telemetry

@@ -102,6 +102,32 @@ func TestEgressMetrics(t *testing.T) {
 	)
 }
 
+// TestCertificates: which client certificate is in use, and until when.
+func TestCertificates(t *testing.T) {
+	tel, lines := logged(t)
+	whole, route := policy.Scope{Provider: "bank", Label: "mtls"}, policy.Scope{Provider: "bank", Route: "GET /x", Label: "mtls"}
+	tel.Certificate(whole, time.Unix(3e9, 0), nil)
+	tel.Certificate(route, time.Unix(2e9, 0), nil)
+	expect(t, tel, want{2e9, "postern_credential_expiry_timestamp_seconds", []string{"provider", "bank"}})
+	tel.Certificate(whole, time.Unix(3e9, 0), errors.New("does not match"))
+	tel.Certificate(route, time.Time{}, errors.New("expired"))
+	expect(t, tel, want{3e9, "postern_credential_expiry_timestamp_seconds", []string{"provider", "bank"}})
+	tel.CertificateEnds(whole, time.Unix(3e9, 0))
+	var got []string
+	for _, l := range lines() {
+		got = append(got, fmt.Sprint(l["level"], " ", l["msg"], " ", l["provider"], " ", l["route"], " ", l["until"] != nil, " ", l["error"]))
+	}
+	if want := []string{
+		"INFO another client certificate is in use bank <nil> true <nil>",
+		"INFO another client certificate is in use bank GET /x true <nil>",
+		"WARN the new client certificate cannot be used, the one before it stays in use bank <nil> true does not match",
+		"ERROR the client certificate cannot be used, and what needs it is refused bank GET /x false expired",
+		"WARN a client certificate ends soon: replace it bank <nil> true <nil>",
+	}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestC54Alarm: every echo is counted, and told of at once and then once a minute,
 // for each provider and by whether it was masked.
 func TestC54Alarm(t *testing.T) {

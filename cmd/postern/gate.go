@@ -117,6 +117,9 @@ func (g *gate) load(ctx context.Context) (*loaded, error) {
 			missing = hcl.Diagnostics{{Severity: hcl.DiagWarning, Summary: "Unusable secret of a webhook", Detail: err.Error() + ". Its requests are answered 503 until that is mended."}}
 		}
 		diags = append(diags, missing...)
+		if !diags.HasErrors() {
+			diags = append(diags, l.outbound.Ready()...)
+		}
 	}
 	report(g.messages, diags, l.Files)
 	if diags.HasErrors() {

@@ -155,6 +155,23 @@ func (p *peeked) conn() net.Conn {
 func (p *peeked) Read(b []byte) (int, error)  { return p.conn().Read(b) }
 func (p *peeked) Write(b []byte) (int, error) { return p.conn().Write(b) }
 
+// client is the name in the certificate that the client has shown, "" if it has
+// shown none.
+func (p *peeked) client() string {
+	c, ok := p.conn().(*tls.Conn)
+	if !ok || len(c.ConnectionState().PeerCertificates) == 0 {
+		return ""
+	}
+	return c.ConnectionState().PeerCertificates[0].Subject.CommonName
+}
+
+// connKey is under what a request's context has its connection.
+type connKey struct{}
+
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
 type unread struct {
 	net.Conn
 	head []byte

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math/rand/v2"
+	"time"
 
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/policy/allow"
@@ -16,6 +17,7 @@ import (
 	"github.com/postern-proxy/postern/policy/credential/header"
 	"github.com/postern-proxy/postern/policy/credential/hmac"
 	"github.com/postern-proxy/postern/policy/credential/jwtbearer"
+	"github.com/postern-proxy/postern/policy/credential/mtls"
 	"github.com/postern-proxy/postern/policy/credential/oauth2"
 	"github.com/postern-proxy/postern/policy/credential/path"
 	"github.com/postern-proxy/postern/policy/credential/query"
@@ -34,6 +36,8 @@ type observer interface {
 	VersionMismatch(provider string)
 	ClockSkew(provider string, seconds float64)
 	Echoed(provider, endpoint string, masked bool)
+	Certificate(s policy.Scope, until time.Time, err error)
+	CertificateEnds(s policy.Scope, until time.Time)
 }
 
 // stages lists every feature in the order in which it sees a request,
@@ -51,6 +55,8 @@ func stages(o observer, tokens limit.Source, live *credential.Live) ([]policy.Fe
 		}
 	}
 	live.Skew, live.Echoed = o.ClockSkew, o.Echoed
+	certificates := mtls.NewLive()
+	certificates.Changed, certificates.Ends = o.Certificate, o.CertificateEnds
 	return []policy.Feature{
 		allow.Feature(),                    // may this leave?
 		idempotency.Feature(),              // one key for all attempts
@@ -60,7 +66,8 @@ func stages(o observer, tokens limit.Source, live *credential.Live) ([]policy.Fe
 		limit.Feature(o, tokens),           // counts what really goes out
 		timeout.Attempt(),                  // of one attempt, without the waits above
 		version.Feature(o.VersionMismatch), //
-		bearer.Feature(live),               // credentials last: unseen by the others, afresh for each attempt
+		mtls.Feature(certificates),         // credentials last: unseen by the others, afresh for each attempt
+		bearer.Feature(live),
 		basic.Feature(live),
 		header.Feature(live),
 		query.Feature(live),

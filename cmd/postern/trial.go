@@ -117,6 +117,8 @@ type sentRequest struct {
 	Host   string            `json:"host"`
 	Header map[string]string `json:"header"`
 	Body   string            `json:"body"`
+
+	Certificate string `json:"certificate"` // name in that of the client, "" if there is none
 }
 
 var errRefused = errors.New("connection refused")
@@ -131,8 +133,8 @@ func newStage(script []trialUpstream) (*testStage, error) {
 	}
 	s := &testStage{script: script, listener: &pipes{conns: make(chan net.Conn), done: make(chan struct{})}}
 	s.transport = upstream.New(upstream.Options{Dial: s.dial, RootCAs: roots, HTTP1: true})
-	s.server = &http.Server{Handler: s, ErrorLog: log.New(io.Discard, "", 0)}
-	go s.server.Serve(either{s.listener, &tls.Config{GetCertificate: cert}})
+	s.server = &http.Server{Handler: s, ErrorLog: log.New(io.Discard, "", 0), ConnContext: withConn}
+	go s.server.Serve(either{s.listener, &tls.Config{GetCertificate: cert, ClientAuth: tls.RequestClientCert}})
 	return s, nil
 }
 
@@ -162,7 +164,10 @@ func (s *testStage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	got := sentRequest{r.Method, r.URL.EscapedPath(), r.URL.RawQuery, r.Host, map[string]string{}, string(body)}
+	got := sentRequest{Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Host: r.Host, Header: map[string]string{}, Body: string(body)}
+	if c, ok := r.Context().Value(connKey{}).(*peeked); ok {
+		got.Certificate = c.client()
+	}
 	for name, values := range r.Header {
 		got.Header[name] = strings.Join(values, ", ")
 	}

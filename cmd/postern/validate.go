@@ -160,6 +160,9 @@ func (silent) VersionMismatch(string)                  {}
 func (silent) ClockSkew(string, float64)               {}
 func (silent) Echoed(string, string, bool)             {}
 
+func (silent) Certificate(policy.Scope, time.Time, error) {}
+func (silent) CertificateEnds(policy.Scope, time.Time)    {}
+
 // diagnostic is one problem, in the shape that editors know from Terraform.
 type diagnostic struct {
 	Severity string     `json:"severity"`

@@ -162,6 +162,10 @@ func (s Secret) StandsIn() bool {
 // IsZero reports whether s is no secret at all.
 func (s Secret) IsZero() bool { return s.s == nil }
 
+// StandIn reports whether the value stands in for the real one, as in a test of a
+// policy: it is a text of no use where a certificate or a key is wanted.
+func (s Secret) StandIn() bool { return s.s != nil && s.s.expr != nil && s.s.ctx.Secrets.stand }
+
 // Reveal returns the value: of the environment as it was at start, of a file as
 // it was when this configuration was loaded, of a command as it was last. A newer
 // value that cannot be used, because expect() refuses it, leaves the one before

@@ -166,7 +166,7 @@ func (t *loop) RoundTrip(r *http.Request) (*http.Response, error) {
 // begin forgets in x what the attempt before left there.
 func begin(x *policy.Exchange, earlier bool) {
 	x.Now = policy.Attempt{Start: time.Now(), Earlier: earlier}
-	x.Deadline, x.Fresh, x.Keys, x.Send = time.Time{}, false, "", nil
+	x.Deadline, x.Fresh, x.Keys, x.Send, x.Certificate = time.Time{}, false, "", nil, nil
 	x.Outcome, x.Hint, x.Response = "", "", nil
 	x.ProviderCode, x.ProviderMessage, x.ProviderRequestID = "", "", ""
 }

@@ -124,9 +124,12 @@ func (c *conn) roundTrip(ctx context.Context, x *policy.Exchange, o *outgoing) (
 	x.Now.Complete = up.complete()
 	x.Now.Written += up.sent()
 	if err != nil {
-		op, err := up.blame(err, OpHeaders) // before failing it gives the upload an error of its own
+		op, cause := up.blame(err, OpHeaders) // before failing it gives the upload an error of its own
+		if denial, ok := c.key.refusal(err); ok && c.served == 0 {
+			x.Now.Refused, cause = true, denial
+		}
 		c.fail()
-		return nil, fault(ctx, op, c.key.addr(), err)
+		return nil, fault(ctx, op, c.key.addr(), cause)
 	}
 	x.Now.Answered = true
 	c.receive(ctx, resp, o, up)

@@ -38,7 +38,7 @@ type flight struct {
 // lease finds or makes a connection.
 func (t *Transport) lease(ctx context.Context, x *policy.Exchange, k key) (lease, error) {
 	for {
-		l, e, err := t.take(k)
+		l, e, err := t.take(k, x.Certificate)
 		switch {
 		case err != nil:
 			return lease{}, err
@@ -140,7 +140,7 @@ func (t *Transport) open(ctx context.Context, k key, e *entry) (lease, Op, error
 	t.pool.mu.Lock()
 	round := t.pool.round
 	t.pool.mu.Unlock()
-	raw, op, err := t.dial(ctx, k, e.tls)
+	raw, op, err := t.dial(ctx, k, e)
 	if err != nil {
 		return lease{}, op, err
 	}

@@ -3,6 +3,7 @@ package upstream
 //lint:file-ignore SA1019 the successor, net/http's ClientConn, makes its connection itself; ours is there already when we learn that it speaks HTTP/2
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -24,6 +25,9 @@ type h2conn struct {
 	key    key
 	round  int
 	served atomic.Int64
+
+	answered atomic.Bool // at least once
+	failure  *failure    // nil where no client certificate was shown
 }
 
 func newHTTP2(opt Options) *http2Transport {
@@ -46,12 +50,18 @@ func newHTTP2(opt Options) *http2Transport {
 
 // multiplex makes c, on which HTTP/2 was agreed, a connection for many.
 func (t *Transport) multiplex(c net.Conn, k key, round int) (*h2conn, error) {
+	h := &h2conn{key: k, round: round}
+	if tc, ok := c.(*tls.Conn); ok && k.cert != "" {
+		h.failure = &failure{Conn: tc}
+		c = h.failure
+	}
 	cc, err := t.h2.NewClientConn(c)
 	if err != nil {
 		c.Close()
 		return nil, err
 	}
-	return &h2conn{ClientConn: cc, key: k, round: round}, nil
+	h.ClientConn = cc
+	return h, nil
 }
 
 // reserve takes a stream on a connection that has one left. Called with the

@@ -70,12 +70,17 @@ func (c *h2conn) roundTrip(ctx context.Context, x *policy.Exchange, o *outgoing)
 	}
 	if err == nil {
 		x.Now.Answered = true
+		c.answered.Store(true)
 		e.pace.enter(receiving, e.up == nil || e.done.Load())
 		e.body, resp.Body, resp.Request = resp.Body, (*body2)(e), o.req
 		return resp, nil
 	}
 	cause := e.blame(err)
 	e.end()
+	if denial, ok := c.key.refusal(c.failure.err()); ok && !c.answered.Load() {
+		x.Now.Refused = true
+		return nil, fault(ctx, OpTLS, c.key.addr(), denial)
+	}
 	if x.Now.Written == 0 && err.Error() == "http2: client conn not usable" {
 		return nil, errNotTaken
 	}

@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"sync"
 	"time"
+
+	"github.com/postern-proxy/postern/policy"
 )
 
 const (
@@ -26,8 +28,9 @@ type pool struct {
 // entry is what belongs to one key. It is guarded by the pool's mutex.
 type entry struct {
 	tls    *tls.Config
-	idle   []*conn   // HTTP/1.1, last used last
-	multi  []*h2conn // HTTP/2, open for more streams when last looked at
+	cert   *policy.ClientCertificate // nil is none
+	idle   []*conn                   // HTTP/1.1, last used last
+	multi  []*h2conn                 // HTTP/2, open for more streams when last looked at
 	proto  proto
 	flight *flight
 	used   time.Time
@@ -41,11 +44,11 @@ const (
 	speaksHTTP2
 )
 
-// get returns the entry of k. Called with mu held.
-func (p *pool) get(k key, t *Transport) *entry {
+// get returns the entry of k, whose certificate is cert. Called with mu held.
+func (p *pool) get(k key, cert *policy.ClientCertificate, t *Transport) *entry {
 	e := p.entries[k]
 	if e == nil {
-		e = &entry{}
+		e = &entry{cert: cert}
 		if k.scheme == "https" {
 			e.tls = t.tlsConfig(k)
 		}
@@ -60,14 +63,14 @@ func (p *pool) get(k key, t *Transport) *entry {
 
 // take returns an unused HTTP/1.1 connection, the one used last, or a stream on
 // an HTTP/2 one, or neither. The former may be dead.
-func (t *Transport) take(k key) (lease, *entry, error) {
+func (t *Transport) take(k key, cert *policy.ClientCertificate) (lease, *entry, error) {
 	p := &t.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return lease{}, nil, ErrClosed
 	}
-	e := p.get(k, t)
+	e := p.get(k, cert, t)
 	if last := len(e.idle) - 1; last >= 0 {
 		c := e.idle[last]
 		e.idle[last] = nil

@@ -730,7 +730,7 @@ func TestC48CancelledLate(t *testing.T) {
 	defer theirs.Close()
 	tr := start(t, Options{})
 	k := key{scheme: "https", host: "x"}
-	_, e, _ := tr.take(k)
+	_, e, _ := tr.take(k, nil)
 	for _, stopped := range []bool{true, false} {
 		c := newConn(tr, k, e, newWire(ours), 0)
 		c.stop = func() bool { return stopped }
@@ -738,7 +738,7 @@ func TestC48CancelledLate(t *testing.T) {
 		if got := idle(tr) == 1; got != stopped {
 			t.Errorf("in time: %v, kept: %v", stopped, got)
 		}
-		tr.take(k)
+		tr.take(k, nil)
 	}
 }
 

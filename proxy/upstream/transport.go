@@ -151,9 +151,11 @@ func (t *Transport) over(ctx context.Context, x *policy.Exchange, req *http.Requ
 
 // key says which connections a request may share. Nothing is shared between
 // providers (claim C24), nor between an address asked for and one that a policy
-// puts in its place.
+// puts in its place, nor between client certificates (pitfall P8): who is on a
+// connection speaks for the certificate that was shown on it.
 type key struct {
 	provider   string
+	cert       string // ID of the client certificate, "" for none
 	scheme     string
 	host, port string // dialled, and verified
 	named      bool   // by the policy
@@ -183,6 +185,12 @@ func (t *Transport) target(req *http.Request, x *policy.Exchange) (key, error) {
 	if k.host == "" {
 		return k, malformedRequest("A URL without a host")
 	}
+	if x.Certificate != nil {
+		if k.scheme == "http" {
+			return k, clearText(k.addr())
+		}
+		k.cert = x.Certificate.ID()
+	}
 	k.http1 = t.opt.HTTP1 || upgradeOf(req.Header) != ""
 	if t.opt.Mirror && !k.http1 && req.ProtoMajor < 2 {
 		_, strict := t.strict.Load(k.addr())
@@ -192,7 +200,7 @@ func (t *Transport) target(req *http.Request, x *policy.Exchange) (key, error) {
 }
 
 // dial makes a connection for k, TLS included.
-func (t *Transport) dial(ctx context.Context, k key, config *tls.Config) (net.Conn, Op, error) {
+func (t *Transport) dial(ctx context.Context, k key, e *entry) (net.Conn, Op, error) {
 	dial := t.opt.Dial
 	if dial == nil {
 		dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -207,15 +215,19 @@ func (t *Transport) dial(ctx context.Context, k key, config *tls.Config) (net.Co
 	if k.scheme == "http" {
 		return w, "", nil
 	}
-	c := tls.Client(w, config)
-	if err := c.HandshakeContext(ctx); err != nil {
+	c, err := handshake(ctx, w, k, e)
+	if err != nil {
 		raw.Close()
+		if denial, ok := k.refusal(err); ok {
+			err = denial
+		}
 		return nil, OpTLS, err
 	}
 	return c, "", nil
 }
 
-// tlsConfig is that of one key: sessions are not resumed across providers.
+// tlsConfig is that of one key: sessions are not resumed across providers, nor
+// with another client certificate.
 func (t *Transport) tlsConfig(k key) *tls.Config {
 	c := &tls.Config{
 		RootCAs:            t.opt.RootCAs,

@@ -1,7 +1,7 @@
 # Kinds of credentials, likewise.
 provider "a" {
   hosts = ["a.example"]
-  credential "mtls" { # error: does not have it yet
-    cert = "client.pem"
+  credential "http_signature" { # error: does not have it yet
+    key_id = "1"
   }
 }

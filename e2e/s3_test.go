@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/postern-proxy/postern/e2e/faults"
@@ -93,5 +94,49 @@ func TestS3Alone(t *testing.T) {
 	}
 	if modes["STREAMING-UNSIGNED-PAYLOAD-TRAILER"] == 0 || len(modes) < 5 {
 		t.Errorf("the ways to sign a body: %v", modes)
+	}
+}
+
+const s3Policy = `
+provider "aws" {
+  catalog  = "aws"
+  upstream = "UPSTREAM"
+  credential "aws_sigv4" {
+    access_key_id     = env("AWS_KEY")
+    secret_access_key = env("AWS_SECRET")
+  }
+}
+`
+
+// TestSDKS3: an unmodified client with a key that means nothing puts, lists, reads, copies and deletes, with every kind of
+// key and body; the server knows one key, and Postern alone has it.
+func TestSDKS3(t *testing.T) {
+	dir := harness.NeedNode(t)
+	ca := authority(t)
+	g, front := gateway(t, ca)
+	const dummy, dummySecret = "AKIADUMMYDUMMYDUMMY0", "the-application-does-not-know-better"
+	call := func(secret string) s3Report {
+		p := harness.Start(t, harness.Files{"aws.hcl": strings.ReplaceAll(s3Policy, "UPSTREAM", front.URL())},
+			harness.Trusting(ca.File), harness.WithEnv("AWS_KEY", g.Access), harness.WithEnv("AWS_SECRET", secret))
+		r := p.Command([]string{"AWS_ACCESS_KEY_ID=" + dummy, "AWS_SECRET_ACCESS_KEY=" + dummySecret},
+			"exec", "--", "node", filepath.Join(dir, "s3.mjs"), "bucket-two", versity.Region)
+		return s3App(t, r)
+	}
+	call(g.Secret).complete(t)
+	modes := map[string]int{}
+	for _, r := range front.Requests() {
+		modes[r.Header.Get("X-Amz-Content-Sha256")]++
+		if auth := r.Header.Get("Authorization"); !strings.Contains(auth, "Credential="+g.Access+"/") || strings.Contains(auth, dummy) {
+			t.Errorf("%s %s bears %q", r.Method, r.Target, auth)
+		}
+		if r.Host != "bucket-two."+versity.Host {
+			t.Errorf("%s %s went to %s", r.Method, r.Target, r.Host)
+		}
+	}
+	if modes["STREAMING-UNSIGNED-PAYLOAD-TRAILER"] == 0 || len(modes) < 5 {
+		t.Errorf("the ways to sign a body: %v", modes)
+	}
+	if rep := call("wrong" + g.Secret); rep.Error.Name != "SignatureDoesNotMatch" || rep.Error.Status != 403 {
+		t.Errorf("a wrong secret: %+v", rep)
 	}
 }

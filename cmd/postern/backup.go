@@ -30,8 +30,8 @@ func backupCommand(o *options) *cobra.Command {
 			if err != nil {
 				return &exitError{exitFailure, err}
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s holds %s, %s, %s, schema version %d, and was checked.\n",
-				args[0], count(int(b.Events), "event"), deliveries(b.Deliveries), size(b.Size), b.Schema)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s holds %s, %s, %s, %s, schema version %d, and was checked.\n",
+				args[0], count(int(b.Events), "event"), deliveries(b.Deliveries), count(int(b.Connections), "connection"), size(b.Size), b.Schema)
 			besideBackup(cmd.OutOrStdout(), c.Seal, "sqlite:"+path)
 			return nil
 		},

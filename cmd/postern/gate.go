@@ -169,7 +169,7 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 	if err := g.openStore(ctx, l); err != nil {
 		return err
 	}
-	if err := g.keys(l); err != nil {
+	if err := g.keys(ctx, l); err != nil {
 		return err
 	}
 	if err := g.openTokens(l); err != nil {

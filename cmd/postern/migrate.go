@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/postern-proxy/postern/seal"
 	"github.com/postern-proxy/postern/store"
 )
 
@@ -43,8 +44,11 @@ func migrateCommand() *cobra.Command {
 			if err != nil {
 				return &exitError{exitFailure, err}
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "Both hold %s, %s, %s of the audit trail and %s of bodies, and are the same: sha256 %s.\n",
-				count(int(sum.Events), "event"), deliveries(sum.Deliveries), count(int(sum.Moves), "line"), size(sum.Bytes), hex.EncodeToString(sum.SHA256[:]))
+			fmt.Fprintf(cmd.OutOrStdout(), "Both hold %s, %s, %s of the audit trail, %s of bodies and %s, and are the same: sha256 %s.\n",
+				count(int(sum.Events), "event"), deliveries(sum.Deliveries), count(int(sum.Moves), "line"), size(sum.Bytes), count(int(sum.Connections), "connection"), hex.EncodeToString(sum.SHA256[:]))
+			if k, err := seal.ReadFile(keyFile(from)); err == nil && sum.Connections > 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), "Tokens stay sealed: the policy of the copy needs the key %s, seal { keys = [file(%q)] }, wherever you keep it.\n", k.ID(), keyFile(from))
+			}
 			return nil
 		},
 	}

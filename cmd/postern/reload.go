@@ -43,6 +43,9 @@ func (g *gate) use(l *loaded) error {
 	return nil
 }
 
+// reloadWithin is how long a reload may ask the store.
+const reloadWithin = 10 * time.Second
+
 // reload puts the configuration that the files have now in force, or keeps the
 // one before.
 func (g *gate) reload(ctx context.Context) error {
@@ -52,7 +55,9 @@ func (g *gate) reload(ctx context.Context) error {
 	defer func() { g.manager.tell("READY=1\nSTATUS=" + g.inForce()) }()
 	l, err := g.load(ctx)
 	if err == nil {
-		err = g.keys(l)
+		ctx, cancel := context.WithTimeout(context.Background(), reloadWithin)
+		err = g.keys(ctx, l)
+		cancel()
 	}
 	if err == nil {
 		err = g.use(l)

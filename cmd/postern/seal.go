@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -21,6 +21,7 @@ type vault struct {
 	held atomic.Pointer[seal.Ring] // nil while there is none
 	file string                    // of the key beside the database, "" if it has none
 	made bool                      // in this process
+	lost map[string]int            // ids of keys that are needed and not there: how many connections need them
 }
 
 // ring is what seals and opens, or an error that says how to have it. It stays
@@ -42,27 +43,20 @@ func (v *vault) use(r *seal.Ring) {
 	v.held.Store(r)
 }
 
-// keys reads the keys of a configuration: those it names, or the one beside an
-// SQLite database, which is made if it is not there.
-func (g *gate) keys(l *loaded) (err error) {
-	if l.Seal != nil {
-		l.ring, err = l.Seal.Ring()
-		return err
+// losses says which keys are missing, a sentence for each.
+func (v *vault) losses() (all []string) {
+	for _, id := range slices.Sorted(maps.Keys(v.lost)) {
+		all = append(all, fmt.Sprintf("the key %s is missing, and %s sealed under it: put it back behind the first%s, or connect those accounts again", id, are(v.lost[id]), v.known(id)))
 	}
-	if g.vault.file == "" {
-		return nil
+	return all
+}
+
+// known says where a key is if it is the one beside the database.
+func (v *vault) known(id string) string {
+	if k, err := seal.ReadFile(v.file); err == nil && k.ID() == id {
+		return fmt.Sprintf(", as file(%q)", v.file)
 	}
-	k, err := seal.ReadFile(g.vault.file)
-	if errors.Is(err, fs.ErrNotExist) {
-		if k, err = seal.CreateFile(g.vault.file); err == nil {
-			g.vault.made = true
-			g.tel.Transition(slog.LevelInfo, "made a seal key: keep a copy of it, apart from backups of the store", slog.String("key", k.ID()), slog.String("file", g.vault.file))
-		}
-	}
-	if err == nil {
-		l.ring, err = seal.NewRing(k)
-	}
-	return err
+	return ""
 }
 
 // keyFile is where the key of a store is if the policy names none, "" if there
@@ -76,6 +70,9 @@ func keyFile(where string) string {
 
 // announceSeal says which key seals, and where it is.
 func (g *gate) announceSeal(w io.Writer, l *loaded) {
+	for _, loss := range g.vault.losses() {
+		fmt.Fprintf(w, "  seal      %s\n", loss)
+	}
 	if l.ring == nil {
 		return
 	}

@@ -29,7 +29,7 @@ func idOf(t *testing.T, text string) string {
 // start, in a private file beside the database, named, and used ever after.
 func TestSealKeyBesideSQLite(t *testing.T) {
 	dir := t.TempDir()
-	put(t, filepath.Join(dir, "postern.hcl"), "proxy { listen = \"127.0.0.1:0\" }\ninbound { listen = \"127.0.0.1:0\" }\nadmin { listen = \"127.0.0.1:0\" }\n")
+	put(t, filepath.Join(dir, "postern.hcl"), quiet)
 	file := filepath.Join(dir, "postern.db.seal")
 	var key string
 	for start, want := range []string{", made now: keep a copy of it, apart from backups of the store", ""} {
@@ -87,7 +87,7 @@ func TestSealKeyIsRefused(t *testing.T) {
 		"not there":      {"seal { keys = [file(\"none\")] }\n", "", 0o600, "seal.keys cannot be used: [secret file:"},
 	} {
 		dir := t.TempDir()
-		put(t, filepath.Join(dir, "postern.hcl"), c.policy+"proxy { listen = \"127.0.0.1:0\" }\ninbound { listen = \"127.0.0.1:0\" }\nadmin { listen = \"127.0.0.1:0\" }\n")
+		put(t, filepath.Join(dir, "postern.hcl"), c.policy+quiet)
 		file := filepath.Join(dir, "postern.db.seal")
 		if err := errors.Join(os.WriteFile(file, []byte(c.text), c.mode), os.Chmod(file, c.mode)); err != nil {
 			t.Fatal(err)

@@ -7,7 +7,7 @@
 //	stages.go    the ordered list of stages
 //	load.go      files -> policy
 //	gate.go      everything that runs, put together; reload.go: a configuration in force
-//	seal.go      the keys under which it stores what is secret
+//	seal.go      the keys under which it stores what is secret; sealkeys.go: how they are had
 //	run.go       its life: start, reload, drain; announce.go: what it says at start
 //
 // and one file for each further subcommand.

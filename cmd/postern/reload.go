@@ -55,8 +55,8 @@ func (g *gate) reload(ctx context.Context) error {
 	defer func() { g.manager.tell("READY=1\nSTATUS=" + g.inForce()) }()
 	l, err := g.load(ctx)
 	if err == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), reloadWithin)
-		err = g.keys(ctx, l)
+		within, cancel := context.WithTimeout(ctx, reloadWithin)
+		err = g.keys(within, l)
 		cancel()
 	}
 	if err == nil {

@@ -110,7 +110,7 @@ func TestSealKeyInUseStays(t *testing.T) {
 	r := grant(t, g, "one")
 	policy("third", "second")
 	want := fmt.Sprintf("the seal key %s is not there any more, and 1 connection is sealed under it: put it back behind the first", idOf(t, first))
-	if err := g.reload(); err == nil || !strings.Contains(err.Error(), want) {
+	if err := g.reload(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("reload: %v", err)
 	}
 	ring, err := g.vault.ring()
@@ -122,7 +122,7 @@ func TestSealKeyInUseStays(t *testing.T) {
 	}
 
 	policy("second", "third", "first")
-	if err := g.reload(); err != nil {
+	if err := g.reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if r.Access, err = ring.Reseal(r.Access, "one"); err != nil {
@@ -132,7 +132,7 @@ func TestSealKeyInUseStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	policy("second")
-	if err := g.reload(); err != nil {
+	if err := g.reload(t.Context()); err != nil {
 		t.Errorf("without keys that nothing needs: %v", err)
 	}
 	if ids := ring.IDs(); len(ids) != 1 || ids[0] != idOf(t, second) {

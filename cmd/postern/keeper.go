@@ -69,6 +69,7 @@ func ask(transport http.RoundTripper, w credential.Way, r *http.Request) (resp *
 	case w.Named:
 		x.Plan.Upstream = &url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host}
 	}
+	x.Certificate = w.Certificate
 	x.Body = policy.NewBody(r.Body, r.ContentLength, 0)
 	x.Total, _ = r.Context().Deadline()
 	x.Idle = endpointIdle

@@ -3,9 +3,18 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,6 +22,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/policy/credential"
+	"github.com/postern-proxy/postern/proxy/upstream"
 )
 
 // shop is a provider: an API, and an authorization server that gives tokens of
@@ -234,4 +248,82 @@ func TestTokensFromUpstream(t *testing.T) {
 	if got := text(t, resp, err); resp.StatusCode != http.StatusOK || got != "yours" || asked.Load() != 1 {
 		t.Errorf("%s %q, %d token requests", resp.Status, got, asked.Load())
 	}
+}
+
+// TestTokenEndpointWithCertificate: a client may show who it is by a certificate
+// (RFC 8705 §2), and only the one that the policy names is shown.
+func TestTokenEndpointWithCertificate(t *testing.T) {
+	dir := t.TempDir()
+	ours := selfSigned(t, dir, "ours")
+	selfSigned(t, dir, "other")
+	var asked atomic.Int64
+	auth := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		if r.FormValue("client_id") != "me" || r.Header.Get("Authorization") != "" || r.TLS.PeerCertificates[0].Subject.CommonName != "ours" {
+			w.WriteHeader(http.StatusTeapot)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"access_token":"token-for-a-certificate","expires_in":60}`)
+	}))
+	auth.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ours}
+	auth.Config.ErrorLog = log.New(io.Discard, "", 0)
+	auth.StartTLS()
+	defer auth.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(auth.Certificate())
+	transport := upstream.New(upstream.Options{Guard: new(upstream.Guard), RootCAs: roots})
+	defer transport.Close()
+	live := credential.NewLive()
+	live.Do = func(w credential.Way, r *http.Request) (*http.Response, bool, error) { return ask(transport, w, r) }
+	features, err := stages(silent{}, nil, live)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"ours": "token-for-a-certificate", "other": ""} {
+		put(t, filepath.Join(dir, "shop.hcl"), fmt.Sprintf(`provider "shop" {
+  hosts = ["api.shop.example"]
+  credential "oauth2_client_credentials" {
+    token_url = %q
+    auth      = "tls"
+    client_id = "me"
+    tls_cert  = file("%s.pem")
+    tls_key   = file("%[2]s.key")
+  }
+}
+`, auth.URL+"/token", name))
+		l, diags := load(filepath.Join(dir, "shop.hcl"), block.NewSecrets(nil), features, transport)
+		if diags.HasErrors() {
+			t.Fatal(diags)
+		}
+		token, err := sources(l.outbound)[0].Mint(t.Context(), "", "")
+		if want == "" && err == nil || want != "" && (err != nil || token.Access != want) {
+			t.Errorf("%s: %v, %v", name, token, err)
+		}
+	}
+	if asked.Load() != 1 {
+		t.Errorf("%d requests", asked.Load())
+	}
+}
+
+// selfSigned writes a certificate and its key, and returns whom to believe for it.
+func selfSigned(t *testing.T, dir, name string) *x509.CertPool {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(dir, name+".pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	put(t, filepath.Join(dir, name+".key"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})))
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return pool
 }

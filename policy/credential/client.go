@@ -8,6 +8,7 @@ import (
 
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/oauth"
+	"github.com/postern-proxy/postern/policy"
 )
 
 // Signing is the key of a client that shows who it is by a signature.
@@ -23,6 +24,10 @@ func (k *Signing) Fits(s *Server) (errs []error) {
 	case oauth.Basic, oauth.BasicRaw, oauth.Post, oauth.ClientSecretJWT:
 		if len(s.ClientSecret) == 0 {
 			errs = append(errs, block.At("client_secret", "%s needs the client's secret; write auth = \"none\" for a client that has none", s.Auth))
+		}
+	case oauth.TLS:
+		if s.TLSCert.IsZero() {
+			errs = append(errs, block.At("tls_cert", "tls needs the client's certificate: tls_cert and tls_key"))
 		}
 	case oauth.PrivateKeyJWT:
 		if len(k.Key) == 0 {
@@ -78,6 +83,27 @@ func (l *Live) Signer(s block.Secret) (crypto.Signer, error) {
 		return nil, &block.SecretError{Ref: s.String(), Err: err}
 	}
 	return key, nil
+}
+
+// certificate is the client's, nil if it has none. In a test of a policy it has
+// none.
+func (s *Server) certificate() (*policy.ClientCertificate, error) {
+	if s.TLSCert.IsZero() || s.TLSCert.StandsIn() {
+		return nil, nil
+	}
+	cert, err := s.TLSCert.Reveal()
+	if err != nil {
+		return nil, err
+	}
+	key, err := s.TLSKey.Reveal()
+	if err != nil {
+		return nil, err
+	}
+	c, err := policy.NewClientCertificate([]byte(cert), []byte(key))
+	if err != nil {
+		return nil, &block.SecretError{Ref: s.TLSCert.String(), Err: err}
+	}
+	return c, nil
 }
 
 // reveal refuses a value that could not be sent.

@@ -78,6 +78,8 @@ type Way struct {
 	Provider string
 	Named    bool     // the policy names the host itself, so that it may be a private one
 	Upstream *url.URL // dialled instead of the host, as for calls; nil is the host
+
+	Certificate *policy.ClientCertificate // nil for none
 }
 
 // NewLive returns an empty state.

@@ -26,6 +26,8 @@ type Server struct {
 	Auth         oauth.Auth             `hcl:"auth,optional"`
 	ClientID     block.Secret           `hcl:"client_id,optional" literal:"allowed"`
 	ClientSecret []block.Secret         `hcl:"client_secret,optional"` // newest first: the next is tried where the server refuses one
+	TLSCert      block.Secret           `hcl:"tls_cert,optional"`      // PEM: the client's certificate (RFC 8705)
+	TLSKey       block.Secret           `hcl:"tls_key,optional"`
 	Scopes       []string               `hcl:"scopes,optional"`
 	Separator    string                 `hcl:"scope_separator,optional"`
 	Params       map[string]*block.Expr `hcl:"params,optional" scope:"account"` // of token requests
@@ -53,6 +55,9 @@ func (s *Server) Do(r *http.Request) (resp *http.Response, executed bool, err er
 	w := Way{Provider: s.provider, Named: slices.Contains(s.fixed, r.URL.Host)}
 	if s.covers(r.URL) {
 		w.Upstream = s.upstream
+	}
+	if w.Certificate, err = s.certificate(); err != nil {
+		return nil, false, err
 	}
 	return s.live.Do(w, r)
 }
@@ -82,6 +87,9 @@ func (s *Server) Wrong() (errs []error) {
 	}
 	if strings.ContainsFunc(s.Scheme, func(c rune) bool { return c <= ' ' || c >= 0x7f || c == ',' || c == '"' }) {
 		errs = append(errs, block.At("scheme", "%q is not a word such as \"Bearer\"", s.Scheme))
+	}
+	if s.TLSCert.IsZero() != s.TLSKey.IsZero() {
+		errs = append(errs, block.At("tls_cert", "tls_cert and tls_key go together"))
 	}
 	for _, scope := range s.Scopes {
 		if scope == "" || strings.Contains(scope, s.Separator) {

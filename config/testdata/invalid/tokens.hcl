@@ -119,3 +119,22 @@ provider "m" {
     headers       = { Accept = "text/plain" }
   }
 }
+
+provider "n" {
+  hosts = ["n.example"]
+  credential "oauth2_client_credentials" { # error: tls needs the client's certificate
+    token_url = "https://n.example/token"
+    client_id = "me"
+    auth      = "tls"
+  }
+}
+
+provider "o" {
+  hosts = ["o.example"]
+  credential "oauth2_client_credentials" {
+    token_url     = "https://o.example/token"
+    client_id     = "me"
+    client_secret = [env("S")]
+    tls_cert      = file("cert.pem") # error: go together
+  }
+}

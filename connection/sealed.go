@@ -112,7 +112,7 @@ func (k *Keeper) current(r *Row) (bool, error) {
 // within reports whether all hosts are among those that a row is sealed for. A
 // policy may name fewer.
 func within(hosts, sealed []string) bool {
-	return !slices.ContainsFunc(hosts, func(h string) bool { return !slices.Contains(sealed, h) })
+	return slices.Equal(hosts, sealed) || !slices.ContainsFunc(hosts, func(h string) bool { return !slices.Contains(sealed, h) })
 }
 
 // String names a connection for people.

@@ -177,9 +177,13 @@ func (e *echo) fields(h http.Header) (found bool) {
 func (e *echo) tail(p []byte) int {
 	longest := 0
 	for _, f := range e.forms {
-		for n := min(len(f)-1, len(p)); n > longest; n-- {
-			if p[len(p)-n] == f[0] && bytes.HasPrefix(f, p[len(p)-n:]) {
-				longest = n
+		for at := max(0, len(p)-len(f)+1); len(p)-at > longest; at++ {
+			i := bytes.IndexByte(p[at:], f[0])
+			if i < 0 {
+				break
+			}
+			if at += i; bytes.HasPrefix(f, p[at:]) {
+				longest = max(longest, len(p)-at)
 				break
 			}
 		}

@@ -81,3 +81,24 @@ func BenchmarkEcho(b *testing.B) {
 		})
 	}
 }
+
+// TestEchoTail: what is held back is the longest end that may be the beginning of
+// a form, and no more.
+func TestEchoTail(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		e := newEcho(rapid.StringMatching(`[ab]{8,12}|[a-c+/]{8,20}`).Draw(t, "secret"))
+		form := rapid.SampledFrom(e.forms).Draw(t, "form")
+		p := append([]byte(rapid.StringMatching(`[ab]{0,40}`).Draw(t, "before")), form[:rapid.IntRange(0, len(form)).Draw(t, "length")]...)
+		want := 0
+		for at := range p {
+			for _, f := range e.forms {
+				if len(p)-at < len(f) && strings.HasPrefix(string(f), string(p[at:])) {
+					want = max(want, len(p)-at)
+				}
+			}
+		}
+		if got := e.tail(p); got != want {
+			t.Fatalf("%d of %q, want %d", got, p, want)
+		}
+	})
+}

@@ -11,18 +11,22 @@ import (
 // (Early Hints), before whoever asked for them gets them. A hit is told and not
 // noted: the exchange is the goroutine's that sends.
 func (m *masked) listen(r *http.Request) *http.Request {
-	asked := httptrace.ContextClientTrace(r.Context())
-	if len(m.echo.forms) == 0 || asked == nil || asked.Got1xxResponse == nil {
+	if m == nil {
 		return r
 	}
-	trace := *asked
-	trace.Got1xxResponse = func(code int, h textproto.MIMEHeader) error {
+	asked := httptrace.ContextClientTrace(r.Context())
+	if asked == nil || asked.Got1xxResponse == nil {
+		return r
+	}
+	m.trace = *asked
+	m.trace.Got1xxResponse = func(code int, h textproto.MIMEHeader) error {
 		if m.echo.fields(http.Header(h)) {
 			m.alarm(true)
 		}
 		return asked.Got1xxResponse(code, h)
 	}
-	return r.WithContext(&listening{r.Context(), httptrace.WithClientTrace(context.Background(), &trace)})
+	m.ctx = listening{r.Context(), httptrace.WithClientTrace(context.Background(), &m.trace)}
+	return r.WithContext(&m.ctx)
 }
 
 // listening is a context with another trace. Adding one to the context itself

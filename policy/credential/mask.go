@@ -3,6 +3,7 @@ package credential
 import (
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
 
@@ -16,7 +17,11 @@ import (
 // of informational responses, in the body, also across the borders of reads, in
 // trailers, and in what the stages below took from them. Compressed bodies are
 // held back for that: see packed.go. Echoed is told of every answer with a hit.
+// Where there is nothing to look for it is nil, which does nothing.
 func (l *Live) masking(x *policy.Exchange, e *echo) *masked {
+	if len(e.forms) == 0 {
+		return nil
+	}
 	m := &masked{echo: e, x: x, tell: l.Echoed, endpoint: x.Endpoint}
 	if x.Plan != nil {
 		m.provider = x.Plan.Provider
@@ -41,11 +46,14 @@ type masked struct {
 	buf  []byte // read, not yet given
 	safe int    // so much of buf may be given
 	err  error
+
+	trace httptrace.ClientTrace // of what comes before the answer: see hints.go
+	ctx   listening
 }
 
 // take masks what there is of an answer, and the rest as it is read.
 func (m *masked) take(resp *http.Response) {
-	if len(m.echo.forms) == 0 {
+	if m == nil {
 		return
 	}
 	m.resp, m.src = resp, resp.Body

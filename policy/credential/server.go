@@ -45,6 +45,7 @@ type Server struct {
 	provider string
 	clock    *Clock
 	fixed    []string // hosts that no account has a part in
+	endpoint *url.URL // where tokens are asked for, nil where each account has its own
 }
 
 // Do sends a request to the authorization server: it is an [oauth.Do].
@@ -181,12 +182,18 @@ func (s *Server) OAuth(account string) (*oauth.Server, error) {
 
 // Asks reports whether r is what an SDK sends that asks for a token by itself.
 func (s *Server) Asks(r *http.Request, account string) bool {
-	at, err := s.At(s.TokenURL, "token_url", account)
-	if err != nil {
+	u := s.endpoint
+	if u == nil {
+		text, _ := s.TokenURL.String(Account(account))
+		if u, _ = url.Parse(text); u == nil {
+			return false
+		}
+	}
+	if u.Path != r.URL.Path || u.Host != r.URL.Host && r.URL.Host != policy.Nowhere { // nearly all: every POST is asked
 		return false
 	}
-	u, err := url.Parse(at)
-	return err == nil && u.Path == r.URL.Path && (u.Host == r.URL.Host || r.URL.Host == policy.Nowhere)
+	_, err := s.At(s.TokenURL, "token_url", account)
+	return err == nil
 }
 
 // answered answers the names of base_url: the provider's answer.
@@ -231,6 +238,10 @@ func (s *Server) Source(l *Live, scope policy.Scope, kind string, mint func(ctx 
 		if two, _ := e.String(Account("x" + Sample)); hostOf(one) == hostOf(two) {
 			s.fixed = append(s.fixed, hostOf(one))
 		}
+	}
+	if s.TokenURL != nil && !s.TokenURL.Reads("account") {
+		text, _ := s.TokenURL.String(Account(""))
+		s.endpoint, _ = url.Parse(text) // was checked
 	}
 	src := &connection.Source{Provider: scope.Provider, Credential: kind, Scopes: s.Scopes, Mint: mint}
 	if scope.Route != "" {

@@ -41,6 +41,7 @@ type Block struct {
 	Permissions    map[string]string `hcl:"permissions,optional"`  // none written: all of the App
 	APIURL         string            `hcl:"api_url,optional"`
 
+	root   string // the path of APIURL
 	live   *credential.Live
 	server credential.Server
 	jwt    *jwts
@@ -76,7 +77,7 @@ func (b *Block) Check() error {
 	if err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && credential.Loopback(u.Hostname())) || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return block.At("api_url", "%q is not a URL such as \"https://github.example.com/api/v3\"", b.APIURL)
 	}
-	b.APIURL = strings.TrimSuffix(b.APIURL, "/")
+	b.APIURL, b.root = strings.TrimSuffix(b.APIURL, "/"), strings.TrimSuffix(u.Path, "/")
 	return nil
 }
 
@@ -147,14 +148,16 @@ func (b *Block) narrowed() any {
 
 // asks reports whether an SDK asks for a token of the installation by itself.
 func (b *Block) asks(r *http.Request, account string) (string, bool) {
+	if !strings.HasSuffix(r.URL.Path, "/access_tokens") {
+		return "", false
+	}
 	path, err := b.installation(account)
 	return "token", err == nil && strings.HasSuffix(r.URL.Path, path)
 }
 
 // own is the App's JWT, for the calls that an App makes as itself.
 func (b *Block) own(r *http.Request) (string, bool, error) {
-	api, _ := url.Parse(b.APIURL) // was checked
-	if path := strings.TrimPrefix(r.URL.Path, api.Path); path != "/app" && !strings.HasPrefix(path, "/app/") {
+	if path := strings.TrimPrefix(r.URL.Path, b.root); path != "/app" && !strings.HasPrefix(path, "/app/") {
 		return "", false, nil
 	} else if strings.HasSuffix(path, "/access_tokens") { // that of the account is answered here
 		return "", true, &policy.Denial{

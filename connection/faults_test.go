@@ -416,7 +416,9 @@ func live(t *testing.T, plan, gaps []int) (problem string) {
 	w.server.takes = 100 * time.Millisecond
 	mint := w.source.Mint
 	w.source.Mint = func(ctx context.Context, account, refresh string) (*oauth.Token, error) {
+		w.server.mu.Lock()
 		sent[refresh]++
+		w.server.mu.Unlock()
 		return mint(ctx, account, refresh)
 	}
 	stores := []*flaky{{Store: base}, {Store: base}}
@@ -439,25 +441,26 @@ func live(t *testing.T, plan, gaps []int) (problem string) {
 			}
 			cancel()
 		case 3: // the server fails
-			w.server.fail = func(int) error { return &oauth.Error{Status: 503, Executed: true} }
+			w.server.failing(func(int) error { return &oauth.Error{Status: 503, Executed: true} })
 		case 4, 5:
-			w.server.fail = nil
+			w.server.failing(nil)
 		case 6: // an answer is lost on its way
 			lost = true
-			w.server.fail = func(int) error {
+			w.server.failing(func(int) error {
 				w.server.mu.Lock()
 				defer w.server.mu.Unlock()
 				w.server.next()
 				w.server.fail = nil
 				return &oauth.Error{Executed: true, Err: errDown}
-			}
+			})
 		case 7:
 			stores[i].set(true)
 		case 8, 9:
 			stores[0].set(false)
 			stores[1].set(false)
 		case 10: // a process dies, in the middle of a renewal if it is at one
-			go func() { _, _ = keepers[i].Token(t.Context(), w.source, "a") }()
+			dying := keepers[i]
+			go func() { _, _ = dying.Token(t.Context(), w.source, "a") }()
 			time.Sleep(50 * time.Millisecond)
 			lost = true
 			stores[i].mu.Lock()
@@ -470,12 +473,14 @@ func live(t *testing.T, plan, gaps []int) (problem string) {
 		}
 		time.Sleep(time.Duration(gaps[n]) * time.Second)
 	}
-	w.server.fail = nil
+	w.server.failing(nil)
 	stores[0].set(false)
 	stores[1].set(false)
 	time.Sleep(10 * time.Minute)
 	_, err := keepers[0].Token(t.Context(), w.source, "a")
 	row := w.row("a")
+	w.server.mu.Lock()
+	defer w.server.mu.Unlock()
 	if !lost {
 		for refresh, n := range sent {
 			if n > 1 && w.server.made > 1 && refresh != w.server.good {

@@ -77,6 +77,13 @@ func (s *server) mint(ctx context.Context, _, refresh string) (*oauth.Token, err
 	return s.next(), nil
 }
 
+// failing has the server answer as f says, or again as it should.
+func (s *server) failing(f func(n int) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = f
+}
+
 func (s *server) requests() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

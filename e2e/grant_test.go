@@ -56,9 +56,9 @@ func opPolicy(s interface{ URL() string }, credential string) string {
 }
 
 // me asks the API who the call is from.
-func me(t *testing.T, c *http.Client) (op.Me, harness.Answer) {
+func me(t *testing.T, c *http.Client, header ...string) (op.Me, harness.Answer) {
 	t.Helper()
-	a := call(t, c, http.MethodGet, "https://api.op.test/me", "")
+	a := call(t, c, http.MethodGet, "https://api.op.test/me", "", header...)
 	var who op.Me
 	if a.Status == http.StatusOK {
 		if err := json.Unmarshal([]byte(a.Body), &who); err != nil {

@@ -100,6 +100,7 @@ func TestS3Alone(t *testing.T) {
 const s3Policy = `
 provider "aws" {
   catalog  = "aws"
+  hosts    = HOSTS
   upstream = "UPSTREAM"
   credential "aws_sigv4" {
     access_key_id     = env("AWS_KEY")
@@ -115,28 +116,43 @@ func TestSDKS3(t *testing.T) {
 	ca := authority(t)
 	g, front := gateway(t, ca)
 	const dummy, dummySecret = "AKIADUMMYDUMMYDUMMY0", "the-application-does-not-know-better"
-	call := func(secret string) s3Report {
-		p := harness.Start(t, harness.Files{"aws.hcl": strings.ReplaceAll(s3Policy, "UPSTREAM", front.URL())},
+	start := func(t *testing.T, hosts, secret string) *harness.Postern {
+		return harness.Start(t, harness.Files{"aws.hcl": strings.NewReplacer("UPSTREAM", front.URL(), "HOSTS", hosts).Replace(s3Policy)},
 			harness.Trusting(ca.File), harness.WithEnv("AWS_KEY", g.Access), harness.WithEnv("AWS_SECRET", secret))
-		r := p.Command([]string{"AWS_ACCESS_KEY_ID=" + dummy, "AWS_SECRET_ACCESS_KEY=" + dummySecret},
-			"exec", "--", "node", filepath.Join(dir, "s3.mjs"), "bucket-two", versity.Region)
-		return s3App(t, r)
 	}
-	call(g.Secret).complete(t)
-	modes := map[string]int{}
-	for _, r := range front.Requests() {
-		modes[r.Header.Get("X-Amz-Content-Sha256")]++
-		if auth := r.Header.Get("Authorization"); !strings.Contains(auth, "Credential="+g.Access+"/") || strings.Contains(auth, dummy) {
-			t.Errorf("%s %s bears %q", r.Method, r.Target, auth)
+	run := func(t *testing.T, p *harness.Postern, args ...string) s3Report {
+		return s3App(t, p.Command([]string{"AWS_ACCESS_KEY_ID=" + dummy, "AWS_SECRET_ACCESS_KEY=" + dummySecret},
+			slices.Concat([]string{"exec", "--", "node", filepath.Join(dir, "s3.mjs"), "bucket-two", versity.Region}, args)...))
+	}
+	check := func(t *testing.T, host string) {
+		t.Helper()
+		modes := map[string]int{}
+		for _, r := range front.Requests() {
+			modes[r.Header.Get("X-Amz-Content-Sha256")]++
+			if auth := r.Header.Get("Authorization"); !strings.Contains(auth, "Credential="+g.Access+"/") || strings.Contains(auth, dummy) {
+				t.Errorf("%s %s bears %q", r.Method, r.Target, auth)
+			}
+			if r.Host != host {
+				t.Errorf("%s %s went to %s", r.Method, r.Target, r.Host)
+			}
 		}
-		if r.Host != "bucket-two."+versity.Host {
-			t.Errorf("%s %s went to %s", r.Method, r.Target, r.Host)
+		if modes["STREAMING-UNSIGNED-PAYLOAD-TRAILER"] == 0 || len(modes) < 5 {
+			t.Errorf("the ways to sign a body: %v", modes)
 		}
 	}
-	if modes["STREAMING-UNSIGNED-PAYLOAD-TRAILER"] == 0 || len(modes) < 5 {
-		t.Errorf("the ways to sign a body: %v", modes)
-	}
-	if rep := call("wrong" + g.Secret); rep.Error.Name != "SignatureDoesNotMatch" || rep.Error.Status != 403 {
-		t.Errorf("a wrong secret: %+v", rep)
-	}
+	t.Run("proxy", func(t *testing.T) {
+		run(t, start(t, `["*.amazonaws.com"]`, g.Secret)).complete(t)
+		check(t, "bucket-two." + versity.Host)
+	})
+	t.Run("base URL", func(t *testing.T) {
+		front.Forget()
+		p := start(t, `["`+versity.Host+`"]`, g.Secret)
+		run(t, p, "http://"+p.Proxy+"/p/aws").complete(t)
+		check(t, versity.Host)
+	})
+	t.Run("a wrong secret", func(t *testing.T) {
+		if rep := run(t, start(t, `["*.amazonaws.com"]`, "wrong"+g.Secret)); rep.Error.Name != "SignatureDoesNotMatch" || rep.Error.Status != 403 {
+			t.Errorf("%+v", rep)
+		}
+	})
 }

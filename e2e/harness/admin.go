@@ -1,6 +1,8 @@
 package harness
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,6 +22,26 @@ func (p *Postern) Get(path string) (status int, body string, err error) {
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	return resp.StatusCode, string(b), err
+}
+
+// Post sends JSON to a path of the admin listener, and reads what it answers into into, unless that is nil.
+func (p *Postern) Post(path string, body, into any) (status int, err error) {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := admin.Post("http://"+p.Admin+path, "application/json", bytes.NewReader(b))
+	if err != nil {
+		return 0, fmt.Errorf("admin %s: %w", path, err)
+	}
+	defer resp.Body.Close()
+	if b, err = io.ReadAll(resp.Body); err != nil {
+		return 0, fmt.Errorf("admin %s: %w", path, err)
+	}
+	if into != nil && json.Unmarshal(b, into) != nil {
+		return resp.StatusCode, fmt.Errorf("admin %s: %s %s", path, resp.Status, b)
+	}
+	return resp.StatusCode, nil
 }
 
 // Metric sums the samples of a metric whose labels contain every one of labels, written name="value".

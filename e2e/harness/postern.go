@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// Files is a configuration folder: names to contents. "PROXY", "INBOUND" and "ADMIN" in a content stand for the
+// Files is a configuration folder: names to contents. "PROXY", "INBOUND", "ADMIN" and "CONNECT" in a content stand for the
 // listeners' addresses. Without a postern.hcl, Main is written.
 type Files map[string]string
 
@@ -29,6 +29,7 @@ type Postern struct {
 	Proxy   string // host:port of each listener, the same over restarts
 	Inbound string
 	Admin   string
+	Connect string // listened on where a content says so
 
 	t      testing.TB
 	binary string
@@ -55,7 +56,7 @@ func New(t testing.TB, files Files, options ...Option) *Postern {
 	base := t.TempDir()
 	p := &Postern{
 		t: t, binary: Binary(t), Dir: filepath.Join(base, "conf"), home: filepath.Join(base, "home"),
-		Proxy: freeAddr(t), Inbound: freeAddr(t), Admin: freeAddr(t),
+		Proxy: freeAddr(t), Inbound: freeAddr(t), Admin: freeAddr(t), Connect: freeAddr(t),
 	}
 	for _, dir := range []string{p.Dir, p.home} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
@@ -93,7 +94,7 @@ func Start(t testing.TB, files Files, options ...Option) *Postern {
 // Write puts a file into the folder, with the placeholders of Files replaced.
 func (p *Postern) Write(name, content string) {
 	p.t.Helper()
-	content = strings.NewReplacer(`"PROXY"`, quote(p.Proxy), `"INBOUND"`, quote(p.Inbound), `"ADMIN"`, quote(p.Admin)).Replace(content)
+	content = strings.NewReplacer(`"PROXY"`, quote(p.Proxy), `"INBOUND"`, quote(p.Inbound), `"ADMIN"`, quote(p.Admin), `"CONNECT"`, quote(p.Connect)).Replace(content)
 	path := filepath.Join(p.Dir, name)
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		p.t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 
 	"github.com/ory/fosite"
 )
@@ -46,6 +47,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	case err == nil && r.PostFormValue("answer") != "allow":
 		err = fosite.ErrAccessDenied
 	}
+	w = named{w, s.Issuer()}
 	if err != nil {
 		s.provider.WriteAuthorizeError(ctx, w, ar, err)
 		return
@@ -60,8 +62,24 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 		s.provider.WriteAuthorizeError(ctx, w, ar, err)
 		return
 	}
-	resp.AddParameter("iss", s.Issuer())
 	s.provider.WriteAuthorizeResponse(ctx, w, ar, resp)
+}
+
+// named adds to a redirect who sends it (RFC 9207), which fosite does not do, be it a success or an error.
+type named struct {
+	http.ResponseWriter
+	issuer string
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (n named) WriteHeader(status int) {
+	if to, err := url.Parse(n.Header().Get("Location")); err == nil && to.Host != "" {
+		q := to.Query()
+		q.Set("iss", n.issuer)
+		to.RawQuery = q.Encode()
+		n.Header().Set("Location", to.String())
+	}
+	n.ResponseWriter.WriteHeader(status)
 }
 
 func session(subject string) *fosite.DefaultSession { return &fosite.DefaultSession{Subject: subject} }

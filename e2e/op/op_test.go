@@ -150,7 +150,7 @@ func TestPageAndCallback(t *testing.T) {
 		t.Errorf("the callback: %v", q)
 	}
 	_, header, _ := post(t, s.link(nil), url.Values{"user": {"ada"}, "answer": {"deny"}})
-	if !strings.Contains(header.Get("Location"), "error=access_denied") {
+	if at := header.Get("Location"); !strings.Contains(at, "error=access_denied") || !strings.Contains(at, "iss="+url.QueryEscape(s.Issuer())) {
 		t.Errorf("denied: %s", header.Get("Location"))
 	}
 	status, header, _ := post(t, s.link(url.Values{"redirect_uri": {"http://127.0.0.1:2/elsewhere"}}), url.Values{"user": {"ada"}, "answer": {"allow"}})

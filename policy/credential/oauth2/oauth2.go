@@ -117,6 +117,9 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 	}, b.TokenURL, b.RefreshURL, b.RevokeURL)
 	src.Person, src.Issuer = true, b.Issuer
 	src.Exchange = func(ctx context.Context, account, code, verifier, redirect string) (*oauth.Token, error) {
+		if !b.PKCE {
+			verifier = "" // the link has no challenge that it could answer
+		}
 		return b.ask(account, func(at *oauth.Server, c *oauth.Client) (*oauth.Token, error) {
 			return at.Exchange(ctx, b.Do, c, code, verifier, redirect)
 		})

@@ -3,7 +3,9 @@
 provider "aws" {
   hosts = ["*.amazonaws.com"]
 
-  # Region and service are those that the SDK signs for, or of the host.
+  # Region and service are those that the SDK signs for, or of the host
+  # (docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html). A key that begins with
+  # ASIA is a temporary one, and has a session_token.
   credential "aws_sigv4" {}
 
   # The SDKs make 3 attempts with at most 20 s between them
@@ -21,5 +23,12 @@ provider "aws" {
     code       = response.header["X-Amzn-Errortype"]
     message    = response.body.message
     request_id = response.header["X-Amz-Request-Id"]
+  }
+
+  # docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html. The name stands in a
+  # header or, of services such as DynamoDB, in the body; S3's errors are XML.
+  outcome "auth" {
+    when = (response.status == 400 || response.status == 403) && can(regex("(ExpiredToken|UnrecognizedClient|InvalidClientTokenId)", coalesce(response.header["X-Amzn-Errortype"], response.body.__type)))
+    hint = "AWS refuses the key: it was deactivated or deleted, or its session has ended."
   }
 }

@@ -55,7 +55,7 @@ func peekable(resp *http.Response) bool {
 	}
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	return kind == "application/x-www-form-urlencoded" || kind == "application/json" ||
-		strings.HasSuffix(kind, "+json") || kind == "text/json"
+		strings.HasSuffix(kind, "+json") || kind == "text/json" || strings.HasPrefix(kind, "application/x-amz-json-") // AWS's JSON 1.0 and 1.1
 }
 
 // gunzip decodes up to PeekLimit bytes; what is broken or longer is not read.

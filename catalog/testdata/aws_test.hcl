@@ -44,3 +44,22 @@ test "aws: a presigned URL is left alone" {
   request { url = "https://examplebucket.s3.amazonaws.com/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=00" }
   assert { condition = sent[0].header["Authorization"] == null && sent[0].query == "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=00" }
 }
+
+test "aws: a session that has ended is an auth failure" {
+  request {
+    method = "POST"
+    url    = "https://dynamodb.eu-west-1.amazonaws.com/"
+    header = { "X-Amz-Target" = "DynamoDB_20120810.ListTables" }
+    body   = "{}"
+  }
+  upstream {
+    status = 400
+    body   = "{\"__type\":\"com.amazon.coral.service#ExpiredTokenException\",\"message\":\"The security token included in the request is expired\"}"
+    header = { "Content-Type" = "application/x-amz-json-1.0" }
+  }
+  expect {
+    status   = 400
+    attempts = 1
+    outcome  = "auth"
+  }
+}

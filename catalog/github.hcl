@@ -1,4 +1,4 @@
-# GitHub's REST API. Facts were checked on 2026-11-23; the source stands beside each.
+# GitHub's REST API. Facts were checked on 2026-11-29; the source stands beside each.
 
 provider "github" {
   hosts = ["api.github.com"]
@@ -14,6 +14,36 @@ provider "github" {
     "/repos/{owner}/{repo}/statuses/{sha}", "/repos/{owner}/{repo}/**",
     "/search/{what}", "/users/{user}", "/users/{user}/**",
   ]
+
+  # A token of a person, best a fine-grained one
+  # (docs.github.com/authentication/keeping-your-account-and-data-secure/managing-your-personal-access-tokens):
+  # expect(env("GITHUB_TOKEN"), "^github_pat_").
+  credential "bearer" {}
+
+  # The token of an App's installation, for an hour; installation_id = account where
+  # each account is one
+  # (docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app).
+  credential "github_app" {}
+
+  # On behalf of a person, for an OAuth app or a GitHub App, whose tokens last eight
+  # hours and whose refresh tokens rotate
+  # (docs.github.com/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps). PKCE since
+  # 2025-07-14 (github.blog/changelog/2025-07-14-pkce-support-for-oauth-and-github-app-authentication).
+  # To revoke as @octokit/oauth-methods 6.0.5 does (delete-token.js).
+  credential "oauth2" {
+    authorize_url = "https://github.com/login/oauth/authorize"
+    token_url     = "https://github.com/login/oauth/access_token"
+    revoke_url    = "https://api.github.com/applications/{client_id}/token"
+    auth          = "post"
+    revoke {
+      method  = "DELETE"
+      auth    = "basic"
+      format  = "json"
+      headers = { X-GitHub-Api-Version = "2022-11-28" }
+      params  = { access_token = "{access_token}" }
+      gone    = [404]
+    }
+  }
 
   # docs.github.com/rest/about-the-rest-api/api-versions
   version {

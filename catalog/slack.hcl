@@ -1,4 +1,4 @@
-# Slack's Web API and Events API. Facts were checked on 2026-11-23; the source
+# Slack's Web API and Events API. Facts were checked on 2026-11-29; the source
 # stands beside each.
 
 provider "slack" {
@@ -13,6 +13,29 @@ provider "slack" {
     "/api/views.open", "/api/views.publish", "/api/views.update",
     "/api/{method}",
   ]
+
+  # A bot's or a user's token (docs.slack.dev/authentication/tokens):
+  # expect(env("SLACK_BOT_TOKEN"), "^xoxb-").
+  credential "bearer" {}
+
+  # Id and secret by Basic, as Slack prefers; scopes separated by commas; tokens end,
+  # after 12 hours, only for apps that have turned token rotation on
+  # (docs.slack.dev/reference/methods/oauth.v2.access, …/authentication/using-token-rotation).
+  # PKCE makes an app a public client for good, so it is left out
+  # (docs.slack.dev/authentication/using-pkce). For a user's token in place of the bot's:
+  # scope_parameter = "user_scope" and token_path = "authed_user".
+  credential "oauth2" {
+    authorize_url   = "https://slack.com/oauth/v2/authorize"
+    token_url       = "https://slack.com/api/oauth.v2.access"
+    revoke_url      = "https://slack.com/api/auth.revoke"
+    scope_separator = ","
+    pkce            = false
+    revoke {
+      auth    = "none"
+      headers = { Authorization = "Bearer {access_token}" }
+      params  = {}
+    }
+  }
 
   # There is no version and no idempotency key (@slack/web-api 8.2.0). Retry-After
   # is in seconds.

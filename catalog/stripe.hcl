@@ -1,4 +1,4 @@
-# Stripe. Facts were checked on 2026-11-23; the source stands beside each.
+# Stripe. Facts were checked on 2026-11-29; the source stands beside each.
 
 provider "stripe" {
   hosts = ["api.stripe.com"]
@@ -18,6 +18,27 @@ provider "stripe" {
     "/v1/subscriptions", "/v1/subscriptions/{id}",
     "/v2/**",
   ]
+
+  # A secret or, better, a restricted key (docs.stripe.com/keys):
+  # expect(env("STRIPE_KEY"), "^(sk|rk)_live_") keeps the sandbox's key out of production.
+  credential "bearer" {}
+
+  # Connect, for accounts that grant access: client_id is the platform's ca_…,
+  # client_secret its secret key. Tokens have no end; a refresh token is good for one of
+  # another scope (docs.stripe.com/connect/oauth-reference). Paths as stripe-node 23.1.0
+  # has them. To deauthorize takes the secret key, not a client's Basic. PKCE is not in
+  # the documentation; NangoHQ/nango 2f4c0af sends it, so it does no harm.
+  credential "oauth2" {
+    authorize_url = "https://connect.stripe.com/oauth/authorize"
+    token_url     = "https://connect.stripe.com/oauth/token"
+    revoke_url    = "https://connect.stripe.com/oauth/deauthorize"
+    auth          = "post"
+    revoke {
+      auth    = "none"
+      headers = { Authorization = "Bearer {client_secret}" }
+      params  = { client_id = "{client_id}", stripe_user_id = "{stripe_user_id}" }
+    }
+  }
 
   # The version that stripe-node 23.1.0 pins (its package, 2026-11).
   version {
@@ -74,6 +95,11 @@ provider "stripe" {
   outcome "auth" {
     when = response.status == 401 && response.body.error.code == "api_key_expired"
     hint = "The Stripe key has expired: put a new one where the policy's credential reads it."
+  }
+  # docs.stripe.com/error-codes
+  outcome "forbidden" {
+    when = response.status == 403 && response.body.error.code == "account_invalid"
+    hint = "The account of Stripe-Account is not connected to this platform (any more)."
   }
   outcome "validation" {
     when = response.status == 400 && response.body.error.type == "idempotency_error"

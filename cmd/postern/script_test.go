@@ -17,7 +17,9 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the command line as a person does: a command, then what it
 // must print. $PORT1 to $PORT3 are free, $ROOT is the
-// repository, and $CATALOG the folder of the catalogue's own policies and tests.
+// repository, and $CATALOG the folder of the catalogue's own policies and tests: in
+// it those with keys and signatures, in services those with tokens of the
+// application's own, in accounts those with tokens that people grant.
 func TestScripts(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {

@@ -1,0 +1,59 @@
+# Airtable's Web API. Facts were checked on 2026-11-29; the source stands beside
+# each.
+
+provider "airtable" {
+  hosts = ["api.airtable.com"]
+
+  endpoints = [
+    "/v0/meta/bases", "/v0/meta/bases/{base}/tables", "/v0/meta/whoami",
+    "/v0/bases/{base}/webhooks", "/v0/bases/{base}/webhooks/{id}/payloads",
+    "/v0/{base}/{table}", "/v0/{base}/{table}/{record}", "/v0/{base}/{table}/listRecords",
+  ]
+
+  # A personal access token (airtable.com/developers/web/api/authentication):
+  # expect(env("AIRTABLE_TOKEN"), "^pat").
+  credential "bearer" {}
+
+  # PKCE is required, of clients with a secret as well; they use Basic (NangoHQ/nango
+  # 2f4c0af). Refresh tokens rotate and end after 60 days
+  # (airtable.com/developers/web/api/oauth-reference; not verified). No revocation is
+  # documented: a user removes the app at airtable.com/account.
+  credential "oauth2" {
+    authorize_url = "https://airtable.com/oauth2/v1/authorize"
+    token_url     = "https://airtable.com/oauth2/v1/token"
+  }
+
+  # After a 429 a base has to be left alone for 30 s
+  # (airtable.com/developers/web/api/rate-limits). There is no idempotency key: an
+  # upsert (performUpsert) can be repeated.
+  retry {
+    attempts = 3
+    backoff {
+      first  = "30s"
+      max    = "60s"
+      jitter = "none"
+    }
+  }
+
+  timeout {
+    attempt = "30s"
+    total   = "150s"
+  }
+
+  breaker {}
+
+  # airtable.com/developers/web/api/errors
+  error {
+    code    = coalesce(response.body.error.type, response.body.error)
+    message = response.body.error.message
+  }
+
+  outcome "auth" {
+    when = response.status == 401
+    hint = "Airtable refuses the token: it has expired, was revoked, or is not for this base."
+  }
+  outcome "forbidden" {
+    when = response.status == 403
+    hint = "The token lacks a scope or the base, or the user a permission (INVALID_PERMISSIONS_OR_MODEL_NOT_FOUND)."
+  }
+}

@@ -1,0 +1,66 @@
+# Anthropic's Claude API. Facts were checked on 2026-11-29; the source stands
+# beside each.
+
+provider "anthropic" {
+  hosts = ["api.anthropic.com"]
+
+  endpoints = [
+    "/v1/messages", "/v1/messages/count_tokens",
+    "/v1/messages/batches", "/v1/messages/batches/{id}", "/v1/messages/batches/{id}/results", "/v1/messages/batches/{id}/cancel",
+    "/v1/files", "/v1/files/{id}", "/v1/files/{id}/content", "/v1/models", "/v1/models/{id}",
+  ]
+
+  # docs.claude.com/en/api/overview: expect(env("ANTHROPIC_API_KEY"), "^sk-ant-api").
+  # Keys of the Admin API begin with sk-ant-admin.
+  credential "header" { name = "x-api-key" }
+
+  # The header is required (docs.claude.com/en/api/versioning). This is the version
+  # that @anthropic-ai/sdk 1.14.0 sends; an application with an older one pins that
+  # one's, such as 2023-06-01.
+  version {
+    header = "anthropic-version"
+    pin    = "2026-10-21"
+  }
+
+  # @anthropic-ai/sdk 1.14.0: x-should-retry first; else 408, 409, 429 and 5xx; 0.5 s
+  # doubling to 8 s. There is no idempotency key.
+  retry {
+    attempts = 3
+    on       = ["rate_limited", "conflict", "server_error", "timeout", "unreachable"]
+    verdict  = response.header["X-Should-Retry"]
+    backoff {
+      first = "500ms"
+      max   = "8s"
+    }
+  }
+
+  # 10 minutes is the time limit of @anthropic-ai/sdk 1.14.0.
+  timeout {
+    attempt = "10m"
+    total   = "11m"
+    idle    = "10m"
+  }
+
+  breaker {}
+
+  # docs.claude.com/en/api/errors
+  error {
+    code       = response.body.error.type
+    message    = response.body.error.message
+    request_id = response.header["Request-Id"]
+  }
+
+  # 529 is overloaded_error: nothing was done, and it is nobody's quota.
+  outcome "rate_limited" {
+    when = response.status == 529
+    hint = "Anthropic is overloaded: this is not your limit, wait and try again."
+  }
+  outcome "auth" {
+    when = response.status == 401
+    hint = "Anthropic refuses the key (authentication_error): it was deleted or disabled, or is another workspace's."
+  }
+  outcome "quota_exhausted" {
+    when = response.status == 402
+    hint = "There is a problem with billing: see console.anthropic.com."
+  }
+}

@@ -1,0 +1,64 @@
+# HubSpot's APIs. Facts were checked on 2026-11-29; the source stands beside each.
+
+provider "hubspot" {
+  hosts = ["api.hubapi.com"]
+
+  endpoints = [
+    "/crm/v3/objects/{type}", "/crm/v3/objects/{type}/{id}", "/crm/v3/objects/{type}/search", "/crm/v3/objects/{type}/batch/{action}",
+    "/crm/v3/objects/{type}/{id}/associations/**", "/crm/v3/properties/**", "/crm/v3/owners", "/crm/v3/schemas/**",
+    "/crm/v4/**", "/crm/{version}/**", "/marketing/**", "/files/**", "/account-info/**", "/oauth/**",
+  ]
+
+  # The token of a private app, for one account (developers.hubspot.com/docs/apps/legacy-apps/private-apps/overview):
+  # expect(env("HUBSPOT_TOKEN"), "^pat-").
+  credential "bearer" {}
+
+  # Access tokens last 30 minutes. The endpoints of v1, with the token in the path,
+  # end on 2027-02-16; these have all in the body
+  # (developers.hubspot.com/docs/api-reference/latest/authentication/oauth-tokens/revoke-token
+  # and …/2026-03/authentication/oauth-tokens/refresh-oauth-token, which has
+  # code_verifier as well).
+  credential "oauth2" {
+    authorize_url = "https://app.hubspot.com/oauth/authorize"
+    token_url     = "https://api.hubapi.com/oauth/2026-03/token"
+    revoke_url    = "https://api.hubapi.com/oauth/2026-03/token/revoke"
+    auth          = "post"
+  }
+
+  # There is no idempotency key: batch/upsert with an idProperty can be repeated.
+  # 429 of policyName TEN_SECONDLY_ROLLING ends within ten seconds
+  # (@hubspot/api-client 13.5.0).
+  retry {
+    attempts = 4
+    backoff {
+      first = "1s"
+      max   = "10s"
+    }
+  }
+
+  timeout {
+    attempt = "30s"
+    total   = "120s"
+  }
+
+  breaker {}
+
+  # developers.hubspot.com/docs/api-reference/error-handling
+  error {
+    code       = response.body.category
+    message    = response.body.message
+    request_id = response.body.correlationId
+  }
+
+  # HubSpot says itself that a 401 need not mean that the token has expired
+  # (developers.hubspot.com/docs/guides/api/app-management/oauth-tokens): it has the
+  # token renewed once, and then for a while no more.
+  outcome "auth" {
+    when = response.status == 401
+    hint = "HubSpot refuses the token: it has expired, or the app was removed from the account."
+  }
+  outcome "quota_exhausted" {
+    when = response.status == 429 && response.body.policyName == "DAILY"
+    hint = "The account's daily limit is reached: it begins anew at midnight in the account's time zone."
+  }
+}

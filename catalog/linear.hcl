@@ -1,0 +1,69 @@
+# Linear's GraphQL API. Facts were checked on 2026-11-29; the source stands beside
+# each.
+
+provider "linear" {
+  hosts = ["api.linear.app"]
+
+  endpoints = ["/graphql", "/oauth/token", "/oauth/revoke"]
+
+  # A personal key goes without Bearer (linear.app/developers/graphql):
+  # expect(env("LINEAR_API_KEY"), "^lin_api_").
+  credential "header" { name = "Authorization" }
+
+  # Scopes are separated by commas, PKCE is supported, refresh tokens rotate
+  # (linear.app/docs/oauth/authentication). The revocation takes the access token as
+  # Bearer (NangoHQ/nango 2f4c0af, after Linear's documentation).
+  credential "oauth2" {
+    authorize_url   = "https://linear.app/oauth/authorize"
+    token_url       = "https://api.linear.app/oauth/token"
+    revoke_url      = "https://api.linear.app/oauth/revoke"
+    auth            = "post"
+    scope_separator = ","
+    revoke {
+      auth    = "none"
+      headers = { Authorization = "Bearer {access_token}" }
+      params  = {}
+    }
+  }
+
+  # There is no idempotency key: a mutation with an id of the application's own
+  # choosing cannot be made twice.
+  retry {
+    attempts = 4
+    backoff {
+      first = "1s"
+      max   = "60s"
+    }
+  }
+
+  timeout {
+    attempt = "30s"
+    total   = "120s"
+  }
+
+  breaker {}
+
+  # linear.app/developers/graphql
+  error {
+    code       = response.body.errors[0].extensions.code
+    message    = coalesce(response.body.errors[0].extensions.userPresentableMessage, response.body.errors[0].message)
+    request_id = response.header["X-Request-Id"]
+  }
+
+  # A limit is a 400 (linear.app/developers/rate-limiting).
+  outcome "rate_limited" {
+    when = response.body.errors[0].extensions.code == "RATELIMITED"
+  }
+  outcome "auth" {
+    when = response.status == 401 || response.body.errors[0].extensions.code == "AUTHENTICATION_ERROR"
+    hint = "Linear refuses the token or key: it has expired, or was revoked."
+  }
+  outcome "forbidden" {
+    when = response.body.errors[0].extensions.code == "FORBIDDEN"
+    hint = "The token lacks the scope, or the user may not do this."
+  }
+  # GraphQL says 200 when it means no.
+  outcome "client_error" {
+    when = response.status == 200 && response.body.errors[0] != null && response.body.data == null
+  }
+}

@@ -1,0 +1,68 @@
+# Microsoft Graph. Facts were checked on 2026-11-29; the source stands beside each.
+
+provider "microsoft_graph" {
+  # login.microsoftonline.com is where libraries (MSAL) ask for tokens.
+  hosts = ["graph.microsoft.com", "login.microsoftonline.com"]
+
+  endpoints = [
+    "/v1.0/me", "/v1.0/me/messages", "/v1.0/me/sendMail", "/v1.0/me/events", "/v1.0/me/drive/**",
+    "/v1.0/users", "/v1.0/users/{id}", "/v1.0/users/{id}/messages", "/v1.0/users/{id}/sendMail", "/v1.0/users/{id}/**",
+    "/v1.0/groups", "/v1.0/groups/{id}", "/v1.0/groups/{id}/**",
+    "/v1.0/sites/**", "/v1.0/drives/**", "/v1.0/teams/**", "/v1.0/subscriptions", "/v1.0/subscriptions/{id}", "/v1.0/$batch", "/beta/**",
+    "/{tenant}/oauth2/v2.0/token",
+  ]
+
+  # On behalf of a user of any organisation; an app of one tenant has its id in place
+  # of common. PKCE is recommended for clients with a secret, too
+  # (learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow). `scopes` has
+  # to name offline_access, else there is nothing to renew the token with. There is
+  # no way to revoke one token.
+  credential "oauth2" {
+    authorize_url = "https://login.microsoftonline.com/common/oauth2/v2.0/authorize"
+    token_url     = "https://login.microsoftonline.com/common/oauth2/v2.0/token"
+    auth          = "post"
+  }
+
+  # As the application itself. The account is the tenant, by its id or domain; with
+  # one tenant write it into token_url. `.default` is all that an administrator has
+  # granted the app (learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow).
+  # In place of a secret: auth = "private_key_jwt", with key and key_id.
+  credential "oauth2_client_credentials" {
+    token_url = "https://login.microsoftonline.com/${account}/oauth2/v2.0/token"
+    scopes    = ["https://graph.microsoft.com/.default"]
+    auth      = "post"
+  }
+
+  # Calls that were refused count as well, so Retry-After is to be kept exactly
+  # (learn.microsoft.com/graph/throttling). There is no idempotency key.
+  retry {
+    attempts = 4
+    backoff {
+      first = "1s"
+      max   = "60s"
+    }
+  }
+
+  timeout {
+    attempt = "60s"
+    total   = "180s"
+  }
+
+  breaker {}
+
+  # learn.microsoft.com/graph/errors
+  error {
+    code       = response.body.error.code
+    message    = response.body.error.message
+    request_id = response.header["request-id"]
+  }
+
+  outcome "auth" {
+    when = response.status == 401
+    hint = "Microsoft refuses the token (InvalidAuthenticationToken): it has expired, or was withdrawn by a change of password or policy."
+  }
+  outcome "forbidden" {
+    when = response.status == 403
+    hint = "The app lacks a permission, or an administrator's consent for it."
+  }
+}

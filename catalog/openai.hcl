@@ -1,0 +1,57 @@
+# OpenAI's API. Facts were checked on 2026-11-29; the source stands beside each.
+
+provider "openai" {
+  hosts = ["api.openai.com"]
+
+  endpoints = [
+    "/v1/responses", "/v1/responses/{id}", "/v1/chat/completions", "/v1/completions",
+    "/v1/embeddings", "/v1/moderations", "/v1/models", "/v1/models/{model}",
+    "/v1/images/**", "/v1/audio/**", "/v1/files", "/v1/files/{id}", "/v1/files/{id}/content",
+    "/v1/batches", "/v1/batches/{id}", "/v1/vector_stores/**", "/v1/fine_tuning/**",
+  ]
+
+  # A key of a project (platform.openai.com/docs/api-reference/authentication):
+  # expect(env("OPENAI_API_KEY"), "^sk-(proj|svcacct)-"). Keys of administrators are
+  # others, and open /v1/organization. OpenAI-Organization and OpenAI-Project are the
+  # application's to send.
+  credential "bearer" {}
+
+  # openai-node 6.49: x-should-retry first; else 408, 409, 429 and 5xx; 0.5 s doubling
+  # to 8 s. What may have been computed, and billed, is not asked again: inference
+  # has no idempotency key (github.com/api-evangelist/openai, read 2026-11-23).
+  retry {
+    attempts = 3
+    on       = ["rate_limited", "conflict", "server_error", "timeout", "unreachable"]
+    verdict  = response.header["X-Should-Retry"]
+    backoff {
+      first = "500ms"
+      max   = "8s"
+    }
+  }
+
+  # 10 minutes is the time limit of openai-node 6.49. A model may think for long
+  # before the next event.
+  timeout {
+    attempt = "10m"
+    total   = "11m"
+    idle    = "10m"
+  }
+
+  breaker {}
+
+  # platform.openai.com/docs/guides/error-codes
+  error {
+    code       = response.body.error.code
+    message    = response.body.error.message
+    request_id = response.header["X-Request-Id"]
+  }
+
+  outcome "quota_exhausted" {
+    when = response.status == 429 && (response.body.error.code == "insufficient_quota" || response.body.error.code == "billing_hard_limit_reached")
+    hint = "The credit or the monthly limit is spent: waiting does not help, see platform.openai.com/settings/organization/limits."
+  }
+  outcome "auth" {
+    when = response.status == 401
+    hint = "OpenAI refuses the key: it was deleted, or is another project's."
+  }
+}

@@ -1,0 +1,62 @@
+# PayPal's REST APIs. Facts were checked on 2026-11-29; the source stands beside
+# each.
+
+provider "paypal" {
+  # The sandbox is api-m.sandbox.paypal.com, for which `hosts` and the credential's
+  # token_url are both to be written (developer.paypal.com/api/rest/requests).
+  hosts = ["api-m.paypal.com"]
+
+  endpoints = [
+    "/v1/oauth2/token",
+    "/v2/checkout/orders", "/v2/checkout/orders/{id}", "/v2/checkout/orders/{id}/capture", "/v2/checkout/orders/{id}/authorize",
+    "/v2/payments/captures/{id}", "/v2/payments/captures/{id}/refund", "/v2/payments/authorizations/{id}/**", "/v2/payments/refunds/{id}",
+    "/v2/invoicing/**", "/v1/billing/**", "/v1/payments/payouts", "/v1/payments/payouts/{id}", "/v1/notifications/**",
+  ]
+
+  # The application's own token, for about nine hours; id and secret by Basic
+  # (developer.paypal.com/api/rest/authentication). An SDK that asks for one by
+  # itself, at the same host, is answered by Postern.
+  credential "oauth2_client_credentials" {
+    token_url = "https://api-m.paypal.com/v1/oauth2/token"
+  }
+
+  # Honoured by POSTs that move money, and kept for up to 45 days
+  # (developer.paypal.com/api/rest/reference/idempotency).
+  idempotency {
+    header  = "PayPal-Request-Id"
+    methods = ["POST"]
+  }
+
+  # No numbers of the rate limit are published (github.com/api-evangelist/paypal,
+  # read 2026-11-23).
+  retry {
+    attempts = 4
+    backoff {
+      first = "1s"
+      max   = "30s"
+    }
+  }
+
+  timeout {
+    attempt = "60s"
+    total   = "120s"
+  }
+
+  breaker {}
+
+  # developer.paypal.com/api/rest/responses; the token endpoint and a refused token
+  # have error and error_description.
+  error {
+    code       = coalesce(response.body.name, response.body.error)
+    message    = coalesce(response.body.message, response.body.error_description)
+    request_id = response.header["Paypal-Debug-Id"]
+  }
+
+  outcome "auth" {
+    when = response.status == 401
+    hint = "PayPal refuses the token: a new one is asked for. If that does not help, the application's secret was changed."
+  }
+  outcome "rate_limited" {
+    when = response.status == 429 || response.body.name == "RATE_LIMIT_REACHED"
+  }
+}

@@ -1,0 +1,66 @@
+# Intuit's QuickBooks Online Accounting API. Facts were checked on 2026-11-29; the
+# source stands beside each.
+
+provider "quickbooks" {
+  # The sandbox is sandbox-quickbooks.api.intuit.com (intuit-oauth 4.2.5).
+  hosts = ["quickbooks.api.intuit.com"]
+
+  endpoints = [
+    "/v3/company/{realm}/query", "/v3/company/{realm}/batch", "/v3/company/{realm}/cdc",
+    "/v3/company/{realm}/companyinfo/{id}", "/v3/company/{realm}/reports/{report}",
+    "/v3/company/{realm}/{entity}", "/v3/company/{realm}/{entity}/{id}", "/v3/company/{realm}/{entity}/{id}/{action}",
+  ]
+
+  # Tokens last an hour, the refresh token changes about once a day and ends after
+  # 100 (developer.intuit.com/app/developer/qbo/docs/develop/authentication-and-authorization/faq).
+  # Basic; the revocation takes JSON (intuit-oauth 4.2.5). PKCE is not in the
+  # documentation; NangoHQ/nango 2f4c0af sends it, so it does no harm. The company
+  # (realmId) comes with the callback, and calls name it in their path.
+  credential "oauth2" {
+    authorize_url = "https://appcenter.intuit.com/connect/oauth2"
+    token_url     = "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer"
+    revoke_url    = "https://developer.api.intuit.com/v2/oauth2/tokens/revoke"
+    revoke {
+      format = "json"
+      params = { token = "{token}" }
+    }
+  }
+
+  # developer.intuit.com/app/developer/qbo/docs/learn/rest-api-features
+  idempotency {
+    query   = "requestid"
+    methods = ["POST"]
+  }
+
+  # A limit is waited for a minute; a request has 120 s
+  # (developer.intuit.com/app/developer/qbo/docs/learn/rest-api-features#limits-and-throttles).
+  retry {
+    attempts = 3
+    backoff {
+      first = "5s"
+      max   = "60s"
+    }
+  }
+
+  timeout {
+    attempt = "120s"
+    total   = "200s"
+  }
+
+  breaker {}
+
+  error {
+    code       = response.body.Fault.Error[0].code
+    message    = coalesce(response.body.Fault.Error[0].Detail, response.body.Fault.Error[0].Message)
+    request_id = response.header["Intuit_tid"]
+  }
+
+  outcome "auth" {
+    when = response.status == 401
+    hint = "QuickBooks refuses the token (3200): it has expired, or is of another company than the path's."
+  }
+  outcome "forbidden" {
+    when = response.status == 403
+    hint = "The app lacks a scope, or the company's subscription has ended."
+  }
+}

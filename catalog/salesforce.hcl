@@ -1,0 +1,88 @@
+# Salesforce's REST APIs. Facts were checked on 2026-11-29; the source stands
+# beside each.
+
+provider "salesforce" {
+  # The API of an account is at its own host, which the token's answer names; that
+  # has to be one of these, and the token goes to no other one. login.salesforce.com is
+  # where libraries ask for tokens. Orgs without a domain of their own need more
+  # hosts.
+  hosts = ["*.my.salesforce.com", "login.salesforce.com"]
+
+  endpoints = [
+    "/services/data", "/services/data/{version}/query", "/services/data/{version}/limits",
+    "/services/data/{version}/sobjects", "/services/data/{version}/sobjects/{object}", "/services/data/{version}/sobjects/{object}/{id}",
+    "/services/data/{version}/sobjects/{object}/{field}/{value}", "/services/data/{version}/composite/**", "/services/data/{version}/jobs/**",
+    "/services/apexrest/**", "/services/oauth2/**",
+  ]
+
+  # jsforce 3.10.16 sends id and secret in the body, and the bare token to revoke.
+  # Answers say no lifetime: the token is good until a 401 says otherwise, and then
+  # it is renewed. `scopes` has to name refresh_token (or offline_access), else there
+  # is nothing to renew it with. PKCE: help.salesforce.com, xcloud.remoteaccess_pkce. A
+  # sandbox has test.salesforce.com in all three URLs.
+  credential "oauth2" {
+    authorize_url = "https://login.salesforce.com/services/oauth2/authorize"
+    token_url     = "https://login.salesforce.com/services/oauth2/token"
+    revoke_url    = "https://login.salesforce.com/services/oauth2/revoke"
+    base_url      = response.body.instance_url
+    auth          = "post"
+    revoke {
+      auth   = "none"
+      params = { token = "{token}" }
+    }
+  }
+
+  # At the org's own host only; the account is what stands before .my.salesforce.com
+  # (developer.salesforce.com/docs/atlas.en-us.262.0.chatterapi.meta/chatterapi/quickstart_connecting.htm).
+  credential "oauth2_client_credentials" {
+    token_url = "https://${account}.my.salesforce.com/services/oauth2/token"
+    base_url  = response.body.instance_url
+    auth      = "post"
+  }
+
+  # issuer is the consumer key, subject the user's name, audience the login host, not
+  # the token's URL; scopes are the app's (NangoHQ/nango 2f4c0af, salesforce-jwt; not
+  # verified).
+  credential "jwt_bearer" {
+    token_url = "https://login.salesforce.com/services/oauth2/token"
+    audience  = "https://login.salesforce.com"
+    subject   = account
+    base_url  = response.body.instance_url
+  }
+
+  # There is no idempotency key: an upsert by an external id can be repeated
+  # (developer.salesforce.com/docs/atlas.en-us.api_rest.meta).
+  retry {
+    attempts = 4
+    backoff {
+      first = "1s"
+      max   = "30s"
+    }
+  }
+
+  # 120 s is the time limit of a long-running request at Salesforce (own knowledge,
+  # not verified).
+  timeout {
+    attempt = "120s"
+    total   = "150s"
+  }
+
+  breaker {}
+
+  # Errors are a list; the token endpoint has an object.
+  error {
+    code    = response.body[0].errorCode
+    message = response.body[0].message
+  }
+
+  # 24 hours of the org's calls are spent: it comes as 403 (github.com/api-evangelist/salesforce,
+  # read 2026-11-23).
+  outcome "quota_exhausted" {
+    when = response.status == 403 && response.body[0].errorCode == "REQUEST_LIMIT_EXCEEDED"
+    hint = "The org's calls of 24 hours are spent: Sforce-Limit-Info says how many there are."
+  }
+  outcome "auth" {
+    when = response.status == 401
+    hint = "Salesforce refuses the session (INVALID_SESSION_ID): it has ended, and a new token is asked for."
+  }
+}

@@ -1,0 +1,53 @@
+# Twilio SendGrid's Web API v3. Facts were checked on 2026-11-29; the source
+# stands beside each.
+
+provider "sendgrid" {
+  # Accounts of the EU have api.eu.sendgrid.com instead
+  # (twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api).
+  hosts = ["api.sendgrid.com"]
+
+  endpoints = [
+    "/v3/mail/send", "/v3/mail/batch", "/v3/scopes",
+    "/v3/marketing/contacts", "/v3/marketing/contacts/{id}", "/v3/marketing/**",
+    "/v3/suppression/**", "/v3/templates", "/v3/templates/{id}", "/v3/templates/{id}/versions",
+  ]
+
+  # A key that may do no more than it has to, such as mail.send
+  # (twilio.com/docs/sendgrid/ui/account-and-settings/api-keys). Its form is
+  # expect(env("SENDGRID_KEY"), "^SG\\.").
+  credential "bearer" {}
+
+  # There is no idempotency key: a message that may have been sent is not sent
+  # again. X-RateLimit-Reset says when the next call may be made, in seconds since
+  # 1970; there is no Retry-After (github.com/api-evangelist/sendgrid, read
+  # 2026-11-23).
+  retry {
+    attempts = 4
+    backoff {
+      first = "1s"
+      max   = "30s"
+    }
+  }
+
+  timeout {
+    attempt = "30s"
+    total   = "90s"
+  }
+
+  breaker {}
+
+  # twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/errors
+  error {
+    code    = response.body.errors[0].field
+    message = response.body.errors[0].message
+  }
+
+  outcome "auth" {
+    when = response.status == 401
+    hint = "SendGrid refuses the key: it was deleted, or its value is cut off."
+  }
+  outcome "forbidden" {
+    when = response.status == 403
+    hint = "The key lacks the scope, or the sender is not verified: GET /v3/scopes lists what it may do."
+  }
+}

@@ -1,0 +1,99 @@
+# Shopify's Admin API. Facts were checked on 2026-11-29; the source stands beside
+# each.
+
+provider "shopify" {
+  # The account is the shop: `acme` of acme.myshopify.com. With a key of one shop,
+  # write its host: hosts = ["acme.myshopify.com"].
+  hosts = ["*.myshopify.com"]
+
+  endpoints = [
+    "/admin/api/{version}/graphql.json",
+    "/admin/api/{version}/{resource}", "/admin/api/{version}/{resource}/**",
+    "/admin/oauth/access_token", "/admin/oauth/access_scopes.json",
+  ]
+
+  # A token of one shop's custom app: expect(env("SHOPIFY_TOKEN"), "^shpat_")
+  # (shopify.dev/docs/apps/build/authentication-authorization/access-tokens).
+  credential "header" { name = "X-Shopify-Access-Token" }
+
+  # Offline tokens that last an hour, with a refresh token that rotates. Public apps
+  # have to use them from 2027-01-01; params = {} asks for tokens without an end
+  # (shopify.dev/docs/apps/build/authentication-authorization/access-tokens/offline-access-tokens).
+  # @shopify/shopify-api 13.1.0 sends JSON with id and secret in it. PKCE is not in
+  # the documentation; NangoHQ/nango 2f4c0af sends it, so it does no harm. To revoke
+  # is to uninstall the app (third-party code, not verified).
+  credential "oauth2" {
+    authorize_url = "https://${account}.myshopify.com/admin/oauth/authorize"
+    token_url     = "https://${account}.myshopify.com/admin/oauth/access_token"
+    base_url      = "https://${account}.myshopify.com"
+    revoke_url    = "https://${account}.myshopify.com/admin/api_permissions/current.json"
+    auth          = "post"
+    format        = "json"
+    params        = { expiring = "1" }
+    header        = "X-Shopify-Access-Token"
+    scheme        = ""
+    # in the answer and the link scopes are separated by commas
+    scope_separator = ","
+    revoke {
+      method  = "DELETE"
+      auth    = "none"
+      headers = { X-Shopify-Access-Token = "{access_token}" }
+      gone    = [401]
+    }
+  }
+
+  # For apps of the shop's own organisation (@shopify/shopify-api 13.1.0,
+  # client-credentials.js).
+  credential "oauth2_client_credentials" {
+    token_url = "https://${account}.myshopify.com/admin/oauth/access_token"
+    base_url  = "https://${account}.myshopify.com"
+    auth      = "post"
+    format    = "json"
+    header    = "X-Shopify-Access-Token"
+    scheme    = ""
+  }
+
+  # A version of a past quarter is answered by the oldest that is still supported,
+  # without a word but this header (shopify.dev/docs/api/usage/versioning).
+  version {
+    path = "admin/api/{version}"
+    pin  = "2026-07"
+    echo = response.header["X-Shopify-API-Version"]
+  }
+
+  # There is no idempotency header; GraphQL has the directive @idempotent
+  # (shopify.dev/changelog).
+  retry {
+    attempts = 4
+    backoff {
+      first = "1s"
+      max   = "30s"
+    }
+  }
+
+  timeout {
+    attempt = "30s"
+    total   = "120s"
+  }
+
+  breaker {}
+
+  error {
+    code       = coalesce(response.body.errors[0].extensions.code, response.body.error)
+    message    = coalesce(response.body.errors[0].message, response.body.errors, response.body.error_description)
+    request_id = response.header["X-Request-Id"]
+  }
+
+  # GraphQL says 200 and THROTTLED (shopify.dev/docs/api/usage/limits).
+  outcome "rate_limited" {
+    when = response.status == 200 && response.body.errors[0].extensions.code == "THROTTLED"
+  }
+  outcome "auth" {
+    when = response.status == 401
+    hint = "Shopify refuses the token: the app was uninstalled, its secret revoked, or the token has expired."
+  }
+  outcome "forbidden" {
+    when = response.status == 200 && response.body.errors[0].extensions.code == "ACCESS_DENIED"
+    hint = "The app lacks an access scope: the message names it."
+  }
+}

@@ -1,0 +1,93 @@
+# Square's APIs. Facts were checked on 2026-11-29; the source stands beside each.
+
+provider "square" {
+  # The sandbox is connect.squareupsandbox.com, for which `hosts` and the URLs of the
+  # credential are all to be written (square 46.0.0, environments).
+  hosts = ["connect.squareup.com"]
+
+  endpoints = [
+    "/v2/payments", "/v2/payments/{id}", "/v2/payments/{id}/{action}", "/v2/refunds", "/v2/refunds/{id}",
+    "/v2/orders", "/v2/orders/{id}", "/v2/orders/search", "/v2/customers", "/v2/customers/{id}", "/v2/customers/search",
+    "/v2/invoices", "/v2/invoices/{id}", "/v2/invoices/{id}/{action}", "/v2/catalog/**", "/v2/inventory/**", "/v2/locations", "/v2/locations/{id}",
+    "/v2/subscriptions/**", "/v2/merchants/{id}", "/oauth2/{what}",
+  ]
+
+  # The application's own access token
+  # (developer.squareup.com/docs/build-basics/access-tokens).
+  credential "bearer" {}
+
+  # Tokens last 30 days, the refresh token does not end and stays the same. PKCE is
+  # for clients without a secret only (square 46.0.0, ObtainToken). To revoke, the
+  # secret goes after the word Client, and all tokens of the seller end
+  # (developer.squareup.com/docs/oauth-api/refresh-revoke-limit-scope).
+  credential "oauth2" {
+    authorize_url    = "https://connect.squareup.com/oauth2/authorize"
+    authorize_params = { session = "false" }
+    token_url        = "https://connect.squareup.com/oauth2/token"
+    revoke_url       = "https://connect.squareup.com/oauth2/revoke"
+    pkce             = false
+    auth             = "post"
+    format           = "json"
+    headers          = { Square-Version = "2026-09-16" }
+    revoke {
+      auth    = "none"
+      format  = "json"
+      headers = { Authorization = "Client {client_secret}", Square-Version = "2026-09-16" }
+      params  = { client_id = "{client_id}", access_token = "{access_token}" }
+    }
+  }
+
+  # The version that square 46.0.0 sends; every answer names the one it used
+  # (developer.squareup.com/docs/build-basics/versioning-overview).
+  version {
+    header = "Square-Version"
+    pin    = "2026-09-16"
+    echo   = response.header["Square-Version"]
+  }
+
+  # The key stands in the body, and not every request has one (square 46.0.0). It has
+  # 45 characters at most.
+  route "POST /v2/payments" {
+    idempotency { field = "idempotency_key" }
+  }
+  route "POST /v2/refunds" {
+    idempotency { field = "idempotency_key" }
+  }
+  route "POST /v2/customers" {
+    idempotency { field = "idempotency_key" }
+  }
+  route "POST /v2/orders" {
+    idempotency { field = "idempotency_key" }
+  }
+
+  # square 46.0.0: 408, 429 and 5xx, 1 s doubling to 60 s.
+  retry {
+    attempts = 3
+    backoff {
+      first = "1s"
+      max   = "60s"
+    }
+  }
+
+  timeout {
+    attempt = "60s"
+    total   = "150s"
+  }
+
+  breaker {}
+
+  # developer.squareup.com/docs/build-basics/handling-errors
+  error {
+    code    = response.body.errors[0].code
+    message = response.body.errors[0].detail
+  }
+
+  outcome "auth" {
+    when = response.status == 401
+    hint = "Square refuses the token (ACCESS_TOKEN_EXPIRED, ACCESS_TOKEN_REVOKED or UNAUTHORIZED), or it is of the other environment."
+  }
+  outcome "forbidden" {
+    when = response.status == 403
+    hint = "The token lacks a permission (INSUFFICIENT_SCOPES): the detail names it."
+  }
+}

@@ -1,0 +1,4 @@
+provider "airtable" {
+  catalog = "airtable"
+  credential "bearer" { token = env("AIRTABLE_TOKEN") }
+}

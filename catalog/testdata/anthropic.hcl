@@ -1,0 +1,4 @@
+provider "anthropic" {
+  catalog = "anthropic"
+  credential "header" { value = env("ANTHROPIC_KEY") }
+}

@@ -1,0 +1,41 @@
+test "a call carries the key in x-api-key, and the pinned version" {
+  request {
+    method = "POST"
+    url    = "https://api.anthropic.com/v1/messages"
+    header = { "X-Api-Key" = "sk-ant-mine", "Content-Type" = "application/json", "anthropic-beta" = "files-api-2025-04-14" }
+    body   = "{\"model\":\"m\"}"
+  }
+  upstream {}
+  expect { status = 200 }
+  assert { condition = sent[0].header["X-Api-Key"] == "stand-in-for-env-ANTHROPIC_KEY" && sent[0].header["Authorization"] == null }
+  assert { condition = sent[0].header["Anthropic-Version"] == "2026-10-21" && sent[0].header["Anthropic-Beta"] == "files-api-2025-04-14" }
+}
+
+test "overloaded is waited for" {
+  request {
+    method = "POST"
+    url    = "https://api.anthropic.com/v1/messages"
+  }
+  upstream {
+    status = 529
+    body   = "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}"
+  }
+  upstream {}
+  expect {
+    status   = 200
+    attempts = 2
+  }
+}
+
+test "a wrong key is an auth failure" {
+  request { url = "https://api.anthropic.com/v1/models" }
+  upstream {
+    status = 401
+    body   = "{\"type\":\"error\",\"error\":{\"type\":\"authentication_error\",\"message\":\"invalid x-api-key\"}}"
+  }
+  expect {
+    status   = 401
+    attempts = 1
+    outcome  = "auth"
+  }
+}

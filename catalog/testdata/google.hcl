@@ -1,0 +1,5 @@
+provider "google" {
+  catalog = "google"
+  hosts   = ["www.googleapis.com"]
+  credential "header" { value = env("GOOGLE_KEY") }
+}

@@ -1,0 +1,4 @@
+provider "hubspot" {
+  catalog = "hubspot"
+  credential "bearer" { token = env("HUBSPOT_TOKEN") }
+}

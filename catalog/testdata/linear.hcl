@@ -1,0 +1,4 @@
+provider "linear" {
+  catalog = "linear"
+  credential "header" { value = env("LINEAR_KEY") }
+}

@@ -1,0 +1,39 @@
+test "a key goes without Bearer" {
+  request {
+    method = "POST"
+    url    = "https://api.linear.app/graphql"
+    header = { "Authorization" = "Bearer mine", "Content-Type" = "application/json" }
+    body   = "{\"query\":\"{viewer{id}}\"}"
+  }
+  upstream { body = "{\"data\":{\"viewer\":{\"id\":\"1\"}}}" }
+  expect { status = 200 }
+  assert { condition = sent[0].header["Authorization"] == "stand-in-for-env-LINEAR_KEY" && sent[0].host == "api.linear.app" }
+}
+
+test "a 400 that says RATELIMITED is waited for" {
+  request {
+    method = "POST"
+    url    = "https://api.linear.app/graphql"
+  }
+  upstream {
+    status = 400
+    body   = "{\"errors\":[{\"message\":\"Rate limit exceeded\",\"extensions\":{\"code\":\"RATELIMITED\"}}]}"
+  }
+  upstream { body = "{\"data\":{}}" }
+  expect {
+    status   = 200
+    attempts = 2
+  }
+}
+
+test "a 200 without data is a failure" {
+  request {
+    method = "POST"
+    url    = "https://api.linear.app/graphql"
+  }
+  upstream { body = "{\"data\":null,\"errors\":[{\"message\":\"Entity not found\",\"extensions\":{\"code\":\"INPUT_ERROR\"}}]}" }
+  expect {
+    status  = 200
+    outcome = "client_error"
+  }
+}

@@ -1,0 +1,4 @@
+provider "notion" {
+  catalog = "notion"
+  credential "bearer" { token = env("NOTION_TOKEN") }
+}

@@ -1,0 +1,53 @@
+test "a call carries the key as Bearer, and the application's own organisation and project" {
+  request {
+    method = "POST"
+    url    = "https://api.openai.com/v1/responses"
+    header = { "Authorization" = "Bearer sk-mine", "OpenAI-Project" = "proj_1", "Content-Type" = "application/json" }
+    body   = "{\"model\":\"m\",\"input\":\"hello\"}"
+  }
+  upstream {}
+  expect { status = 200 }
+  assert { condition = sent[0].header["Authorization"] == "Bearer stand-in-for-env-OPENAI_KEY" && sent[0].header["Openai-Project"] == "proj_1" && sent[0].host == "api.openai.com" }
+}
+
+test "a refused key is followed by the next one" {
+  request { url = "https://api.openai.com/v1/models" }
+  upstream {
+    status = 401
+    body   = "{\"error\":{\"code\":\"invalid_api_key\",\"message\":\"Incorrect API key provided\"}}"
+  }
+  upstream {}
+  expect {
+    status   = 200
+    attempts = 2
+  }
+  assert { condition = sent[1].header["Authorization"] == "Bearer stand-in-for-env-OPENAI_KEY_BEFORE" }
+}
+
+test "a spent credit is not waited for" {
+  request {
+    method = "POST"
+    url    = "https://api.openai.com/v1/responses"
+  }
+  upstream {
+    status = 429
+    body   = "{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"You exceeded your current quota\"}}"
+  }
+  expect {
+    status   = 429
+    attempts = 1
+    outcome  = "quota_exhausted"
+  }
+}
+
+test "OpenAI's own word comes first" {
+  request { url = "https://api.openai.com/v1/models" }
+  upstream {
+    status = 429
+    header = { "x-should-retry" = "false" }
+  }
+  expect {
+    status   = 429
+    attempts = 1
+  }
+}

@@ -1,0 +1,4 @@
+provider "sendgrid" {
+  catalog = "sendgrid"
+  credential "bearer" { token = env("SENDGRID_KEY") }
+}

@@ -1,0 +1,35 @@
+test "a call carries the key as Bearer" {
+  request {
+    method = "POST"
+    url    = "https://api.sendgrid.com/v3/mail/send"
+    header = { "Authorization" = "Bearer SG.mine", "Content-Type" = "application/json" }
+    body   = "{}"
+  }
+  upstream { status = 202 }
+  expect { status = 202 }
+  assert { condition = sent[0].header["Authorization"] == "Bearer stand-in-for-env-SENDGRID_KEY" && sent[0].host == "api.sendgrid.com" && sent[0].path == "/v3/mail/send" }
+}
+
+test "a message that may have been sent is not sent again" {
+  request {
+    method = "POST"
+    url    = "https://api.sendgrid.com/v3/mail/send"
+  }
+  upstream { status = 500 }
+  expect {
+    status   = 500
+    attempts = 1
+  }
+}
+
+test "a key without the scope is not a wrong key" {
+  request { url = "https://api.sendgrid.com/v3/templates" }
+  upstream {
+    status = 403
+    body   = "{\"errors\":[{\"field\":null,\"message\":\"access forbidden\"}]}"
+  }
+  expect {
+    status  = 403
+    outcome = "forbidden"
+  }
+}

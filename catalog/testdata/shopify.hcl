@@ -1,0 +1,5 @@
+provider "shopify" {
+  catalog = "shopify"
+  hosts   = ["acme.myshopify.com"]
+  credential "header" { value = env("SHOPIFY_TOKEN") }
+}

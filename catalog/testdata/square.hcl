@@ -1,0 +1,4 @@
+provider "square" {
+  catalog = "square"
+  credential "bearer" { token = env("SQUARE_TOKEN") }
+}

@@ -1,0 +1,59 @@
+# Twilio's REST APIs. Facts were checked on 2026-11-29; the source stands beside
+# each.
+
+provider "twilio" {
+  # One host for each product, all with the same credentials
+  # (twilio.com/docs/usage/api). What an application does not call it leaves out
+  # of `hosts`.
+  hosts = ["api.twilio.com", "conversations.twilio.com", "lookups.twilio.com", "messaging.twilio.com", "verify.twilio.com"]
+
+  endpoints = [
+    "/2010-04-01/Accounts/{sid}/Messages.json", "/2010-04-01/Accounts/{sid}/Messages/{id}",
+    "/2010-04-01/Accounts/{sid}/Calls.json", "/2010-04-01/Accounts/{sid}/Calls/{id}",
+    "/2010-04-01/Accounts/{sid}/**",
+    "/v1/Conversations", "/v1/Conversations/{sid}", "/v1/Conversations/{sid}/Messages",
+    "/v1/Services", "/v1/Services/{sid}", "/v1/Services/{sid}/**",
+    "/v2/Services/{sid}/Verifications", "/v2/Services/{sid}/VerificationCheck",
+    "/v2/PhoneNumbers/{number}",
+  ]
+
+  # An API key and its secret (twilio.com/docs/iam/api-keys), which can be taken
+  # back by itself: username = "SK…". The account's SID (AC…) and its auth token do
+  # as well, but that token also signs all webhooks of the account.
+  credential "basic" {}
+
+  # There is no idempotency key (github.com/api-evangelist/twilio, read
+  # 2026-11-23). twilio-node 6.2.0 tries a 429 again three times, and nothing else.
+  retry {
+    attempts = 4
+    on       = ["rate_limited", "unreachable", "timeout", "server_error"]
+    backoff {
+      first = "100ms"
+      max   = "3s"
+    }
+  }
+
+  timeout {
+    attempt = "30s"
+    total   = "90s"
+  }
+
+  breaker {}
+
+  # twilio.com/docs/api/errors
+  error {
+    code       = response.body.code
+    message    = response.body.message
+    request_id = response.header["Twilio-Request-Id"]
+  }
+
+  outcome "auth" {
+    when = response.status == 401
+    hint = "Twilio refuses the credentials (20003): the key was deleted, or belongs to another account or region."
+  }
+  # 429 means too many requests at once (error 20429), not in a minute.
+  outcome "rate_limited" {
+    when = response.status == 429
+    hint = "Too many calls at once: Twilio limits concurrency for an account."
+  }
+}

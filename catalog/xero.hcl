@@ -1,0 +1,73 @@
+# Xero's APIs. Facts were checked on 2026-11-29; the source stands beside each.
+
+provider "xero" {
+  # identity.xero.com is where libraries ask for tokens (xero-node 20.0.0).
+  hosts = ["api.xero.com", "identity.xero.com"]
+
+  endpoints = [
+    "/connections", "/connections/{id}", "/connect/token",
+    "/api.xro/2.0/Invoices", "/api.xro/2.0/Invoices/{id}", "/api.xro/2.0/Contacts", "/api.xro/2.0/Contacts/{id}",
+    "/api.xro/2.0/Payments", "/api.xro/2.0/BankTransactions", "/api.xro/2.0/Accounts", "/api.xro/2.0/Reports/**", "/api.xro/2.0/{what}/**",
+    "/payroll.xro/**", "/assets.xro/**", "/files.xro/**", "/projects.xro/**",
+  ]
+
+  # Tokens last 30 minutes; the refresh token rotates and ends after 60 days without
+  # use (developer.xero.com/faq/oauth2). `scopes` has to name offline_access, else there
+  # is none. Endpoints and Basic as xero-node 20.0.0 has them, from Xero's discovery
+  # document; PKCE is sent by NangoHQ/nango 2f4c0af. Calls name the tenant themselves, by
+  # Xero-Tenant-Id: GET /connections lists those of a token.
+  credential "oauth2" {
+    authorize_url = "https://login.xero.com/identity/connect/authorize"
+    token_url     = "https://identity.xero.com/connect/token"
+    revoke_url    = "https://identity.xero.com/connect/revocation"
+  }
+
+  # A custom connection, which is of one organisation (xero-node 20.0.0,
+  # getClientCredentialsToken).
+  credential "oauth2_client_credentials" {
+    token_url = "https://identity.xero.com/connect/token"
+  }
+
+  # github.com/XeroAPI/xero-python/pull/124
+  idempotency {
+    header  = "Idempotency-Key"
+    methods = ["POST", "PUT", "PATCH"]
+  }
+
+  # Retry-After is in seconds, X-Rate-Limit-Problem says which of the limits it was
+  # (developer.xero.com/documentation/guides/oauth2/limits).
+  retry {
+    attempts = 4
+    backoff {
+      first = "1s"
+      max   = "60s"
+    }
+  }
+
+  timeout {
+    attempt = "60s"
+    total   = "150s"
+  }
+
+  breaker {}
+
+  # developer.xero.com/documentation/api/accounting/responsecodes
+  error {
+    code       = coalesce(response.body.Type, response.body.Title)
+    message    = coalesce(response.body.Message, response.body.Detail)
+    request_id = response.header["Xero-Correlation-Id"]
+  }
+
+  outcome "quota_exhausted" {
+    when = response.status == 429 && response.header["X-Rate-Limit-Problem"] == "day"
+    hint = "The organisation's calls of the day are spent."
+  }
+  outcome "auth" {
+    when = response.status == 401
+    hint = "Xero refuses the token (TokenExpired, or AuthenticationUnsuccessful)."
+  }
+  outcome "forbidden" {
+    when = response.status == 403
+    hint = "The token is not connected to this tenant: compare Xero-Tenant-Id with GET /connections, and the scopes."
+  }
+}

@@ -1,0 +1,73 @@
+# Zoom's API. Facts were checked on 2026-11-29; the source stands beside each.
+
+provider "zoom" {
+  # zoom.us is where libraries ask for tokens (@zoom/rivet 0.4.0).
+  hosts = ["api.zoom.us", "zoom.us"]
+
+  endpoints = [
+    "/v2/users", "/v2/users/{id}", "/v2/users/{id}/meetings", "/v2/users/{id}/recordings", "/v2/users/{id}/**",
+    "/v2/meetings/{id}", "/v2/meetings/{id}/registrants", "/v2/meetings/{id}/recordings", "/v2/meetings/{id}/**",
+    "/v2/webinars/{id}", "/v2/webinars/{id}/**", "/v2/past_meetings/**", "/v2/report/**", "/v2/phone/**", "/v2/rooms/**",
+    "/oauth/token",
+  ]
+
+  # Server-to-server: a token of the account, for an hour; there is no refresh token
+  # (developers.zoom.us/docs/internal-apps/s2s-oauth). The account that a call names is
+  # Zoom's account id; with one of them write it: params = { grant_type =
+  # "account_credentials", account_id = "…" }.
+  credential "oauth2_client_credentials" {
+    token_url = "https://zoom.us/oauth/token"
+    params    = { grant_type = "account_credentials", account_id = account }
+  }
+
+  # Refresh tokens rotate and last about 90 days; what is no good is an
+  # invalid_request with the reason "Invalid Token!". No token may stand in a URL
+  # (developers.zoom.us/docs/integrations/oauth; github.com/zoom/skills, skill
+  # zoom-oauth). Scopes separated by commas: NangoHQ/nango 2f4c0af, not verified.
+  credential "oauth2" {
+    authorize_url   = "https://zoom.us/oauth/authorize"
+    token_url       = "https://zoom.us/oauth/token"
+    revoke_url      = "https://zoom.us/oauth/revoke"
+    scope_separator = ","
+    revoke {
+      params = { token = "{access_token}" }
+    }
+  }
+
+  # Limits are of the account, by the weight of the call: light, medium, heavy
+  # (developers.zoom.us/docs/api/rate-limits). There is no idempotency key.
+  retry {
+    attempts = 4
+    backoff {
+      first = "1s"
+      max   = "30s"
+    }
+  }
+
+  timeout {
+    attempt = "30s"
+    total   = "120s"
+  }
+
+  breaker {}
+
+  # developers.zoom.us/docs/api/errors
+  error {
+    code       = response.body.code
+    message    = response.body.message
+    request_id = response.header["X-Zm-Trackingid"]
+  }
+
+  outcome "auth" {
+    when = response.status == 401 || response.body.code == 124
+    hint = "Zoom refuses the token (124): it has expired, or the app was removed from the account."
+  }
+  outcome "quota_exhausted" {
+    when = response.status == 429 && can(regex("daily", response.body.message))
+    hint = "The account's daily limit is reached: it begins anew at 00:00 UTC."
+  }
+  outcome "forbidden" {
+    when = response.status == 400 && response.body.code == 4711
+    hint = "The app lacks a scope: the message names it."
+  }
+}

@@ -21,7 +21,12 @@ import (
 // startGate runs a gate on the files until the test ends.
 func startGate(t *testing.T, files map[string]string) (g *gate, dir string) {
 	t.Helper()
-	dir = t.TempDir()
+	return startGateIn(t, t.TempDir(), files)
+}
+
+// startGateIn runs a gate on the files and what is in dir already.
+func startGateIn(t *testing.T, dir string, files map[string]string) (*gate, string) {
+	t.Helper()
 	files["postern.hcl"] = "proxy { listen = \"127.0.0.1:0\" }\ninbound { listen = \"127.0.0.1:0\" }\nadmin { listen = \"127.0.0.1:0\" }\n" + files["postern.hcl"]
 	for name, text := range files {
 		put(t, filepath.Join(dir, name), text)

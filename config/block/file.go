@@ -116,6 +116,17 @@ func (s *Secrets) entry(name string) *file {
 	return s.files[name]
 }
 
+// changed is when a file was, zero if it cannot be read.
+func (s *Secrets) changed(name string) time.Time {
+	f := s.entry(name)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.info == nil {
+		return time.Time{}
+	}
+	return f.info.ModTime()
+}
+
 // look reads a file.
 func (s *Secrets) look(name string) held {
 	f := s.entry(name)

@@ -63,6 +63,7 @@ type commandState struct {
 	err     error     // of the last run
 	failed  int       // runs in a row
 	began   time.Time // the last run; zero if there was none
+	took    time.Duration
 	due     time.Time // the next one
 	running chan struct{}
 	wanted  bool // by the configuration in force
@@ -179,7 +180,7 @@ func (s *Secrets) ended(src *commandState, value string, err error) {
 	src.mu.Lock()
 	defer src.mu.Unlock()
 	before, failed := src.value, src.failed
-	src.running, src.err = nil, err
+	src.running, src.err, src.took = nil, err, time.Since(src.began)
 	if err != nil {
 		src.failed++
 		src.due = time.Now().Add(src.pause())
@@ -199,6 +200,17 @@ func (s *Secrets) ended(src *commandState, value string, err error) {
 		s.gen.Add(1)
 	}
 	s.commands.woken()
+}
+
+// took is how long the last run of a command took.
+func (s *Secrets) took(c command) time.Duration {
+	src := s.commands.state(c)
+	if src == nil {
+		return 0
+	}
+	src.mu.Lock()
+	defer src.mu.Unlock()
+	return src.took
 }
 
 // inFull is the error of a command with what its program said, for the log.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 )
@@ -56,6 +57,49 @@ func comes(err error) bool {
 // Missing marks the warning about a secret that is not there yet.
 type Missing struct {
 	Cure string // what to do
+}
+
+// A Finding says how one secret of the policy stands. It never has the value.
+type Finding struct {
+	Ref         string // "[secret env:X]"
+	At          hcl.Range
+	Err         error         // why it cannot be used; nil if it can
+	Absent      bool          // it is not there yet, which is no mistake of the policy's
+	Fingerprint string        // see [Fingerprint]
+	Changed     time.Time     // of the file that it comes from, the newest one; zero if it comes from none
+	Took        time.Duration // of the commands that it comes from, the slowest; 0 if it comes from none
+}
+
+// Inspect is [Context.Resolve] for somebody who wants to see every secret, in the
+// order in which they are written.
+func (c *Context) Inspect(ctx context.Context) (list []Finding) {
+	c.Resolve(ctx)
+	seen := map[string]bool{}
+	for _, s := range c.secrets {
+		at := s.expr.Range()
+		key := at.String() + s.refs
+		if seen[key] { // decoded again under a route
+			continue
+		}
+		seen[key] = true
+		f := Finding{Ref: s.refs, At: at}
+		v, err := Secret{s}.Reveal()
+		if f.Fingerprint = Fingerprint(v); err != nil {
+			f.Err, f.Absent = inFull(err), comes(err)
+		}
+		for _, r := range s.from {
+			switch r.kind {
+			case "file":
+				if changed := c.Secrets.changed(r.name); changed.After(f.Changed) {
+					f.Changed = changed
+				}
+			case "command":
+				f.Took = max(f.Took, c.Secrets.took(r.command))
+			}
+		}
+		list = append(list, f)
+	}
+	return list
 }
 
 // Cure says what to do about the error of a secret, and why that helps.

@@ -10,13 +10,13 @@ provider "airtable" {
     "/v0/{base}/{table}", "/v0/{base}/{table}/{record}", "/v0/{base}/{table}/listRecords",
   ]
 
-  # A personal access token (airtable.com/developers/web/api/authentication):
-  # expect(env("AIRTABLE_TOKEN"), "^pat").
+  # A personal access token (airtable.com/developers/web/api/authentication; not looked
+  # up): expect(env("AIRTABLE_TOKEN"), "^pat").
   credential "bearer" {}
 
   # PKCE is required, of clients with a secret as well; they use Basic (NangoHQ/nango
   # 2f4c0af). Refresh tokens rotate and end after 60 days
-  # (airtable.com/developers/web/api/oauth-reference; not verified). No revocation is
+  # (airtable.com/developers/web/api/oauth-reference; not looked up). No revocation is
   # documented: a user removes the app at airtable.com/account.
   credential "oauth2" {
     authorize_url = "https://airtable.com/oauth2/v1/authorize"
@@ -24,8 +24,8 @@ provider "airtable" {
   }
 
   # After a 429 a base has to be left alone for 30 s
-  # (airtable.com/developers/web/api/rate-limits). There is no idempotency key: an
-  # upsert (performUpsert) can be repeated.
+  # (airtable.com/developers/web/api/rate-limits; not looked up). There is no
+  # idempotency key: an upsert (performUpsert) can be repeated.
   retry {
     attempts = 3
     backoff {
@@ -42,7 +42,7 @@ provider "airtable" {
 
   breaker {}
 
-  # airtable.com/developers/web/api/errors
+  # airtable.com/developers/web/api/errors; not looked up.
   error {
     code    = coalesce(response.body.error.type, response.body.error)
     message = response.body.error.message

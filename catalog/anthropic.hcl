@@ -10,13 +10,13 @@ provider "anthropic" {
     "/v1/files", "/v1/files/{id}", "/v1/files/{id}/content", "/v1/models", "/v1/models/{id}",
   ]
 
-  # docs.claude.com/en/api/overview: expect(env("ANTHROPIC_API_KEY"), "^sk-ant-api").
-  # Keys of the Admin API begin with sk-ant-admin.
+  # @anthropic-ai/sdk 1.14.0 sends it so. expect(env("ANTHROPIC_API_KEY"), "^sk-ant-api"):
+  # keys of the Admin API begin with sk-ant-admin (own knowledge).
   credential "header" { name = "x-api-key" }
 
-  # The header is required (docs.claude.com/en/api/versioning). This is the version
-  # that @anthropic-ai/sdk 1.14.0 sends; an application with an older one pins that
-  # one's, such as 2023-06-01.
+  # The header is required (platform.claude.com/docs/en/api/versioning). This is the
+  # version that @anthropic-ai/sdk 1.14.0 sends; an application with an older one pins
+  # that one's, such as 2023-06-01.
   version {
     header = "anthropic-version"
     pin    = "2026-10-21"
@@ -43,7 +43,7 @@ provider "anthropic" {
 
   breaker {}
 
-  # docs.claude.com/en/api/errors
+  # platform.claude.com/docs/en/api/errors
   error {
     code       = response.body.error.type
     message    = response.body.error.message
@@ -61,6 +61,6 @@ provider "anthropic" {
   }
   outcome "quota_exhausted" {
     when = response.status == 402
-    hint = "There is a problem with billing: see console.anthropic.com."
+    hint = "There is a problem with billing (billing_error): see the Claude Console."
   }
 }

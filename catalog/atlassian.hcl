@@ -15,14 +15,15 @@ provider "atlassian" {
   ]
 
   # The user's address and an API token
-  # (developer.atlassian.com/cloud/jira/platform/basic-auth-for-rest-apis):
+  # (developer.atlassian.com/cloud/jira/platform/basic-auth-for-rest-apis; not looked up):
   # username = "me@example.com".
   credential "basic" {}
 
   # JSON, with id and secret in it; refresh tokens rotate, and one that was used or is
-  # 90 days old is refused with 403 (developer.atlassian.com/cloud/oauth/getting-started/refresh-tokens).
-  # `scopes` has to name offline_access, else there is none. No revocation is
-  # documented: a user removes the app at id.atlassian.com/manage-profile/apps.
+  # 90 days old is refused with 403
+  # (developer.atlassian.com/cloud/oauth/getting-started/refresh-tokens). `scopes` has
+  # to name offline_access, else there is none. No revocation is documented: a user
+  # removes the app at id.atlassian.com/manage-profile/apps.
   credential "oauth2" {
     authorize_url    = "https://auth.atlassian.com/authorize"
     authorize_params = { audience = "api.atlassian.com", prompt = "consent" }
@@ -32,8 +33,8 @@ provider "atlassian" {
   }
 
   # Retry-After is in seconds; RateLimit-Reason says which of three limits it was
-  # (developer.atlassian.com/cloud/jira/platform/rate-limiting). There is no
-  # idempotency key.
+  # (developer.atlassian.com/cloud/jira/platform/rate-limiting, read 2026-11-23). There
+  # is no idempotency key.
   retry {
     attempts = 5
     backoff {

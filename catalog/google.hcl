@@ -35,18 +35,18 @@ provider "google" {
   }
 
   # A service account: key = [file("…/service-account.json")] says all but the scopes
-  # (developers.google.com/identity/protocols/oauth2/service-account). On behalf of the
+  # (google-auth-library 10.9.1, gtoken/jwsSign.js). On behalf of the
   # users of a domain: subject = account.
   credential "jwt_bearer" {
     token_url = "https://oauth2.googleapis.com/token"
   }
 
-  # A key, for what needs no user (cloud.google.com/docs/authentication/api-keys-use):
-  # expect(env("GOOGLE_API_KEY"), "^AIza").
+  # A key, for what needs no user (cloud.google.com/docs/authentication/api-keys-use; not
+  # looked up): expect(env("GOOGLE_API_KEY"), "^AIza").
   credential "header" { name = "X-Goog-Api-Key" }
 
   # There is no idempotency header. Backoff up to 32 or 64 s
-  # (developers.google.com/workspace/drive/api/guides/handle-errors).
+  # (developers.google.com/workspace/drive/api/guides/handle-errors; not looked up).
   retry {
     attempts = 5
     backoff {
@@ -68,7 +68,7 @@ provider "google" {
   }
 
   # A spent minute may be a 403 as well; a day's or a user's storage may not be waited
-  # for (developers.google.com/workspace/drive/api/guides/handle-errors).
+  # for (the same page).
   outcome "rate_limited" {
     when = response.status == 403 && (response.body.error.errors[0].reason == "rateLimitExceeded" || response.body.error.errors[0].reason == "userRateLimitExceeded")
   }

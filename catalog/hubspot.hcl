@@ -9,12 +9,13 @@ provider "hubspot" {
     "/crm/v4/**", "/crm/{version}/**", "/marketing/**", "/files/**", "/account-info/**", "/oauth/**",
   ]
 
-  # The token of a private app, for one account (developers.hubspot.com/docs/apps/legacy-apps/private-apps/overview):
+  # The token of a private app, for one account
+  # (developers.hubspot.com/docs/apps/legacy-apps/private-apps/overview; not looked up):
   # expect(env("HUBSPOT_TOKEN"), "^pat-").
   credential "bearer" {}
 
-  # Access tokens last 30 minutes. The endpoints of v1, with the token in the path,
-  # end on 2027-02-16; these have all in the body
+  # Access tokens last 30 minutes. The endpoints of v1, with the token in the path, end
+  # on 2027-02-16; these have all in the body
   # (developers.hubspot.com/docs/api-reference/latest/authentication/oauth-tokens/revoke-token
   # and …/2026-03/authentication/oauth-tokens/refresh-oauth-token, which has
   # code_verifier as well).
@@ -43,7 +44,7 @@ provider "hubspot" {
 
   breaker {}
 
-  # developers.hubspot.com/docs/api-reference/error-handling
+  # As the answers in that reference are.
   error {
     code       = response.body.category
     message    = response.body.message
@@ -51,8 +52,8 @@ provider "hubspot" {
   }
 
   # HubSpot says itself that a 401 need not mean that the token has expired
-  # (developers.hubspot.com/docs/guides/api/app-management/oauth-tokens): it has the
-  # token renewed once, and then for a while no more.
+  # (developers.hubspot.com/docs/guides/api/app-management/oauth-tokens, read
+  # 2026-11-23): it has the token renewed once, and then for a while no more.
   outcome "auth" {
     when = response.status == 401
     hint = "HubSpot refuses the token: it has expired, or the app was removed from the account."

@@ -6,7 +6,7 @@ provider "linear" {
 
   endpoints = ["/graphql", "/oauth/token", "/oauth/revoke"]
 
-  # A personal key goes without Bearer (linear.app/developers/graphql):
+  # A personal key goes without Bearer (linear.app/developers/graphql, read 2026-11-23):
   # expect(env("LINEAR_API_KEY"), "^lin_api_").
   credential "header" { name = "Authorization" }
 
@@ -43,14 +43,14 @@ provider "linear" {
 
   breaker {}
 
-  # linear.app/developers/graphql
+  # linear.app/developers/graphql; not looked up.
   error {
     code       = response.body.errors[0].extensions.code
     message    = coalesce(response.body.errors[0].extensions.userPresentableMessage, response.body.errors[0].message)
     request_id = response.header["X-Request-Id"]
   }
 
-  # A limit is a 400 (linear.app/developers/rate-limiting).
+  # A limit is a 400 (linear.app/developers/rate-limiting, read 2026-11-23).
   outcome "rate_limited" {
     when = response.body.errors[0].extensions.code == "RATELIMITED"
   }

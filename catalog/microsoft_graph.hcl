@@ -14,7 +14,7 @@ provider "microsoft_graph" {
 
   # On behalf of a user of any organisation; an app of one tenant has its id in place
   # of common. PKCE is recommended for clients with a secret, too
-  # (learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow). `scopes` has
+  # (learn.microsoft.com/entra/agent-id/agent-authorization-code-oauth-flow). `scopes` has
   # to name offline_access, else there is nothing to renew the token with. There is
   # no way to revoke one token.
   credential "oauth2" {
@@ -23,10 +23,11 @@ provider "microsoft_graph" {
     auth          = "post"
   }
 
-  # As the application itself. The account is the tenant, by its id or domain; with
-  # one tenant write it into token_url. `.default` is all that an administrator has
-  # granted the app (learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow).
-  # In place of a secret: auth = "private_key_jwt", with key and key_id.
+  # As the application itself. The account is the tenant, by its id or domain; with one
+  # tenant write it into token_url. `.default` is all that an administrator has granted
+  # the app
+  # (learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow). In
+  # place of a secret: auth = "private_key_jwt", with key and key_id.
   credential "oauth2_client_credentials" {
     token_url = "https://login.microsoftonline.com/${account}/oauth2/v2.0/token"
     scopes    = ["https://graph.microsoft.com/.default"]
@@ -34,7 +35,7 @@ provider "microsoft_graph" {
   }
 
   # Calls that were refused count as well, so Retry-After is to be kept exactly
-  # (learn.microsoft.com/graph/throttling). There is no idempotency key.
+  # (learn.microsoft.com/graph/throttling, read 2026-11-23). There is no idempotency key.
   retry {
     attempts = 4
     backoff {
@@ -50,7 +51,7 @@ provider "microsoft_graph" {
 
   breaker {}
 
-  # learn.microsoft.com/graph/errors
+  # learn.microsoft.com/graph/errors; not looked up.
   error {
     code       = response.body.error.code
     message    = response.body.error.message

@@ -11,14 +11,14 @@ provider "notion" {
     "/v1/search", "/v1/users", "/v1/users/{id}", "/v1/oauth/{what}",
   ]
 
-  # The secret of an internal integration (developers.notion.com/reference/authentication):
-  # expect(env("NOTION_TOKEN"), "^(ntn|secret)_").
+  # The secret of an internal integration (developers.notion.com/reference/authentication;
+  # not looked up): expect(env("NOTION_TOKEN"), "^(ntn|secret)_").
   credential "bearer" {}
 
-  # Basic, and JSON (developers.notion.com/reference/create-a-token,
-  # …/reference/revoke-token). PKCE is not in the documentation; NangoHQ/nango 2f4c0af
-  # sends it, so it does no harm. There are no scopes: the integration's own settings
-  # are what is granted.
+  # Basic, and JSON (@notionhq/client 5.26.0,
+  # developers.notion.com/reference/revoke-token). PKCE is not in the documentation;
+  # NangoHQ/nango 2f4c0af sends it, so it does no harm. There are no scopes: the
+  # integration's own settings are what is granted.
   credential "oauth2" {
     authorize_url    = "https://api.notion.com/v1/oauth/authorize"
     authorize_params = { owner = "user" }
@@ -33,7 +33,7 @@ provider "notion" {
     }
   }
 
-  # The header is required (developers.notion.com/reference/versioning). This is the
+  # The header is required (developers.notion.com/reference/revoke-token). This is the
   # version that @notionhq/client 5.26.0 sends.
   version {
     header = "Notion-Version"
@@ -59,7 +59,7 @@ provider "notion" {
 
   breaker {}
 
-  # developers.notion.com/reference/status-codes
+  # developers.notion.com/reference/status-codes; not looked up.
   error {
     code       = response.body.code
     message    = response.body.message

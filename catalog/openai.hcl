@@ -10,10 +10,10 @@ provider "openai" {
     "/v1/batches", "/v1/batches/{id}", "/v1/vector_stores/**", "/v1/fine_tuning/**",
   ]
 
-  # A key of a project (platform.openai.com/docs/api-reference/authentication):
-  # expect(env("OPENAI_API_KEY"), "^sk-(proj|svcacct)-"). Keys of administrators are
-  # others, and open /v1/organization. OpenAI-Organization and OpenAI-Project are the
-  # application's to send.
+  # A key of a project (developers.openai.com/api/docs/guides/error-codes):
+  # expect(env("OPENAI_API_KEY"), "^sk-(proj|svcacct)-"), own knowledge. Keys of
+  # administrators are others, and open /v1/organization. OpenAI-Organization and
+  # OpenAI-Project are the application's to send.
   credential "bearer" {}
 
   # openai-node 6.49: x-should-retry first; else 408, 409, 429 and 5xx; 0.5 s doubling
@@ -39,7 +39,7 @@ provider "openai" {
 
   breaker {}
 
-  # platform.openai.com/docs/guides/error-codes
+  # developers.openai.com/api/docs/guides/error-codes
   error {
     code       = response.body.error.code
     message    = response.body.error.message
@@ -47,8 +47,8 @@ provider "openai" {
   }
 
   outcome "quota_exhausted" {
-    when = response.status == 429 && (response.body.error.code == "insufficient_quota" || response.body.error.code == "billing_hard_limit_reached")
-    hint = "The credit or the monthly limit is spent: waiting does not help, see platform.openai.com/settings/organization/limits."
+    when = response.status == 429 && (response.body.error.type == "insufficient_quota" || response.body.error.code == "insufficient_quota" || response.body.error.code == "credit_balance_exhausted")
+    hint = "The credit or the monthly limit is spent: waiting does not help, see the organization's billing and limits."
   }
   outcome "auth" {
     when = response.status == 401

@@ -3,7 +3,7 @@
 
 provider "paypal" {
   # The sandbox is api-m.sandbox.paypal.com, for which `hosts` and the credential's
-  # token_url are both to be written (developer.paypal.com/api/rest/requests).
+  # token_url are both to be written (developer.paypal.com/api/make-api-requests).
   hosts = ["api-m.paypal.com"]
 
   endpoints = [
@@ -21,7 +21,7 @@ provider "paypal" {
   }
 
   # Honoured by POSTs that move money, and kept for up to 45 days
-  # (developer.paypal.com/api/rest/reference/idempotency).
+  # (github.com/api-evangelist/paypal, read 2026-11-23).
   idempotency {
     header  = "PayPal-Request-Id"
     methods = ["POST"]
@@ -44,7 +44,7 @@ provider "paypal" {
 
   breaker {}
 
-  # developer.paypal.com/api/rest/responses; the token endpoint and a refused token
+  # The same source; the token endpoint and a refused token
   # have error and error_description.
   error {
     code       = coalesce(response.body.name, response.body.error)

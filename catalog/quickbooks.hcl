@@ -11,9 +11,9 @@ provider "quickbooks" {
     "/v3/company/{realm}/{entity}", "/v3/company/{realm}/{entity}/{id}", "/v3/company/{realm}/{entity}/{id}/{action}",
   ]
 
-  # Tokens last an hour, the refresh token changes about once a day and ends after
-  # 100 (developer.intuit.com/app/developer/qbo/docs/develop/authentication-and-authorization/faq).
-  # Basic; the revocation takes JSON (intuit-oauth 4.2.5). PKCE is not in the
+  # Tokens last an hour; the refresh token changes, ends after 100 days without use, and
+  # after five years in any case (github.com/intuit/QuickBooks-V3-Java-SDK, release
+  # 6.5.4). Basic; the revocation takes JSON (intuit-oauth 4.2.5). PKCE is not in the
   # documentation; NangoHQ/nango 2f4c0af sends it, so it does no harm. The company
   # (realmId) comes with the callback, and calls name it in their path.
   credential "oauth2" {
@@ -26,14 +26,15 @@ provider "quickbooks" {
     }
   }
 
-  # developer.intuit.com/app/developer/qbo/docs/learn/rest-api-features
+  # developer.intuit.com/app/developer/qbo/docs/learn/rest-api-features, read 2026-11-23.
   idempotency {
     query   = "requestid"
     methods = ["POST"]
   }
 
   # A limit is waited for a minute; a request has 120 s
-  # (developer.intuit.com/app/developer/qbo/docs/learn/rest-api-features#limits-and-throttles).
+  # (developer.intuit.com/app/developer/qbo/docs/learn/rest-api-features#limits-and-throttles,
+  # read 2026-11-23).
   retry {
     attempts = 3
     backoff {

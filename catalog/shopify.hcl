@@ -19,9 +19,10 @@ provider "shopify" {
   # Offline tokens that last an hour, with a refresh token that rotates. Public apps
   # have to use them from 2027-01-01; params = {} asks for tokens without an end
   # (shopify.dev/docs/apps/build/authentication-authorization/access-tokens/offline-access-tokens).
-  # @shopify/shopify-api 13.1.0 sends JSON with id and secret in it. PKCE is not in
-  # the documentation; NangoHQ/nango 2f4c0af sends it, so it does no harm. To revoke
-  # is to uninstall the app (third-party code, not verified).
+  # @shopify/shopify-api 13.1.0 sends JSON with id and secret in it. PKCE is not in the
+  # documentation; NangoHQ/nango 2f4c0af sends it, so it does no harm. To revoke is to
+  # uninstall the app (github.com/Shopify/shopify_python_api, ApiPermission; not looked
+  # up at Shopify).
   credential "oauth2" {
     authorize_url = "https://${account}.myshopify.com/admin/oauth/authorize"
     token_url     = "https://${account}.myshopify.com/admin/oauth/access_token"
@@ -54,7 +55,8 @@ provider "shopify" {
   }
 
   # A version of a past quarter is answered by the oldest that is still supported,
-  # without a word but this header (shopify.dev/docs/api/usage/versioning).
+  # without a word but this header (shopify.dev/docs/api/usage/versioning, read
+  # 2026-11-23).
   version {
     path = "admin/api/{version}"
     pin  = "2026-07"
@@ -62,7 +64,7 @@ provider "shopify" {
   }
 
   # There is no idempotency header; GraphQL has the directive @idempotent
-  # (shopify.dev/changelog).
+  # (shopify.dev/changelog, read 2026-11-23).
   retry {
     attempts = 4
     backoff {
@@ -84,7 +86,7 @@ provider "shopify" {
     request_id = response.header["X-Request-Id"]
   }
 
-  # GraphQL says 200 and THROTTLED (shopify.dev/docs/api/usage/limits).
+  # GraphQL says 200 and THROTTLED (shopify.dev/docs/api/usage/limits, read 2026-11-23).
   outcome "rate_limited" {
     when = response.status == 200 && response.body.errors[0].extensions.code == "THROTTLED"
   }

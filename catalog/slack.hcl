@@ -14,16 +14,16 @@ provider "slack" {
     "/api/{method}",
   ]
 
-  # A bot's or a user's token (docs.slack.dev/authentication/tokens):
+  # A bot's or a user's token (docs.slack.dev/authentication/tokens; not looked up):
   # expect(env("SLACK_BOT_TOKEN"), "^xoxb-").
   credential "bearer" {}
 
   # Id and secret by Basic, as Slack prefers; scopes separated by commas; tokens end,
   # after 12 hours, only for apps that have turned token rotation on
-  # (docs.slack.dev/reference/methods/oauth.v2.access, …/authentication/using-token-rotation).
-  # PKCE makes an app a public client for good, so it is left out
-  # (docs.slack.dev/authentication/using-pkce). For a user's token in place of the bot's:
-  # scope_parameter = "user_scope" and token_path = "authed_user".
+  # (docs.slack.dev/reference/methods/oauth.v2.access,
+  # …/authentication/using-token-rotation). PKCE makes an app a public client for good,
+  # so it is left out (docs.slack.dev/authentication/using-pkce). For a user's token in
+  # place of the bot's: scope_parameter = "user_scope" and token_path = "authed_user".
   credential "oauth2" {
     authorize_url   = "https://slack.com/oauth/v2/authorize"
     token_url       = "https://slack.com/api/oauth.v2.access"

@@ -13,7 +13,7 @@ provider "square" {
   ]
 
   # The application's own access token
-  # (developer.squareup.com/docs/build-basics/access-tokens).
+  # (developer.squareup.com/docs/build-basics/access-tokens; not looked up).
   credential "bearer" {}
 
   # Tokens last 30 days, the refresh token does not end and stays the same. PKCE is
@@ -38,7 +38,7 @@ provider "square" {
   }
 
   # The version that square 46.0.0 sends; every answer names the one it used
-  # (developer.squareup.com/docs/build-basics/versioning-overview).
+  # (github.com/api-evangelist/square, read 2026-11-23).
   version {
     header = "Square-Version"
     pin    = "2026-09-16"
@@ -76,7 +76,7 @@ provider "square" {
 
   breaker {}
 
-  # developer.squareup.com/docs/build-basics/handling-errors
+  # The same source.
   error {
     code    = response.body.errors[0].code
     message = response.body.errors[0].detail

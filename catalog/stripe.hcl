@@ -19,15 +19,16 @@ provider "stripe" {
     "/v2/**",
   ]
 
-  # A secret or, better, a restricted key (docs.stripe.com/keys):
+  # A secret or, better, a restricted key (docs.stripe.com/keys; not looked up):
   # expect(env("STRIPE_KEY"), "^(sk|rk)_live_") keeps the sandbox's key out of production.
   credential "bearer" {}
 
   # Connect, for accounts that grant access: client_id is the platform's ca_…,
   # client_secret its secret key. Tokens have no end; a refresh token is good for one of
-  # another scope (docs.stripe.com/connect/oauth-reference). Paths as stripe-node 23.1.0
-  # has them. To deauthorize takes the secret key, not a client's Basic. PKCE is not in
-  # the documentation; NangoHQ/nango 2f4c0af sends it, so it does no harm.
+  # another scope (docs.stripe.com/connect/oauth-reference; not looked up). Paths as
+  # stripe-node 23.1.0 has them. To deauthorize takes the secret key, not a client's
+  # Basic. PKCE is not in the documentation; NangoHQ/nango 2f4c0af sends it, so it does
+  # no harm.
   credential "oauth2" {
     authorize_url = "https://connect.stripe.com/oauth/authorize"
     token_url     = "https://connect.stripe.com/oauth/token"
@@ -88,7 +89,8 @@ provider "stripe" {
     request_id = response.header["Request-Id"]
   }
 
-  # An object is locked by another request: nothing was done (docs.stripe.com/rate-limits#object-lock-timeouts).
+  # An object is locked by another request: nothing was done
+  # (docs.stripe.com/rate-limits#object-lock-timeouts).
   outcome "rate_limited" {
     when = (response.status == 409 || response.status == 429) && response.body.error.code == "lock_timeout"
   }
@@ -96,7 +98,7 @@ provider "stripe" {
     when = response.status == 401 && response.body.error.code == "api_key_expired"
     hint = "The Stripe key has expired: put a new one where the policy's credential reads it."
   }
-  # docs.stripe.com/error-codes
+  # docs.stripe.com/error-codes; not looked up.
   outcome "forbidden" {
     when = response.status == 403 && response.body.error.code == "account_invalid"
     hint = "The account of Stripe-Account is not connected to this platform (any more)."

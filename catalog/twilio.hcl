@@ -3,8 +3,8 @@
 
 provider "twilio" {
   # One host for each product, all with the same credentials
-  # (twilio.com/docs/usage/api). What an application does not call it leaves out
-  # of `hosts`.
+  # (github.com/api-evangelist/twilio, read 2026-11-23). What an application does not
+  # call it leaves out of `hosts`.
   hosts = ["api.twilio.com", "conversations.twilio.com", "lookups.twilio.com", "messaging.twilio.com", "verify.twilio.com"]
 
   endpoints = [
@@ -17,9 +17,9 @@ provider "twilio" {
     "/v2/PhoneNumbers/{number}",
   ]
 
-  # An API key and its secret (twilio.com/docs/iam/api-keys), which can be taken
-  # back by itself: username = "SK…". The account's SID (AC…) and its auth token do
-  # as well, but that token also signs all webhooks of the account.
+  # An API key and its secret, which can be revoked by itself
+  # (twilio.com/docs/errors/20003): username = "SK…". The account's SID (AC…) and its
+  # auth token do as well, but that token also signs all webhooks of the account.
   credential "basic" {}
 
   # There is no idempotency key (github.com/api-evangelist/twilio, read
@@ -40,7 +40,7 @@ provider "twilio" {
 
   breaker {}
 
-  # twilio.com/docs/api/errors
+  # github.com/api-evangelist/twilio, read 2026-11-23.
   error {
     code       = response.body.code
     message    = response.body.message
@@ -51,7 +51,8 @@ provider "twilio" {
     when = response.status == 401
     hint = "Twilio refuses the credentials (20003): the key was deleted, or belongs to another account or region."
   }
-  # 429 means too many requests at once (error 20429), not in a minute.
+  # 429 means too many requests at once, not in a minute, and that nothing was done
+  # (twilio.com/docs/errors/20429).
   outcome "rate_limited" {
     when = response.status == 429
     hint = "Too many calls at once: Twilio limits concurrency for an account."

@@ -28,14 +28,14 @@ provider "xero" {
     token_url = "https://identity.xero.com/connect/token"
   }
 
-  # github.com/XeroAPI/xero-python/pull/124
+  # github.com/XeroAPI/xero-python/pull/124, read 2026-11-23.
   idempotency {
     header  = "Idempotency-Key"
     methods = ["POST", "PUT", "PATCH"]
   }
 
   # Retry-After is in seconds, X-Rate-Limit-Problem says which of the limits it was
-  # (developer.xero.com/documentation/guides/oauth2/limits).
+  # (developer.xero.com/faq/limits, read 2026-11-23).
   retry {
     attempts = 4
     backoff {
@@ -51,7 +51,7 @@ provider "xero" {
 
   breaker {}
 
-  # developer.xero.com/documentation/api/accounting/responsecodes
+  # developer.xero.com/documentation/api/accounting/responsecodes; not looked up.
   error {
     code       = coalesce(response.body.Type, response.body.Title)
     message    = coalesce(response.body.Message, response.body.Detail)

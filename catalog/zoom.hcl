@@ -12,7 +12,7 @@ provider "zoom" {
   ]
 
   # Server-to-server: a token of the account, for an hour; there is no refresh token
-  # (developers.zoom.us/docs/internal-apps/s2s-oauth). The account that a call names is
+  # (developers.zoom.us/docs/rooms/oauth). The account that a call names is
   # Zoom's account id; with one of them write it: params = { grant_type =
   # "account_credentials", account_id = "…" }.
   credential "oauth2_client_credentials" {
@@ -20,10 +20,11 @@ provider "zoom" {
     params    = { grant_type = "account_credentials", account_id = account }
   }
 
-  # Refresh tokens rotate and last about 90 days; what is no good is an
-  # invalid_request with the reason "Invalid Token!". No token may stand in a URL
-  # (developers.zoom.us/docs/integrations/oauth; github.com/zoom/skills, skill
-  # zoom-oauth). Scopes separated by commas: NangoHQ/nango 2f4c0af, not verified.
+  # Refresh tokens rotate and last about 90 days; what is no good is an invalid_request
+  # with the reason "Invalid Token!". No token may stand in a URL
+  # (github.com/anthropics/knowledge-work-plugins, Zoom's own skill "oauth";
+  # github.com/giorgosavgeris/passport-zoom-oauth2/issues/6). Scopes separated by
+  # commas: NangoHQ/nango 2f4c0af, not looked up at Zoom.
   credential "oauth2" {
     authorize_url   = "https://zoom.us/oauth/authorize"
     token_url       = "https://zoom.us/oauth/token"
@@ -35,7 +36,8 @@ provider "zoom" {
   }
 
   # Limits are of the account, by the weight of the call: light, medium, heavy
-  # (developers.zoom.us/docs/api/rate-limits). There is no idempotency key.
+  # (developers.zoom.us/docs/api/rate-limits, read 2026-11-23). There is no idempotency
+  # key.
   retry {
     attempts = 4
     backoff {
@@ -51,7 +53,7 @@ provider "zoom" {
 
   breaker {}
 
-  # developers.zoom.us/docs/api/errors
+  # developers.zoom.us/docs/api/errors; not looked up.
   error {
     code       = response.body.code
     message    = response.body.message

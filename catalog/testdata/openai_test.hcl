@@ -31,7 +31,7 @@ test "a spent credit is not waited for" {
   }
   upstream {
     status = 429
-    body   = "{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"You exceeded your current quota\"}}"
+    body   = "{\"error\":{\"type\":\"insufficient_quota\",\"code\":\"credit_balance_exhausted\",\"message\":\"You exceeded your current quota\"}}"
   }
   expect {
     status   = 429

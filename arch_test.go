@@ -28,6 +28,7 @@ var may = map[string]string{
 	"seal":                "config/block",
 	"oauth":               "backoff",
 	"connection":          "seal oauth",
+	"connect":             "config/block connection oauth seal",
 	"replica":             "",
 	"shared":              "config/block replica policy/limit",
 	"proxy/ca":            "",
@@ -43,10 +44,10 @@ var may = map[string]string{
 	"store":               "config/block queue inbound replica connection",
 	"store/storetest":     "queue inbound replica connection",
 	"telemetry":           "policy inbound queue connection",
-	"admin":               "config/block policy inbound queue",
+	"admin":               "config/block policy inbound queue connection",
 	"deploy":              "proxy/clientenv",
-	"config":              "config/block catalog policy proxy inbound store seal shared admin",
-	"cmd/postern":         "config config/block catalog policy policy/* policy/credential/* proxy proxy/ca proxy/clientenv proxy/upstream inbound inbound/scheme/* store seal telemetry admin backoff queue replica drain shared deploy connection oauth",
+	"config":              "config/block catalog policy proxy inbound store seal shared admin connect",
+	"cmd/postern":         "config config/block catalog policy policy/* policy/credential/* proxy proxy/ca proxy/clientenv proxy/upstream inbound inbound/scheme/* store seal telemetry admin backoff queue replica drain shared deploy connection oauth connect",
 
 	"policy/limit/limittest": "config/block policy policy/limit",
 }

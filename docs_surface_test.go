@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/proxy/clientenv"
@@ -180,6 +181,18 @@ func TestMetricTable(t *testing.T) {
 		document = append(document, fmt.Sprintf("%s %s", code(row[0])[0], strings.Join(code(row[1]), ",")))
 	}
 	equal(t, "metrics", document, program)
+}
+
+// TestHealthTable compares the words for the health of a connection.
+func TestHealthTable(t *testing.T) {
+	var document, program []string
+	for _, row := range rows(find(t, sections(t, "docs/connections.md"), "The API").text, "health") {
+		document = append(document, code(row[0])...)
+	}
+	for _, h := range connection.Healths() {
+		program = append(program, string(h))
+	}
+	equal(t, "health of a connection", document, program)
 }
 
 // TestRuntimeTable compares the list of runtimes with what exec knows.

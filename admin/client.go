@@ -143,7 +143,7 @@ func (c *Client) call(ctx context.Context, method, path string, q url.Values, as
 	if err != nil {
 		return c.explain(err)
 	}
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
 		return c.problem(resp, text)
 	}
 	if err := json.Unmarshal(text, into); err != nil {

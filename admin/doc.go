@@ -9,10 +9,11 @@
 //	            and the tests go by
 //	guard.go    what every request has to pass: host, origin, token
 //	health.go   livez, readyz, startupz
-//	api.go      status, providers, webhooks, reload; inbox.go: stored events
-//	words.go    what the API says, as Go types
+//	api.go      status, providers, webhooks, reload; inbox.go: stored events;
+//	            connections.go: grants of accounts
+//	words.go    what the API says, as Go types; connection_words.go
 //	problem.go  the one way in which it says no
 //	openapi.go  the document of the API, made of routes and words
 //	page.go     the page; debug.go: pprof
-//	client.go   the API from the other side
+//	client.go   the API from the other side; client_connections.go
 package admin

@@ -15,7 +15,7 @@ const debugged = "admin {\n token = env(\"ADMIN_TOKEN\")\n pprof = true\n}"
 
 // target is a path that a route serves.
 func (r *route) target() string {
-	return strings.NewReplacer("{$}", "", "{id}", "0190f3a2-7c11-7abc-8def-0123456789ab", "{name...}", "goroutine").Replace(r.path)
+	return strings.NewReplacer("{$}", "", "{id}", "0190f3a2-7c11-7abc-8def-0123456789ab", "{name...}", "goroutine", "{provider}", "acme").Replace(r.path)
 }
 
 // isProblem checks that an answer is a problem of this status.

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/inbound/scheme/none"
 	"github.com/postern-proxy/postern/policy"
@@ -51,6 +52,10 @@ type listener struct {
 	t       *testing.T
 	url     string
 	store   inbound.Store
+	rows    connection.Store
+	keeper  *connection.Keeper
+	mint    error // what a request for a new token fails with
+	link    error // what a request for a link fails with
 	checks  map[string]error
 	reloads int
 	refused error
@@ -61,7 +66,8 @@ func serve(t *testing.T, src string, environ ...string) *listener {
 	t.Helper()
 	memory := store.NewMemory()
 	memory.Replica = "here-1"
-	l := &listener{t: t, store: memory.Inbox(), checks: map[string]error{}}
+	l := &listener{t: t, store: memory.Inbox(), rows: memory.Connections(), checks: map[string]error{}}
+	l.keep()
 	in := inbound.New(inbound.Options{Store: l.store})
 	in.Swap(webhooks(t))
 	answer := policy.RoundTripper(func(*http.Request) (*http.Response, error) { return nil, io.EOF })
@@ -73,7 +79,10 @@ func serve(t *testing.T, src string, environ ...string) *listener {
 		Version: "1.2.3", Revision: "abc", Log: slog.New(slog.DiscardHandler),
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "postern_build_info 1\n") }),
 		Checks:  []Check{check("config"), check("store")},
-		Policy:  func() *policy.Set { return set }, Inbox: in,
+		Policy:  func() *policy.Set { return set }, Inbox: in, Keeper: l.keeper,
+		Connect: func(_ context.Context, ask NewConnectSession, by string) (ConnectSession, error) {
+			return ConnectSession{URL: "https://connect.example.com/connect/x", Expires: time.Now(), Provider: ask.Provider, Account: ask.Account, Credential: by, Scopes: []string{}}, l.link
+		},
 		Running: func() Running {
 			return Running{Generation: 3, Loaded: time.Unix(1e9, 0), Listeners: []Listener{{"proxy", "127.0.0.1:8080"}}, Replica: "gate-7f3a", Replicas: []Replica{{ID: "gate-7f3a"}}}
 		},

@@ -1,9 +1,11 @@
 package admin
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -33,7 +35,7 @@ func document(table []route, version string) []byte {
 		"openapi": "3.1.0",
 		"info": object{
 			"title": "Postern admin API", "version": version,
-			"description": "What is running, and the webhooks that are stored. Names and fields are promises; new ones may be added.",
+			"description": "What is running, the webhooks that are stored, and the connections of accounts. Names and fields are promises; new ones may be added.",
 			"license":     object{"name": "Apache-2.0", "identifier": "Apache-2.0"},
 		},
 		"servers":  []object{{"url": "/"}},
@@ -83,7 +85,7 @@ func (d *describer) operation(r *route) object {
 		content = object{"application/octet-stream": object{}}
 	}
 	op["responses"] = object{
-		"200":     object{"description": "Done.", "content": content},
+		strconv.Itoa(cmp.Or(r.status, http.StatusOK)): object{"description": "Done.", "content": content},
 		"default": object{"description": "Refused or failed.", "content": object{"application/problem+json": object{"schema": object{"$ref": "#/components/schemas/Problem"}}}},
 	}
 	return op
@@ -113,6 +115,9 @@ func (d *describer) schema(t reflect.Type) object {
 	case reflect.Float64:
 		return object{"type": "number"}
 	case reflect.Slice:
+		if t == reflect.TypeFor[json.RawMessage]() {
+			return object{}
+		}
 		return object{"type": "array", "items": d.schema(t.Elem())}
 	case reflect.Map:
 		return object{"type": "object", "additionalProperties": d.schema(t.Elem())}

@@ -5,30 +5,45 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/postern-proxy/postern/seal"
 )
 
 type apiDocument struct {
-	OpenAPI string `json:"openapi"`
-	Paths   map[string]map[string]struct {
-		OperationID string `json:"operationId"`
-		Summary     string `json:"summary"`
-		Parameters  []struct {
-			Name, In string
-			Required bool
-			Schema   map[string]any
-		}
-		RequestBody *struct {
-			Content map[string]struct{ Schema map[string]any }
-		} `json:"requestBody"`
-		Responses map[string]struct {
-			Content map[string]struct{ Schema map[string]any }
-		}
-	}
+	OpenAPI    string `json:"openapi"`
+	Paths      map[string]map[string]operation
 	Components struct {
 		Schemas map[string]map[string]any
 	}
+}
+
+type operation struct {
+	OperationID string `json:"operationId"`
+	Summary     string `json:"summary"`
+	Parameters  []struct {
+		Name, In string
+		Required bool
+		Schema   map[string]any
+	}
+	RequestBody *struct {
+		Content map[string]struct{ Schema map[string]any }
+	} `json:"requestBody"`
+	Responses map[string]struct {
+		Content map[string]struct{ Schema map[string]any }
+	}
+}
+
+// success is the status of an answer that says yes, "" if none is described.
+func (o *operation) success() string {
+	for _, status := range []string{"200", "201"} {
+		if o.Responses[status].Content != nil {
+			return status
+		}
+	}
+	return ""
 }
 
 func readDocument(t *testing.T, l *listener) (d apiDocument) {
@@ -56,7 +71,7 @@ func TestOpenAPIRoutes(t *testing.T) {
 		for method, op := range methods {
 			described = append(described, strings.ToUpper(method)+" "+path)
 			names = append(names, op.OperationID)
-			if op.OperationID == "" || op.Summary == "" || op.Responses["200"].Content == nil || op.Responses["default"].Content["application/problem+json"].Schema == nil {
+			if op.OperationID == "" || op.Summary == "" || op.success() == "" || op.Responses["default"].Content["application/problem+json"].Schema == nil {
 				t.Errorf("%s %s: %+v", method, path, op)
 			}
 			var inPath []string
@@ -90,15 +105,33 @@ func TestOpenAPIRoutes(t *testing.T) {
 func TestOpenAPIAnswers(t *testing.T) {
 	l := serve(t, `admin {}`)
 	fill(l)
+	l.granted("acme", "a1")
+	l.granted("other", "a1")
 	d := readDocument(t, l)
-	bodies := map[string]string{"/api/v1/inbox/replay": `{"filter":{"status":"failed"},"limit":1}`, "/api/v1/inbox/release": `{"all":true,"dry_run":true}`, "/api/v1/inbox/discard": `{"filter":{"ids":["none"]}}`}
+	bodies := map[string]string{
+		"/api/v1/inbox/replay": `{"filter":{"status":"failed"},"limit":1}`, "/api/v1/inbox/release": `{"all":true,"dry_run":true}`, "/api/v1/inbox/discard": `{"filter":{"ids":["none"]}}`,
+		"/api/v1/connect-sessions":   `{"provider":"acme","account":"a","credential":"oauth2","return_to":"/x"}`,
+		"/api/v1/connections/export": fmt.Sprintf(`{"key":%q,"provider":"acme","limit":1,"cursor":""}`, seal.Generate()),
+		"/api/v1/connections/import": `{"key":"","overwrite":true,"connections":[{"provider":"acme","account":"new","access_token":"x","scopes":["a"],"expires_at":"2100-01-01T00:00:00Z","answer":{"x":1}},{"provider":"nobody","account":""}]}`,
+		"/api/v1/secrets/reseal":     `{"provider":"acme","hosts":true,"cursor":""}`,
+	}
 	for path, methods := range d.Paths {
 		for method, op := range methods {
-			target := strings.ReplaceAll(path, "{id}", "e0")
+			target := strings.NewReplacer("{id}", "e0", "{provider}", map[bool]string{true: "other", false: "acme"}[strings.HasSuffix(path, "/revoke")]).Replace(path)
+			if strings.Contains(path, "{provider}") {
+				target += "?account=a1" // acme has several by now
+			}
+			with := "?"
+			if strings.Contains(target, "?") {
+				with = "&"
+			}
 			for _, p := range op.Parameters {
 				if p.In == "query" {
-					value := map[string]string{"webhook": "github", "provider": "github", "status": "failed", "since": "2026-01-01T00:00:00Z", "until": "2027-01-01T00:00:00Z", "limit": "1", "cursor": ""}[p.Name]
-					if a := l.ask("GET", target+"?"+p.Name+"="+value, ""); a.StatusCode != 200 {
+					value := map[string]string{"state": "active", "credential": "oauth2", "webhook": "github", "provider": "github", "status": "failed", "since": "2026-01-01T00:00:00Z", "until": "2027-01-01T00:00:00Z", "limit": "1", "cursor": ""}[p.Name]
+					if p.Name == "account" && with == "&" {
+						continue // it is there already
+					}
+					if a := l.ask(strings.ToUpper(method), target+with+p.Name+"="+value, ""); a.StatusCode != 200 {
 						t.Errorf("%s does not take %s: %s", path, p.Name, a.body)
 					}
 				}
@@ -109,8 +142,8 @@ func TestOpenAPIAnswers(t *testing.T) {
 				d.fits(t, path+" request", op.RequestBody.Content["application/json"].Schema, sent)
 			}
 			a := l.ask(strings.ToUpper(method), target, bodies[path])
-			content, ok := op.Responses["200"].Content[a.Header.Get("Content-Type")]
-			if a.StatusCode != 200 || !ok {
+			content, ok := op.Responses[op.success()].Content[a.Header.Get("Content-Type")]
+			if strconv.Itoa(a.StatusCode) != op.success() || !ok {
 				t.Errorf("%s %s: %d %s", method, path, a.StatusCode, a.Header.Get("Content-Type"))
 				continue
 			}

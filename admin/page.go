@@ -2,14 +2,18 @@ package admin
 
 import (
 	"bytes"
+	"context"
 	_ "embed" // for the page and its style
+	"errors"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
 )
 
@@ -31,7 +35,44 @@ type view struct {
 	States    []inbound.State
 	Providers []Provider
 	Webhooks  []Webhook
-	Trouble   string // why there are no webhooks
+	Trouble   string // why there are no webhooks and no connections
+
+	Grants      []grants
+	GrantStates []connection.State
+}
+
+// grants is how the connections of one provider stand.
+type grants struct {
+	Provider string
+	Counts   map[connection.State]int
+}
+
+// grantsNow counts the connections of the providers that have any, or could.
+func (s *Server) grantsNow(ctx context.Context) ([]grants, error) {
+	stats, err := s.opt.Keeper.Stats(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("count the connections: %w", err)
+	}
+	counts := map[string]map[connection.State]int{}
+	of := func(provider string) map[connection.State]int {
+		if counts[provider] == nil {
+			counts[provider] = map[connection.State]int{}
+		}
+		return counts[provider]
+	}
+	for _, name := range s.opt.Policy().Providers() {
+		if len(s.opt.Keeper.Sources(name)) > 0 {
+			of(name)
+		}
+	}
+	for _, st := range stats {
+		of(st.Provider)[st.State] += st.Count
+	}
+	list := []grants{}
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		list = append(list, grants{name, counts[name]})
+	}
+	return list, nil
 }
 
 // Keys reports whether there are any.
@@ -42,9 +83,11 @@ func (v *view) Keys() bool {
 // page says what is running. It shows names of the policy and counts, never
 // anything that came in from outside.
 func (s *Server) page(w http.ResponseWriter, r *http.Request) {
-	v := view{Status: s.statusNow(r.Context()), States: inbound.States[:], Providers: s.providersNow()}
-	var err error
-	if v.Webhooks, err = s.webhooksNow(r.Context()); err != nil {
+	v := view{Status: s.statusNow(r.Context()), States: inbound.States[:], Providers: s.providersNow(), GrantStates: connection.States()}
+	var err, failed error
+	v.Grants, failed = s.grantsNow(r.Context())
+	v.Webhooks, err = s.webhooksNow(r.Context())
+	if err = errors.Join(err, failed); err != nil {
 		s.opt.Log.Error("the admin page is incomplete", "error", err)
 		v.Trouble = "The store does not answer; the log says why."
 	}

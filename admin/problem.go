@@ -30,19 +30,33 @@ func (p *Problem) Error() string {
 	return s
 }
 
+// Refuse makes a problem: what is the matter, and what to do next.
+func Refuse(status int, hint, detail string) *Problem {
+	return refuse(status, hint, "%s", detail)
+}
+
 func refuse(status int, hint, format string, args ...any) *Problem {
 	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...), Hint: hint}
 }
 
 // answering adapts a function whose result is the answer.
 func answering(f func(*Server, *http.Request) (any, error)) func(*Server, http.ResponseWriter, *http.Request) {
+	return answeringWith(http.StatusOK, f)
+}
+
+// creating is the same for something that there was not before.
+func creating(f func(*Server, *http.Request) (any, error)) func(*Server, http.ResponseWriter, *http.Request) {
+	return answeringWith(http.StatusCreated, f)
+}
+
+func answeringWith(status int, f func(*Server, *http.Request) (any, error)) func(*Server, http.ResponseWriter, *http.Request) {
 	return func(s *Server, w http.ResponseWriter, r *http.Request) {
 		v, err := f(s, r)
 		if err != nil {
 			s.fail(w, r, err)
 			return
 		}
-		write(w, http.StatusOK, "application/json", v)
+		write(w, status, "application/json", v)
 	}
 }
 

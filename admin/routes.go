@@ -18,7 +18,8 @@ type route struct {
 	id, summary string
 	query       []param
 	body        any // of the request: a value of its type
-	answer      any // of a 200: a value of its type; []byte is a file
+	status      int // of the answer; 0 is 200
+	answer      any // a value of its type; []byte is a file
 }
 
 type param struct{ name, about string }
@@ -47,7 +48,7 @@ func routes() []route {
 		{method: get, path: api + "/providers", id: "providers", summary: "The providers of the policy in force.", answer: Providers{}, serve: answering((*Server).providers)},
 		{method: get, path: api + "/webhooks", id: "webhooks", summary: "The webhooks of the policy in force, and how their events stand.", answer: Webhooks{}, serve: answering((*Server).webhooks)},
 		{method: post, path: api + "/reload", id: "reload", summary: "Load the configuration anew: whole, or not at all (422).", answer: Status{}, serve: answering((*Server).reload)},
-	}, inboxRoutes()...)
+	}, append(inboxRoutes(), connectionRoutes()...)...)
 }
 
 func inboxRoutes() []route {
@@ -66,6 +67,34 @@ func inboxRoutes() []route {
 		act(inbound.ActRelease, "Deliver what is held back: one page of the events that match."),
 		act(inbound.ActDiscard, "Never deliver what is not applied: one page of the events that match."),
 	}
+}
+
+func connectionRoutes() []route {
+	get, post := http.MethodGet, http.MethodPost
+	one := api + "/connections/{provider}"
+	return []route{
+		{method: post, path: api + "/connect-sessions", id: "connect_session", summary: "A link by which a customer connects an account. It works once, for ten minutes.", body: NewConnectSession{}, status: http.StatusCreated, answer: ConnectSession{}, serve: creating((*Server).connectSession)},
+		{method: get, path: api + "/connections", id: "connections_list", summary: "The connections of accounts, a page at a time.", query: connectionParams, answer: ConnectionPage{}, serve: answering((*Server).connections)},
+		{method: get, path: one, id: "connections_show", summary: "One connection and its history.", query: pickParams, answer: Connection{}, serve: answering((*Server).connection)},
+		{method: post, path: one + "/refresh", id: "connections_refresh", summary: "Have a new token asked for now.", query: pickParams, answer: Connection{}, serve: answering((*Server).refresh)},
+		{method: post, path: one + "/revoke", id: "connections_revoke", summary: "End a connection here, and at the provider as soon as it can be.", query: pickParams, answer: Connection{}, serve: answering((*Server).revoke)},
+		{method: post, path: api + "/connections/export", id: "connections_export", summary: "Connections, their tokens sealed under a key of the caller's: one page.", body: Export{}, answer: Exported{}, serve: answering((*Server).exported)},
+		{method: post, path: api + "/connections/import", id: "connections_import", summary: "Bring connections in: each by itself.", body: Import{}, answer: Imported{}, serve: answering((*Server).imported)},
+		{method: post, path: api + "/secrets/reseal", id: "secrets_reseal", summary: "Bring what is sealed under the newest key: one page.", body: Reseal{}, answer: Resealed{}, serve: answering((*Server).reseal)},
+	}
+}
+
+var connectionParams = []param{
+	{"provider", "Name of a provider."},
+	{"account", "Account."},
+	{"state", "Where the connection stands: pending, active, refreshing, needs_reconnect or revoked."},
+	{"limit", "How many connections a page holds, 1 to 1000; 50 if not given."},
+	{"cursor", "The next of the page before."},
+}
+
+var pickParams = []param{
+	{"account", "Account; not given, the provider has to have one connection only."},
+	{"credential", "Kind of the credential, and its route, where an account has several."},
 }
 
 var filterParams = []param{

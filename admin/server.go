@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/policy"
 )
@@ -19,8 +20,12 @@ type Options struct {
 	Log     *slog.Logger
 	Checks  []Check // of readiness, in the order in which they are shown
 
-	Policy  func() *policy.Set // in force
-	Inbox   *inbound.Inbox
+	Policy func() *policy.Set // in force
+	Inbox  *inbound.Inbox
+	Keeper *connection.Keeper
+	// Connect makes a link by which a customer connects an account; by is who asks.
+	// Its error is a [*Problem], a [*connection.RequestError], or that of the store.
+	Connect func(ctx context.Context, ask NewConnectSession, by string) (ConnectSession, error)
 	Running func() Running
 	// Reload loads the configuration anew. An error says in full why it was
 	// refused and what is in force instead.

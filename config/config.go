@@ -15,6 +15,7 @@ import (
 
 	"github.com/postern-proxy/postern/admin"
 	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/connect"
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/proxy"
@@ -31,6 +32,7 @@ type Config struct {
 	Proxy       *proxy.Config
 	Inbound     *inbound.Config
 	Admin       *admin.Config
+	Connect     *connect.Config // nil if there is no such block
 	Store       *store.Config
 	Seal        *seal.Config   // nil if there is no such block
 	Shared      *shared.Config // nil if there is no such block
@@ -51,7 +53,7 @@ type Webhook struct {
 }
 
 // unbuilt are the blocks of the language that this version does not have.
-var unbuilt = []string{"connect", "contract"}
+var unbuilt = []string{"contract"}
 
 // Load reads a file or a folder. environ is that of the process, as os.Environ
 // gives it. It needs no network and no secret, and writes nothing.
@@ -137,6 +139,13 @@ func (l *loader) block(b *hclsyntax.Block) {
 	case "store":
 		l.single(b, l.c.Store)
 		l.c.Store.Range = b.DefRange()
+	case "connect":
+		c := new(connect.Config)
+		if _, again := l.seen[b.Type]; !again {
+			l.c.Connect = c
+		}
+		c.Range = b.DefRange()
+		l.single(b, c)
 	case "seal":
 		c := new(seal.Config)
 		if _, again := l.seen[b.Type]; !again {
@@ -233,7 +242,7 @@ func (l *loader) base(b *hclsyntax.Block) *hclsyntax.Body {
 
 // unexpected reports a name that means nothing at the top of a file.
 func (l *loader) unexpected(name string, at hcl.Range) {
-	known := []string{"environment", "proxy", "inbound", "admin", "store", "seal", "shared", "provider", "webhook"}
+	known := []string{"environment", "proxy", "inbound", "admin", "connect", "store", "seal", "shared", "provider", "webhook"}
 	for _, u := range unbuilt {
 		if u == name {
 			l.fail("Not built yet", fmt.Sprintf("%s is part of the policy language, but this version does not have it yet.", name), at)

@@ -88,6 +88,13 @@ type Filter struct {
 	Limit             int       // 0 is all
 }
 
+// A Stat is how many connections of a provider are in a state.
+type Stat struct {
+	Provider string
+	State    State
+	Count    int
+}
+
 // A Ticket is something that can be used once, before it expires: a link, an
 // authorization that is under way.
 type Ticket struct {

@@ -264,7 +264,7 @@ func TestC3Sealed(t *testing.T) {
 		w.source.Hosts = []string{"api.shop.example", "evil.example"}
 		unavailable(t, w, "a", "the hosts of the provider were changed")
 		k := w.process("reseal", false)
-		if n, err := k.Reseal(t.Context(), "shop", true); n != 2 || err != nil {
+		if n, _, err := k.Reseal(t.Context(), connection.Filter{Provider: "shop"}, true); n != 2 || err != nil {
 			t.Fatalf("resealed %d, %v", n, err)
 		}
 		if got := w.token(w.process("after", false), "a"); got != "access-token-1" {
@@ -297,10 +297,10 @@ func TestReseal(t *testing.T) {
 	w.connect(w.process("one", false), "a")
 	w.ring, _ = seal.NewRing(fresh, old)
 	k := w.process("two", false)
-	if n, err := k.Reseal(t.Context(), "", false); n != 1 || err != nil {
+	if n, _, err := k.Reseal(t.Context(), connection.Filter{}, false); n != 1 || err != nil {
 		t.Fatalf("resealed %d, %v", n, err)
 	}
-	if n, err := k.Reseal(t.Context(), "", false); n != 0 || err != nil {
+	if n, _, err := k.Reseal(t.Context(), connection.Filter{}, false); n != 0 || err != nil {
 		t.Fatalf("resealed %d again, %v", n, err)
 	}
 	w.ring, _ = seal.NewRing(fresh)

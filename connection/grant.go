@@ -24,6 +24,11 @@ func (k *Keeper) Ask(ctx context.Context, s *Source, account, by string) error {
 // Grant stores what a person has granted, whatever there was before. It returns
 // what has to be told about the scopes, "" if they are as asked.
 func (k *Keeper) Grant(ctx context.Context, s *Source, account string, t *oauth.Token, by string) (warning string, err error) {
+	return k.accept(ctx, s, account, t, Move{Reason: "granted", By: by}, func(*Row) error { return nil })
+}
+
+// accept makes t the token of a connection, unless may says no to what there is.
+func (k *Keeper) accept(ctx context.Context, s *Source, account string, t *oauth.Token, why Move, may func(*Row) error) (warning string, err error) {
 	key := Key{s.Provider, account, s.Credential}
 	if s.BaseURL != nil {
 		if _, err := s.BaseURL(account, t.Raw); err != nil {
@@ -36,11 +41,13 @@ func (k *Keeper) Grant(ctx context.Context, s *Source, account string, t *oauth.
 		r, err := k.opt.Store.Load(ctx, key)
 		if errors.Is(err, ErrUnknown) {
 			r, err = Row{Key: key, Needs: s.Scopes}, nil
+		} else if err == nil {
+			err = may(&r)
 		}
 		if err != nil {
 			return "", fmt.Errorf("connect %s: %w", key, err)
 		}
-		saved, err := k.put(ctx, s, r, t, by)
+		saved, err := k.put(ctx, s, r, t, why)
 		if errors.Is(err, ErrStale) {
 			continue
 		}
@@ -68,9 +75,9 @@ func join(a, b string) string {
 }
 
 // put writes a grant over r.
-func (k *Keeper) put(ctx context.Context, s *Source, r Row, t *oauth.Token, by string) (Row, error) {
-	next, m := granted(r, t, s.Scopes, "granted")
-	m.By, next.Hosts, next.BaseURL = by, s.Hosts, ""
+func (k *Keeper) put(ctx context.Context, s *Source, r Row, t *oauth.Token, why Move) (Row, error) {
+	next, m := granted(r, t, s.Scopes, why.Reason)
+	m.By, next.Hosts, next.BaseURL = why.By, s.Hosts, ""
 	if s.BaseURL != nil {
 		next.BaseURL, _ = s.BaseURL(r.Account, t.Raw) // looked at before
 	}
@@ -88,7 +95,7 @@ func (k *Keeper) put(ctx context.Context, s *Source, r Row, t *oauth.Token, by s
 func (k *Keeper) Renew(ctx context.Context, key Key) (Row, error) {
 	s := k.Source(key)
 	if s == nil {
-		return Row{}, fmt.Errorf("renew %s: no policy in force has such a credential", key)
+		return Row{}, &RequestError{Why: fmt.Sprintf("no policy in force has the credential of %s", key), Hint: "Nothing is known of where its token could be had."}
 	}
 	r, err := k.opt.Store.Load(ctx, key)
 	if err != nil {

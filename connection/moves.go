@@ -91,13 +91,18 @@ func failureDelay(failures int) time.Duration {
 	return min(time.Second<<min(failures-1, 9), 5*time.Minute)
 }
 
+// differ lists the scopes that were asked for and not granted, and the reverse.
+func differ(needs, granted []string) (missing, surplus []string) {
+	if len(needs) == 0 { // the provider chose
+		return nil, nil
+	}
+	return oauth.ScopeDiff(needs, granted)
+}
+
 // privileges words how what was granted differs from what was asked for; "" if
 // it does not.
 func privileges(needs, granted []string) (missing, extra string) {
-	less, more := oauth.ScopeDiff(needs, granted)
-	if len(needs) == 0 { // the provider chose
-		more = nil
-	}
+	less, more := differ(needs, granted)
 	if len(less) > 0 {
 		missing = fmt.Sprintf("fewer scopes were granted than the policy asks for: %s are missing", strings.Join(less, ", "))
 	}

@@ -144,29 +144,28 @@ func (k *Keeper) idle(r *Row) bool {
 	return unused > idleLimit && !r.Expiry.IsZero()
 }
 
-// Reseal brings every connection under the newest key, and under the hosts that
-// the policy names now if rebind is set. It returns how many it changed.
-func (k *Keeper) Reseal(ctx context.Context, provider string, rebind bool) (changed int, err error) {
-	var after Key
-	for {
-		rows, err := k.opt.Store.List(ctx, Filter{Provider: provider, After: after, Limit: 500})
-		if err != nil {
-			return changed, fmt.Errorf("reseal: %w", err)
-		}
-		for i := range rows {
-			did, err := k.resealOne(ctx, rows[i], rebind)
-			if err != nil {
-				return changed, fmt.Errorf("reseal %s: %w", rows[i].Key, err)
-			}
-			if did {
-				changed++
-			}
-		}
-		if len(rows) < 500 {
-			return changed, nil
-		}
-		after = rows[len(rows)-1].Key
+// Reseal brings connections under the newest key, and under the hosts that the
+// policy names now if rebind is set: a page of those that f selects. It returns how
+// many it changed, and the last one it has looked at, to go on behind; that is
+// zero if there are no more.
+func (k *Keeper) Reseal(ctx context.Context, f Filter, rebind bool) (changed int, last Key, err error) {
+	rows, err := k.opt.Store.List(ctx, f)
+	if err != nil {
+		return 0, last, fmt.Errorf("reseal: %w", err)
 	}
+	for i := range rows {
+		did, err := k.resealOne(ctx, rows[i], rebind)
+		if err != nil {
+			return changed, last, fmt.Errorf("reseal %s: %w", rows[i].Key, err)
+		}
+		if did {
+			changed++
+		}
+	}
+	if f.Limit > 0 && len(rows) == f.Limit {
+		last = rows[len(rows)-1].Key
+	}
+	return changed, last, nil
 }
 
 func (k *Keeper) resealOne(ctx context.Context, r Row, rebind bool) (bool, error) {

@@ -18,6 +18,8 @@ type Store interface {
 	Save(ctx context.Context, r Row, m Move) (Row, error)
 	// List returns the rows that match, in the order of their keys.
 	List(ctx context.Context, f Filter) ([]Row, error)
+	// Stats counts the connections by provider and state, in the order of both.
+	Stats(ctx context.Context) ([]Stat, error)
 	// Changed returns the rows that were written at or after since, in any order,
 	// and the time now, both by the clock of the store. A write that was under way
 	// may show up a little later with an earlier time: callers ask with an overlap.

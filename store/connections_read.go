@@ -84,6 +84,19 @@ func (s sqliteConnections) List(ctx context.Context, f connection.Filter) ([]con
 	return s.rows(ctx, query, args...)
 }
 
+func (s sqliteConnections) Stats(ctx context.Context) (all []connection.Stat, err error) {
+	err = s.scan(ctx, func(r *sql.Rows) error {
+		var c connection.Stat
+		err := r.Scan(&c.Provider, &c.State, &c.Count)
+		all = append(all, c)
+		return err
+	}, "SELECT provider, state, count(*) FROM connections GROUP BY provider, state ORDER BY provider, state")
+	if err != nil {
+		return nil, fmt.Errorf("count connections: %w", err)
+	}
+	return all, nil
+}
+
 func (s sqliteConnections) Changed(ctx context.Context, since time.Time) ([]connection.Row, time.Time, error) {
 	now := instant(time.Now()) // before it is read: what is written meanwhile is for the next time
 	all, err := s.rows(ctx, "WHERE changed >= ?", micro(since))

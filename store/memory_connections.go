@@ -98,6 +98,22 @@ func (m memoryConnections) List(ctx context.Context, f connection.Filter) ([]con
 	return all, err
 }
 
+func (m memoryConnections) Stats(ctx context.Context) (all []connection.Stat, err error) {
+	rows, _, err := m.find(ctx, func(*connection.Row) bool { return true })
+	counts := map[connection.Stat]int{}
+	for _, r := range rows {
+		counts[connection.Stat{Provider: r.Provider, State: r.State}]++
+	}
+	for c, n := range counts {
+		c.Count = n
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(a, b connection.Stat) int {
+		return cmp.Or(cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.State, b.State))
+	})
+	return all, err
+}
+
 func (m memoryConnections) Changed(ctx context.Context, since time.Time) ([]connection.Row, time.Time, error) {
 	return m.find(ctx, func(r *connection.Row) bool { return !r.Changed.Before(instant(since)) })
 }

@@ -85,6 +85,21 @@ func (s postgresConnections) List(ctx context.Context, f connection.Filter) ([]c
 	return s.rows(ctx, query, args...)
 }
 
+func (s postgresConnections) Stats(ctx context.Context) (all []connection.Stat, err error) {
+	err = s.Postgres.read(ctx, func(r pgx.Rows) error {
+		var c connection.Stat
+		var n int64
+		err := r.Scan(&c.Provider, &c.State, &n)
+		c.Provider, c.Count = unescaped(c.Provider), int(n)
+		all = append(all, c)
+		return err
+	}, "SELECT provider, state, count(*) FROM postern_connections GROUP BY provider, state ORDER BY provider, state")
+	if err != nil {
+		return nil, fmt.Errorf("count connections: %w", err)
+	}
+	return all, nil
+}
+
 // Changed asks for the time before it reads: what is committed meanwhile is for
 // the next time.
 func (s postgresConnections) Changed(ctx context.Context, since time.Time) (all []connection.Row, now time.Time, err error) {

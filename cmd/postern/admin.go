@@ -30,7 +30,7 @@ func (g *gate) newAdmin(l *loaded) (*adminServer, error) {
 			{Name: "store", Run: g.db.Ready},
 		}, g.limitsCheck()...),
 		Policy: func() *policy.Set { return g.now.Load().outbound },
-		Inbox:  g.inbox, Running: g.running,
+		Inbox:  g.inbox, Running: g.running, Keeper: g.keeper, Connect: g.session,
 		Reload: func(ctx context.Context) error {
 			g.secrets.Again()
 			return g.reload(ctx)
@@ -69,6 +69,9 @@ func (g *gate) running() admin.Running {
 		Listeners: []admin.Listener{
 			{Name: "proxy", Address: g.proxy.Addr().String()}, {Name: "inbound", Address: g.webhooks.Addr().String()}, {Name: "admin", Address: g.admin.Addr().String()},
 		},
+	}
+	if g.connect != nil {
+		r.Listeners = append(r.Listeners, admin.Listener{Name: "connect", Address: g.connect.Addr().String()})
 	}
 	for _, name := range l.outbound.Providers() {
 		if a := g.proxy.Port(l.outbound.Provider(name).Listen); a != nil {

@@ -24,6 +24,9 @@ func (g *gate) announce(w io.Writer) {
 	fmt.Fprintf(w, "  outbound  %s://%s   HTTPS_PROXY of applications; trust %s\n", scheme(l.Proxy.TLS), g.proxy.Addr(), filepath.Join(trust, "ca.pem"))
 	fmt.Fprintf(w, "  inbound   %s://%s   webhooks\n", scheme(l.Inbound.TLS), g.webhooks.Addr())
 	fmt.Fprintf(w, "  admin     %s://%s   health, metrics, API\n", scheme(l.Admin.TLS), g.admin.Addr())
+	if g.connect != nil {
+		fmt.Fprintf(w, "  connect   %s://%s   customers, who see %s\n", scheme(l.Connect.TLS), g.connect.Addr(), l.Connect.PublicURL)
+	}
 	promise, _ := g.db.Promise()
 	fmt.Fprintf(w, "  store     %s: %s\n", g.db.Where(), promise)
 	g.announceSeal(w, l)

@@ -60,10 +60,11 @@ func (g *gate) drain(stopDeliveries context.CancelFunc, delivered <-chan struct{
 	g.tel.Transition(slog.LevelInfo, "draining")
 	ctx, cancel := context.WithTimeout(context.Background(), graceCalls)
 	defer cancel()
-	out := make(chan error, 1)
+	out, customers := make(chan error, 1), make(chan error, 1)
 	go func() { out <- g.proxy.Shutdown(ctx) }()
+	go func() { customers <- g.endConnect(ctx) }()
 	g.inbox.End()
-	err := g.drainer.Shutdown(ctx, nil)
+	err := errors.Join(g.drainer.Shutdown(ctx, nil), <-customers)
 	stopDeliveries()
 	err = errors.Join(err, within(graceDeliveries+graceStore, "deliveries", func() error {
 		renewed := make(chan error, 1)

@@ -60,6 +60,7 @@ type gate struct {
 	drainer   *drain.Drain // of receiver
 	webhooks  net.Listener
 	admin     *adminServer
+	connect   *connectServer // nil if the policy has no such listener
 	sockets   *sockets
 	manager   *manager      // nil if no service manager is told
 	delay     time.Duration // between the end of readiness and that of serving
@@ -278,6 +279,9 @@ func (g *gate) addresses(l *loaded) (bound []net.Addr) {
 		return nil
 	}
 	bound = []net.Addr{g.proxy.Addr(), g.webhooks.Addr(), g.admin.Addr()}
+	if g.connect != nil {
+		bound = append(bound, g.connect.Addr())
+	}
 	for _, name := range l.outbound.Providers() {
 		if a := g.proxy.Port(l.outbound.Provider(name).Listen); a != nil {
 			bound = append(bound, a)
@@ -290,6 +294,9 @@ func (g *gate) addresses(l *loaded) (bound []net.Addr) {
 func (g *gate) close() {
 	if g.webhooks != nil {
 		g.webhooks.Close()
+	}
+	if g.connect != nil {
+		g.connect.Close()
 	}
 	if g.proxy != nil {
 		ctx, cancel := context.WithCancel(context.Background())

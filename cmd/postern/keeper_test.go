@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/policy/credential"
 	"github.com/postern-proxy/postern/proxy/upstream"
 )
@@ -188,7 +189,7 @@ func TestC3HostsOfThePolicy(t *testing.T) {
 	if got := text(t, resp, err); resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(got, "postern secrets reseal --hosts shop") {
 		t.Fatalf("%s %s", resp.Status, got)
 	}
-	if n, err := g.keeper.Reseal(t.Context(), "shop", true); n != 1 || err != nil {
+	if n, _, err := g.keeper.Reseal(t.Context(), connection.Filter{Provider: "shop"}, true); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
 	resp, err = http.Get(base)

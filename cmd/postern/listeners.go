@@ -18,8 +18,8 @@ import (
 )
 
 // sockets are what the service manager listens on for this process, by their
-// FileDescriptorName: "proxy", "inbound", "admin", or that of a provider which
-// has a listen of its own (systemd.socket(5), sd_listen_fds(3)). They stay open
+// FileDescriptorName: "proxy", "inbound", "connect", "admin", or that of a
+// provider which has a listen of its own (systemd.socket(5), sd_listen_fds(3)). They stay open
 // when the process ends, so that nobody is refused before the next one.
 type sockets struct {
 	files map[string]*os.File
@@ -39,8 +39,8 @@ func handedSockets(tel *telemetry.Telemetry) (*sockets, error) {
 }
 
 // open returns the socket of that name, or binds address. shared says that it
-// is the service manager's. "proxy", "inbound" and "admin" it gives once: a
-// second one that asks is a provider of that name.
+// is the service manager's. Those of the process itself it gives once: a second
+// one that asks is a provider of that name.
 func (s *sockets) open(name, address string) (l net.Listener, shared bool, err error) {
 	f := s.files[name]
 	if f == nil {
@@ -50,7 +50,7 @@ func (s *sockets) open(name, address string) (l net.Listener, shared bool, err e
 	if s.own[name] {
 		return nil, false, fmt.Errorf("the socket %q of the service manager cannot serve two: rename the provider %[1]q, which has listen, or take that away", name)
 	}
-	s.own[name] = name == "proxy" || name == "inbound" || name == "admin"
+	s.own[name] = isOwn(name)
 	if l, err = net.FileListener(f); err != nil {
 		return nil, false, fmt.Errorf("take the socket %q of the service manager: %w", name, err)
 	}
@@ -77,7 +77,7 @@ func (s *sockets) check(name, configured string, actual net.Addr) error {
 	if err == nil && int(at.Port()) == tcp.Port && (at.Addr() == tcp.AddrPort().Addr().Unmap() || at.Addr().IsUnspecified() && tcp.IP.IsUnspecified()) {
 		return nil
 	}
-	if name != "inbound" && !tcp.IP.IsLoopback() && err == nil && at.Addr().IsLoopback() {
+	if name != "inbound" && name != "connect" && !tcp.IP.IsLoopback() && err == nil && at.Addr().IsLoopback() {
 		return fmt.Errorf("the socket %q of the service manager is on %s, which others can reach, and the configuration says %s: make the two the same", name, actual, configured)
 	}
 	s.tel.Transition(slog.LevelWarn, "the service manager's socket is used, not the address in the configuration",
@@ -85,11 +85,17 @@ func (s *sockets) check(name, configured string, actual net.Addr) error {
 	return nil
 }
 
+// isOwn reports whether a socket of this name is for the process itself, not for
+// a provider.
+func isOwn(name string) bool {
+	return name == "proxy" || name == "inbound" || name == "connect" || name == "admin"
+}
+
 // unused lists the sockets that nothing is called like.
 func (s *sockets) unused(l *loaded) (names []string) {
 	for name := range s.files {
 		p := l.outbound.Provider(name)
-		if name != "proxy" && name != "inbound" && name != "admin" && (p == nil || p.Listen == "") {
+		if !isOwn(name) && (p == nil || p.Listen == "") || name == "connect" && l.Connect == nil {
 			names = append(names, name)
 		}
 	}
@@ -99,7 +105,7 @@ func (s *sockets) unused(l *loaded) (names []string) {
 // listen binds every listener.
 func (g *gate) listen(l *loaded) (err error) {
 	for _, name := range g.sockets.unused(l) {
-		g.tel.Transition(slog.LevelWarn, "a socket of the service manager is not used: it is called neither proxy, inbound nor admin, nor like a provider that has listen", slog.String("socket", name))
+		g.tel.Transition(slog.LevelWarn, "a socket of the service manager is not used: it is called neither proxy, inbound, connect nor admin, nor like a provider that has listen; or the policy has no such listener", slog.String("socket", name))
 	}
 	if err := g.proxy.Listen(); err != nil {
 		return err
@@ -116,6 +122,9 @@ func (g *gate) listen(l *loaded) (err error) {
 		return fmt.Errorf("listen for webhooks: %w", err)
 	}
 	g.webhooks = g.drainer.Listener(bound, shared)
+	if err := g.openConnect(l); err != nil {
+		return err
+	}
 	if g.admin, err = g.newAdmin(l); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -59,7 +60,7 @@ func load(path string, secrets *block.Secrets, features []policy.Feature, base h
 	}
 	l.inbound, more = inbound.NewSet(*c.Inbound, l.hooks)
 	diags = append(diags, more...)
-	return l, append(diags, l.knownClients()...)
+	return l, slices.Concat(diags, l.knownClients(), l.knownNames())
 }
 
 // schemes lists every way of verifying webhooks that is made of code; the
@@ -98,6 +99,20 @@ func (l *loaded) knownClients() (diags hcl.Diagnostics) {
 				continue
 			}
 			diags = append(diags, unknownProvider(fmt.Sprintf("Client %q may use provider %q, which there is not.", c.Name, p), p, l.outbound.Providers(), &c.Range))
+		}
+	}
+	return diags
+}
+
+// knownNames checks that the connect block gives names to providers that there
+// are.
+func (l *loaded) knownNames() (diags hcl.Diagnostics) {
+	if l.Connect == nil {
+		return nil
+	}
+	for _, p := range slices.Sorted(maps.Keys(l.Connect.Names)) {
+		if l.outbound.Provider(p) == nil {
+			diags = append(diags, unknownProvider(fmt.Sprintf("connect.names has a name for provider %q, which there is not.", p), p, l.outbound.Providers(), &l.Connect.Range))
 		}
 	}
 	return diags

@@ -39,6 +39,9 @@ func (g *gate) use(l *loaded) error {
 	if g.admin != nil {
 		g.admin.Swap(l.Admin)
 	}
+	if g.connect != nil && l.Connect != nil {
+		g.connect.Swap(l.Connect)
+	}
 	g.protect(l)
 	return nil
 }
@@ -95,6 +98,7 @@ func (g *gate) restarts(l *loaded) (changed []string) {
 		{"proxy.listen", g.first.Proxy.Listen, l.Proxy.Listen},
 		{"inbound.listen", g.first.Inbound.Listen, l.Inbound.Listen},
 		{"admin.listen", g.first.Admin.Listen, l.Admin.Listen},
+		{"connect.listen", connectOf(g.first), connectOf(l)},
 		{"store.url", whereOf(g.first), whereOf(l)},
 		{"shared.url", sharedOf(g.first), sharedOf(l)},
 		{"shared.prefix", prefixOf(g.first), prefixOf(l)},
@@ -104,6 +108,14 @@ func (g *gate) restarts(l *loaded) (changed []string) {
 		}
 	}
 	return changed
+}
+
+// connectOf is where customers are served, "" if they are not.
+func connectOf(l *loaded) string {
+	if l.Connect == nil {
+		return ""
+	}
+	return l.Connect.Listen
 }
 
 // whereOf is where the store of a configuration is, "" if that is not known.

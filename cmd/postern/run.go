@@ -64,10 +64,13 @@ func runCommand(o *options) *cobra.Command {
 
 // serve runs everything until ctx ends, then drains.
 func (g *gate) serve(ctx context.Context) error {
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	go func() { failed <- g.proxy.Serve() }()
 	go func() { failed <- g.serveWebhooks() }()
 	go func() { failed <- g.admin.serve() }()
+	if g.connect != nil {
+		go func() { failed <- g.connect.serve() }()
+	}
 	deliveries, stopDeliveries := context.WithCancel(context.WithoutCancel(ctx))
 	delivered := make(chan struct{})
 	go func() {
@@ -112,6 +115,9 @@ func (g *gate) serve(ctx context.Context) error {
 		g.tel.Transition(slog.LevelInfo, "not ready any more, still serving", slog.Duration("for", g.delay))
 		g.proxy.EndKeepAlive()
 		g.drainer.EndKeepAlive()
+		if g.connect != nil {
+			g.connect.drain.EndKeepAlive()
+		}
 		select {
 		case <-time.After(g.delay):
 		case cause = <-failed:

@@ -37,6 +37,7 @@ func Connections(t *testing.T, open func(*testing.T) (a, b connection.Store)) {
 		{"bad rows are refused", badRows},
 		{"the clock is the store's", storesClock},
 		{"lists are filtered, ordered and paged", listConnections},
+		{"connections are counted", countConnections},
 		{"due revocations are found", listRevocations},
 		{"history tells every move", historyTells},
 		{"what changed is found", changedSince},

@@ -237,3 +237,34 @@ func changedMissesNothing(p *pair) {
 		p.Errorf("only %d were made", len(made))
 	}
 }
+
+func countConnections(p *pair) {
+	count := func() string {
+		p.Helper()
+		all, err := p.b.Stats(p.Context())
+		if err != nil {
+			p.Fatal(err)
+		}
+		return fmt.Sprint(all)
+	}
+	if got := count(); got != "[]" {
+		p.Errorf("of nothing: %s", got)
+	}
+	for i, state := range []connection.State{connection.Active, connection.Revoked, connection.Active, connection.Pending, connection.NeedsReconnect, connection.Refreshing} {
+		for _, provider := range []string{"stripe", "Zoom", "a\x00b"}[:1+i%3] {
+			r := Row(provider, fmt.Sprint(i))
+			r.State = state
+			p.save(p.a, r)
+		}
+	}
+	const want = "[{Zoom active 1} {Zoom needs_reconnect 1} {Zoom refreshing 1} {Zoom revoked 1} {a\x00b active 1} {a\x00b refreshing 1} {stripe active 2} {stripe needs_reconnect 1} {stripe pending 1} {stripe refreshing 1} {stripe revoked 1}]"
+	if got := count(); got != want {
+		p.Errorf("%s\nwant %s", got, want)
+	}
+	r := p.load(p.a, connection.Key{Provider: "Zoom", Account: "1", Credential: "oauth2"})
+	r.State = connection.Active
+	p.save(p.a, r)
+	if got := count(); !strings.HasPrefix(got, "[{Zoom active 2} {Zoom needs_reconnect 1} {Zoom refreshing 1} {a") {
+		p.Errorf("after a move: %s", got)
+	}
+}

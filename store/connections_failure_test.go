@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,7 +73,7 @@ func TestF12UnknownConnectionWrites(t *testing.T) {
 				t.Errorf("fence %d again: %v", stale.Fence, err)
 			}
 		}
-		if warm, err = save(warm); err != nil {
+		if _, err = save(warm); err != nil {
 			t.Fatal(err)
 		}
 		losing(t, way, "stale", func() error {
@@ -146,5 +148,44 @@ func TestF12UnknownConnectionWritesOvertaken(t *testing.T) {
 	}
 	if there, err := s.Load(ctx, r.Key); err != nil || there.Fence != last.Fence || there.Generation != 101 {
 		t.Errorf("there is fence %d, generation %d, %v", there.Fence, there.Generation, err)
+	}
+}
+
+// keepSaving saves a few connections until stop is closed, and checks that the
+// last write of each that was said to be made was, with all before it.
+func keepSaving(t *testing.T, s connection.Store, stop <-chan struct{}) {
+	var wg sync.WaitGroup
+	var saved, failed atomic.Int64
+	for w := range 4 {
+		wg.Go(func() {
+			r, said := storetest.Row("p", fmt.Sprint(w)), int64(0)
+			for {
+				select {
+				case <-stop:
+					if there, err := s.Load(t.Context(), r.Key); err != nil || there.Fence < said {
+						t.Errorf("saved with fence %d, there is %d, %v", said, there.Fence, err)
+					} else if moves, err := s.History(t.Context(), r.Key, 0); err != nil || int64(len(moves)) != there.Fence {
+						t.Errorf("%d moves of %d writes, %v", len(moves), there.Fence, err)
+					}
+					return
+				default:
+				}
+				got, err := s.Save(t.Context(), r, connection.Move{})
+				if err == nil {
+					r, said = got, got.Fence
+					saved.Add(1)
+					continue
+				}
+				failed.Add(1)
+				if there, err := s.Load(t.Context(), r.Key); err == nil { // it may have been made
+					r = there
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d writes of connections, %d of unknown end", saved.Load(), failed.Load())
+	if saved.Load() == 0 {
+		t.Error("nothing was saved")
 	}
 }

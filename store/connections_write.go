@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -116,32 +117,42 @@ func (s sqliteConnections) Take(ctx context.Context, id []byte) (connection.Tick
 	return k, nil
 }
 
+// What maintenance deletes, some rows at once.
+const (
+	pruneTickets = "DELETE FROM tickets WHERE id IN (SELECT id FROM tickets WHERE expires <= ? LIMIT ?)"
+
+	pruneOld = `DELETE FROM connection_moves WHERE (connection, fence) IN (
+  SELECT m.connection, m.fence FROM connection_moves m JOIN connections c ON c.id = m.connection WHERE m.at < ? AND m.fence < c.fence LIMIT ?)`
+
+	// pruneMany looks at few rows of each connection: the order of a CROSS JOIN is
+	// never changed.
+	pruneMany = `DELETE FROM connection_moves WHERE (connection, fence) IN (
+  SELECT m.connection, m.fence FROM connections c CROSS JOIN connection_moves m ON m.connection = c.id AND m.fence <= c.fence - ? LIMIT ?)`
+)
+
 // maintainConnections removes tickets that have expired, and history that is too
 // old or too much, a little at a time.
 func (s *SQLite) maintainConnections(ctx context.Context) error {
 	now := time.Now()
-	before := int64(0)
+	err := errors.Join(s.prune(ctx, pruneTickets, now.UnixMicro()), s.prune(ctx, pruneMany, historyKept))
 	if s.retain > 0 {
-		before = now.Add(-s.retain).UnixMicro()
+		err = errors.Join(err, s.prune(ctx, pruneOld, now.Add(-s.retain).UnixMicro()))
 	}
-	for _, one := range []struct {
-		query string
-		args  []any
-	}{
-		{"DELETE FROM tickets WHERE id IN (SELECT id FROM tickets WHERE expires <= ? LIMIT ?)", []any{now.UnixMicro(), prunedAtOnce}},
-		{`DELETE FROM connection_moves WHERE (connection, fence) IN (
-  SELECT m.connection, m.fence FROM connection_moves m JOIN connections c ON c.id = m.connection WHERE m.at < ? AND m.fence < c.fence LIMIT ?)`, []any{before, prunedAtOnce}},
-		{`DELETE FROM connection_moves WHERE (connection, fence) IN (
-  SELECT m.connection, m.fence FROM connections c JOIN connection_moves m ON m.connection = c.id AND m.fence <= c.fence - ? LIMIT ?)`, []any{historyKept, prunedAtOnce}},
-	} {
-		for n := int64(prunedAtOnce); n == prunedAtOnce; {
-			err := s.do(ctx, 0, func(t *tx) (err error) {
-				n, err = t.change(one.query, one.args...)
-				return err
-			})
-			if err != nil {
-				return fmt.Errorf("tidy connections: %w", err)
-			}
+	if err != nil {
+		return fmt.Errorf("tidy connections: %w", err)
+	}
+	return nil
+}
+
+// prune deletes all that a query finds, some at a time.
+func (s *SQLite) prune(ctx context.Context, query string, arg int64) error {
+	for n := int64(prunedAtOnce); n == prunedAtOnce; {
+		err := s.do(ctx, 0, func(t *tx) (err error) {
+			n, err = t.change(query, arg, prunedAtOnce)
+			return err
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil

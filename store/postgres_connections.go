@@ -3,10 +3,12 @@ package store
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/postern-proxy/postern/connection"
 )
@@ -129,27 +131,43 @@ func pgTexts(list []string) []string {
 	return []string{}
 }
 
+// What maintenance deletes, up to $1 rows at once.
+const (
+	pgPruneTickets = `DELETE FROM postern_tickets WHERE id IN (SELECT id FROM postern_tickets WHERE expires <= clock_timestamp() LIMIT $1)`
+
+	pgPruneOld = `DELETE FROM postern_connection_moves WHERE (connection, fence) IN (
+  SELECT m.connection, m.fence FROM postern_connection_moves m JOIN postern_connections c ON c.id = m.connection
+  WHERE m.at < clock_timestamp() - $2 * interval '1 microsecond' AND m.fence < c.fence LIMIT $1)`
+
+	// pgPruneMany looks at few rows of each connection, whatever the planner thinks.
+	pgPruneMany = `DELETE FROM postern_connection_moves WHERE (connection, fence) IN (
+  SELECT m.connection, m.fence FROM postern_connections c
+  CROSS JOIN LATERAL (SELECT connection, fence FROM postern_connection_moves WHERE connection = c.id AND fence <= c.fence - $2::bigint LIMIT $1) m LIMIT $1)`
+)
+
 // maintainConnections removes tickets that have expired, and history that is too
 // old or too much, a little at a time.
 func (p *Postgres) maintainConnections(ctx context.Context) error {
-	const moves = "DELETE FROM postern_connection_moves WHERE (connection, fence) IN (SELECT m.connection, m.fence FROM postern_connections c JOIN postern_connection_moves m ON m.connection = c.id "
-	for _, one := range []struct {
-		query string
-		arg   int64
-	}{
-		{"DELETE FROM postern_tickets WHERE id IN (SELECT id FROM postern_tickets WHERE expires <= clock_timestamp() LIMIT $2) AND $1::bigint = 0", 0},
-		{moves + "AND m.fence < c.fence WHERE $1::bigint > 0 AND m.at < clock_timestamp() - $1 * interval '1 microsecond' LIMIT $2)", p.opt.Retain.Microseconds()},
-		{moves + "AND m.fence <= c.fence - $1::bigint LIMIT $2)", historyKept},
-	} {
-		for n := int64(prunedAtOnce); n == prunedAtOnce; {
-			err := p.transact(ctx, patient, func(ctx context.Context, tx pgx.Tx) error {
-				done, err := tx.Exec(ctx, one.query, one.arg, prunedAtOnce)
-				n = done.RowsAffected()
-				return err
-			})
-			if err != nil {
-				return fmt.Errorf("tidy connections: %w", err)
-			}
+	err := errors.Join(p.prune(ctx, pgPruneTickets), p.prune(ctx, pgPruneMany, historyKept))
+	if p.opt.Retain > 0 {
+		err = errors.Join(err, p.prune(ctx, pgPruneOld, p.opt.Retain.Microseconds()))
+	}
+	if err != nil {
+		return fmt.Errorf("tidy connections: %w", err)
+	}
+	return nil
+}
+
+// prune deletes all that a query finds, some at a time.
+func (p *Postgres) prune(ctx context.Context, query string, args ...any) error {
+	for n := int64(prunedAtOnce); n == prunedAtOnce; {
+		b := &pgx.Batch{}
+		b.Queue(query, append([]any{prunedAtOnce}, args...)...).Exec(func(t pgconn.CommandTag) error {
+			n = t.RowsAffected()
+			return nil
+		})
+		if err := p.send(ctx, patient, b); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -103,11 +103,15 @@ func (s postgresConnections) Stats(ctx context.Context) (all []connection.Stat, 
 // Changed asks for the time before it reads: what is committed meanwhile is for
 // the next time.
 func (s postgresConnections) Changed(ctx context.Context, since time.Time) (all []connection.Row, now time.Time, err error) {
+	query, args := pgConnections, []any(nil)
+	if at := moment(since); at != nil {
+		query, args = query+"WHERE changed >= $1", []any{at}
+	}
 	err = s.untilDone(ctx, quick, func(ctx context.Context, _ bool) error {
 		all = nil
 		b := &pgx.Batch{}
 		b.Queue("SELECT clock_timestamp()").QueryRow(func(r pgx.Row) error { return r.Scan(&now) })
-		b.Queue(pgConnections+"WHERE $1::timestamptz IS NULL OR changed >= $1", moment(since)).Query(func(rows pgx.Rows) error {
+		b.Queue(query, args...).Query(func(rows pgx.Rows) error {
 			for rows.Next() {
 				r, err := pgScanConnection(rows)
 				if err != nil {

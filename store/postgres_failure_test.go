@@ -137,16 +137,18 @@ func pathOf(raw string) (string, error) {
 }
 
 // TestF12Restart: the server is killed and started under load. Senders that wait
-// two seconds do not notice, and nothing that was acknowledged is lost.
+// two seconds do not notice, and nothing that was acknowledged or saved is lost.
 func TestF12Restart(t *testing.T) {
 	for how, end := range map[string]func(*peers.Postgres) error{"killed": (*peers.Postgres).Kill, "stopped at once": (*peers.Postgres).StopImmediate} {
 		t.Run(how, func(t *testing.T) {
 			pg := peers.PostgresFor(t, peers.PostgresOptions{})
-			box := postgres(t, pg.URL("postgres"), store.Options{}).Inbox()
+			p := postgres(t, pg.URL("postgres"), store.Options{})
+			box := p.Inbox()
 			l := &ledger{acked: map[string]string{}}
 			stop := make(chan struct{})
 			var away time.Duration
 			var restart sync.WaitGroup
+			restart.Go(func() { keepSaving(t, p.Connections(), stop) })
 			restart.Go(func() {
 				defer close(stop)
 				time.Sleep(500 * time.Millisecond)
@@ -158,7 +160,7 @@ func TestF12Restart(t *testing.T) {
 				time.Sleep(700 * time.Millisecond)
 			})
 			l.send(t, box, 50, stop, func() time.Duration { return 2 * time.Second })
-			restart.Wait()
+			restart.Wait() // and what was saved was checked
 			if l.lost > 0 && away < 1500*time.Millisecond {
 				t.Errorf("%d senders were refused although the server was away for %v only", l.lost, away)
 			}

@@ -199,7 +199,10 @@ func changedMissesNothing(p *pair) {
 				default:
 				}
 				r, began := Row("p", fmt.Sprint(w, "-", i)), time.Now()
-				p.save([]connection.Store{p.a, p.b}[w%2], r)
+				if _, err := []connection.Store{p.a, p.b}[w%2].Save(p.Context(), r, connection.Move{}); err != nil {
+					p.Errorf("save: %v", err)
+					return
+				}
 				mu.Lock()
 				made[r.Account] = time.Since(began) < overlap/2 // a slow machine may make no difference
 				mu.Unlock()

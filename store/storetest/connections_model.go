@@ -94,8 +94,8 @@ func connectionsModel(p *pair) {
 					t.Fatalf("%v has history %q, %v, want %q", k, reasons, err, want[k].moves)
 				}
 			},
-			"": func(t *rapid.T) {
-				all, err := p.a.List(p.Context(), connection.Filter{Provider: provider})
+			"look at all": func(t *rapid.T) {
+				all, err := handle().List(p.Context(), connection.Filter{Provider: provider})
 				if got, want := wholes(all), expect(want, connection.Filter{}); err != nil || got != want {
 					t.Fatalf("there is\n%s\n%v, want\n%s", got, err, want)
 				}

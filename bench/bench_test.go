@@ -80,12 +80,24 @@ func TestEveryScenarioIsMeasuredAndChecked(t *testing.T) {
 		if s.side == "postgres" || s.side == "shared" {
 			continue // the stand-in cannot: see TestThePostgresBaselinesAreMeasured
 		}
+		if s.side == "credential" {
+			for kind := range proofs() {
+				if !measured[s.name+" "+kind] {
+					t.Errorf("%s does not measure %s", s.name, kind)
+				}
+			}
+			continue
+		}
 		if !measured[s.name+" postern"] {
 			t.Errorf("%s does not measure postern", s.name)
 		}
 	}
-	if len(out.Checks) != 8 {
-		t.Errorf("%d peers were checked, want direct, goproxy twice, two inboxes and three of postern", len(out.Checks))
+	if want := 8 + 2 + len(proofs()); len(out.Checks) != want {
+		t.Errorf("%d peers were checked, want direct, goproxy twice, two inboxes, three of postern, two with a bearer and each other credential", len(out.Checks))
+	}
+	if !regexp.MustCompile(`credential64 +CPU +oauth2_client_credentials / bearer +\d.*goal <= 1.05 (met|missed)`).MatchString(report.String()) ||
+		!regexp.MustCompile(`credential64 +allocs more +hmac / bearer +-?\d`).MatchString(report.String()) {
+		t.Errorf("the credentials are not compared in\n%s", report.String())
 	}
 	if !strings.Contains(report.String(), "no nginx here") {
 		t.Error("a peer that is absent is skipped silently")
@@ -149,11 +161,13 @@ func TestAFaultyPeerFailsTheRun(t *testing.T) {
 }
 
 func TestWithoutABinaryPosternIsNotMeasured(t *testing.T) {
-	peers, err := startPostern(t.Context(), settings{Peers: regexp.MustCompile("")}, nil, "")
-	if err != nil || len(peers) != 3 {
-		t.Fatalf("%d peers, %v", len(peers), err)
+	all := settings{Peers: regexp.MustCompile(""), Only: regexp.MustCompile("")}
+	peers, err := startPostern(t.Context(), all, new(field), "")
+	kinds, err2 := startCredentials(t.Context(), all, new(field), "")
+	if err != nil || err2 != nil || len(peers) != 3 || len(kinds) != 2+len(proofs()) {
+		t.Fatalf("%d and %d peers, %v, %v", len(peers), len(kinds), err, err2)
 	}
-	for _, p := range peers {
+	for _, p := range append(peers, kinds...) {
 		if p.missing != noBinary {
 			t.Errorf("%s: %q", p.name, p.missing)
 		}

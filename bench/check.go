@@ -27,7 +27,7 @@ func (f *field) checks(ctx context.Context) ([]check, error) {
 			continue
 		}
 		c := check{Peer: p.name, Side: p.side, Calls: p.calls}
-		if p.side == "outbound" {
+		if p.side == "outbound" || p.side == "credential" {
 			t := saw.Peers[p.name]
 			c.Saw, c.Wrong = &t, p.judge(t)
 		} else {
@@ -47,6 +47,8 @@ func (p *peer) judge(t tally) string {
 		return fmt.Sprintf("%d requests carried another credential", t.Wrong)
 	case p.policed && t.Authorize != t.Requests:
 		return fmt.Sprintf("%d of %d requests carried no credential", t.Requests-t.Authorize, t.Requests)
+	case int(t.Tokens) != p.tokens:
+		return fmt.Sprintf("tokens were asked for %d times, not %d", t.Tokens, p.tokens)
 	case p.policed && t.Version != t.Requests:
 		return fmt.Sprintf("%d of %d requests carried no version", t.Requests-t.Version, t.Requests)
 	case p.policed && t.Key != t.Posts:

@@ -19,7 +19,7 @@ type peer struct {
 	about   string // how it is set up, for the reader
 	missing string // why it is not measured
 	only    string // prefix list of the scenarios it takes part in, separated by blanks; empty means all of its side
-	side    string // outbound or inbound
+	side    string // outbound, credential, inbound, postgres or shared
 	child   *child // whose CPU and memory are measured; nil for direct
 	door    door
 	others  []*child // further processes of the same peer, measured with it
@@ -30,6 +30,7 @@ type peer struct {
 	stored  func(context.Context) (int, error) // events on disk; nil when it cannot tell
 	profile string                             // URL of its CPU profile
 	policed bool                               // it must add the credential, version and key
+	tokens  int                                // so many times it must ask for one
 	settle  func(context.Context, int) error   // waits until n events are applied
 	local   func(workers int) []op             // instead of connections: work that the load generator does itself
 	// share measures a share by itself, instead of driving a load.
@@ -116,6 +117,7 @@ func start(ctx context.Context, set settings, dir string) (*field, error) {
 			return startInbox(ctx, set, f, "append", "grouped fsync of an append-only file")
 		},
 		func() ([]*peer, error) { return startPostern(ctx, set, f, at.Addr) },
+		func() ([]*peer, error) { return startCredentials(ctx, set, f, at.Addr) },
 		func() ([]*peer, error) { return startPostgres(ctx, set, f) },
 		func() ([]*peer, error) { return startShared(ctx, set, f) },
 	} {

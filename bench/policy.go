@@ -29,15 +29,13 @@ store {
 }
 `
 
-// posternProvider is the full policy that is measured: bearer, version, idempotency, limit, retry.
+// posternProvider is the full policy that is measured: a credential, version, idempotency, limit, retry.
 const posternProvider = `provider "bench" {
   hosts     = ["` + host + `"]
   upstream  = "https://%s"
   endpoints = ["/v1/items/{id}", "/v1/items", "/v1/streams/{id}", "/v1/streams"]
 
-  credential "bearer" {
-    token = env("BENCH_TOKEN")
-  }
+  credential %s
 
   version {
     header = "` + versionName + `"
@@ -99,9 +97,9 @@ const posternWebhook = `webhook "%[1]s" {
 // place is where Postern runs.
 type place struct{ dir, proxy, inbound, admin string }
 
-// posternFolder writes the configuration and chooses the listeners.
-func posternFolder(f *field, set settings, upstream string) (place, error) {
-	at := place{dir: filepath.Join(f.dir, "postern")}
+// posternFolder writes the configuration of a process with one credential and chooses the listeners.
+func posternFolder(f *field, set settings, upstream, name, credential string) (place, error) {
+	at := place{dir: filepath.Join(f.dir, name)}
 	for _, addr := range []*string{&at.proxy, &at.inbound, &at.admin} {
 		free, err := freePort()
 		if err != nil {
@@ -118,7 +116,7 @@ func posternFolder(f *field, set settings, upstream string) (place, error) {
 	}
 	for name, text := range map[string]string{
 		"postern.hcl":  fmt.Sprintf(posternConfig, at.proxy, at.inbound, at.admin, set.AdminHCL),
-		"bench.hcl":    fmt.Sprintf(posternProvider, "127.0.0.1:"+port),
+		"bench.hcl":    fmt.Sprintf(posternProvider, "127.0.0.1:"+port, credential),
 		"webhooks.hcl": fmt.Sprintf(posternWebhook+"\n", "held", f.control, 1) + fmt.Sprintf(posternWebhook, "now", f.control, 16),
 	} {
 		if err := os.WriteFile(filepath.Join(at.dir, name), []byte(text), 0o600); err != nil {

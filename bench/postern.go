@@ -27,38 +27,58 @@ func startPostern(ctx context.Context, set settings, f *field, upstream string) 
 		}
 		return all, nil
 	}
-	binary, err := filepath.Abs(set.Postern)
-	if err != nil {
-		return nil, err
-	}
-	at, err := posternFolder(f, set, upstream)
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(binary, append([]string{"run", "-c", at.dir}, words(set.PosternArgs, " ")...)...)
-	cmd.Dir = at.dir
-	c, err := startChild(cmd, f.dir, "postern", append([]string{
-		"SSL_CERT_FILE=" + f.certs.file("ca.pem"), "BENCH_TOKEN=" + bearer, "BENCH_WEBHOOK_SECRET=" + webhookSecret,
-	}, words(set.PosternEnv, ",")...))
+	at, c, err := startProcess(ctx, set, f, "postern", upstream, bearerBlock)
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range all {
-		p.child, p.profile = c, profileURL(at.admin)
-		p.heap = func(ctx context.Context) (heap, error) { return metricHeap(ctx, at.admin) }
+		p.serves(at, c)
 		p.inbox = at.inbound
 	}
 	held.stored, now.stored = accepted(at.admin, "held"), accepted(at.admin, "now")
 	now.settle = func(ctx context.Context, n int) error { return delivered(ctx, f.control, n) }
-	if err := until(ctx, 30*time.Second, out, func() error {
+	out.door, err = at.door()
+	return all, err
+}
+
+// startProcess starts Postern with the full policy and one credential, and waits until it is ready.
+func startProcess(ctx context.Context, set settings, f *field, name, upstream, credential string) (place, *child, error) {
+	binary, err := filepath.Abs(set.Postern)
+	if err != nil {
+		return place{}, nil, err
+	}
+	at, err := posternFolder(f, set, upstream, name, credential)
+	if err != nil {
+		return place{}, nil, err
+	}
+	cmd := exec.Command(binary, append([]string{"run", "-c", at.dir}, words(set.PosternArgs, " ")...)...)
+	cmd.Dir = at.dir
+	c, err := startChild(cmd, f.dir, name, append([]string{
+		"SSL_CERT_FILE=" + f.certs.file("ca.pem"), "BENCH_TOKEN=" + bearer, "BENCH_SECRET=" + secret, "BENCH_WEBHOOK_SECRET=" + webhookSecret,
+	}, words(set.PosternEnv, ",")...))
+	if err != nil {
+		return place{}, nil, err
+	}
+	err = until(ctx, 30*time.Second, &peer{name: name, child: c}, func() error {
 		_, err := fetch(ctx, "http://"+at.admin+"/readyz")
 		return err
-	}); err != nil {
-		return all, err
+	})
+	if err != nil {
+		c.stop()
 	}
+	return at, c, err
+}
+
+// serves makes a process the one that does the peer's work.
+func (p *peer) serves(at place, c *child) {
+	p.child, p.profile = c, profileURL(at.admin)
+	p.heap = func(ctx context.Context) (heap, error) { return metricHeap(ctx, at.admin) }
+}
+
+// door is the way through the proxy.
+func (at place) door() (door, error) {
 	pool, err := trust(filepath.Join(at.dir, "trust", "ca.pem"))
-	out.door = door{addr: at.proxy, connect: true, tls: clientTLS(pool)}
-	return all, err
+	return door{addr: at.proxy, connect: true, tls: clientTLS(pool)}, err
 }
 
 func metricHeap(ctx context.Context, admin string) (heap, error) {

@@ -14,6 +14,9 @@ const (
 	byStatements comparing = "statements"
 	// byClaims is no ratio either: thousands of claims per second; more is better.
 	byClaims comparing = "1000 claims/s"
+	// byMoreCPU and byMoreAllocs are differences: microseconds of CPU and allocations per call; less is better.
+	byMoreCPU    comparing = "CPU us more"
+	byMoreAllocs comparing = "allocs more"
 )
 
 // comparison is one ratio and what is aimed at; 0 is no aim.
@@ -48,6 +51,16 @@ func comparisons() []comparison {
 		{Scenario: "up10m", What: byCPU, Peer: "postern", Versus: "goproxy", Excellent: 1.0, Stretch: 0.8},
 		{Scenario: "get1", What: byAdded, Peer: "postern", Versus: "goproxy", Excellent: 0.8, Stretch: 0.6},
 		{Scenario: "get1", What: byCPU, Peer: "postern", Versus: "goproxy"},
+		{Scenario: "credential64", What: byCPU, Peer: "oauth2_client_credentials", Versus: "bearer", Goal: 1.05},
+		{Scenario: "credential64", What: byCPU, Peer: "bearer-again", Versus: "bearer"},
+		{Scenario: "credential64", What: byCPU, Peer: "hmac", Versus: "bearer"},
+		{Scenario: "credential64", What: byCPU, Peer: "aws_sigv4", Versus: "bearer"},
+		{Scenario: "credential64", What: byMoreCPU, Peer: "oauth2_client_credentials", Versus: "bearer"},
+		{Scenario: "credential64", What: byMoreCPU, Peer: "hmac", Versus: "bearer"},
+		{Scenario: "credential64", What: byMoreCPU, Peer: "aws_sigv4", Versus: "bearer"},
+		{Scenario: "credential64", What: byMoreAllocs, Peer: "oauth2_client_credentials", Versus: "bearer"},
+		{Scenario: "credential64", What: byMoreAllocs, Peer: "hmac", Versus: "bearer"},
+		{Scenario: "credential64", What: byMoreAllocs, Peer: "aws_sigv4", Versus: "bearer"},
 		{Scenario: "inbound64", What: byRate, Peer: "postern", Versus: "sqlite", Goal: 5},
 		{Scenario: "inbound64", What: byRate, Peer: "postern", Versus: "append", Excellent: 0.65, Stretch: 0.85},
 		{Scenario: "inbound64", What: byCPU, Peer: "postern", Versus: "sqlite"},
@@ -119,6 +132,10 @@ func compare(rows []*row, c comparison) comparison {
 				ratio = a.samples[at].Statements
 			case byClaims:
 				ratio = a.samples[at].Rate / 1000
+			case byMoreCPU:
+				ratio = a.samples[at].CPU - b.samples[at].CPU
+			case byMoreAllocs:
+				ratio = a.samples[at].Mallocs - b.samples[at].Mallocs
 			case byAdded:
 				base := direct.samples[at].P50
 				ratio = (a.samples[at].P50 - base) / (b.samples[at].P50 - base)

@@ -32,7 +32,7 @@ func write(w io.Writer, set settings, out *outcome) {
 func table(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 2, 0, 2, ' ', 0) }
 
 func printRatios(w io.Writer, rows []*row) {
-	fmt.Fprintln(w, "\nRATIOS, round by round, median [least..most]; CPU and added p50: less is better, throughput: more is better")
+	fmt.Fprintln(w, "\nRATIOS, round by round, median [least..most]; CPU and added p50: less is better, throughput: more is better; what is \"more\" is a difference, not a ratio")
 	t := table(w)
 	defer t.Flush()
 	for _, c := range comparisons() {
@@ -101,7 +101,7 @@ func printScenario(w io.Writer, group []*row) {
 	t := table(w)
 	defer t.Flush()
 	fmt.Fprintf(t, "  peer\t%s/s\tp50 ms\tp99 ms\tCPU us/%s\t[least..most]\tallocs/call\tKB/call\tRSS MiB\tfailed\tothers' CPU", s.unit, s.unit)
-	if s.side != "outbound" && s.side != "shared" {
+	if s.stores() {
 		fmt.Fprint(t, "\tapplied/s")
 	}
 	if s.side == "postgres" {
@@ -121,7 +121,7 @@ func printScenario(w io.Writer, group []*row) {
 		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s", r.peer.name,
 			format(m.Rate, "%.0f"), format(m.P50, "%.2f"), format(m.P99, "%.2f"), format(m.CPU, "%.1f"), spread(cpu),
 			format(m.Mallocs, "%.1f"), format(m.Bytes/1000, "%.1f"), format(m.RSS, "%.0f"), failed, format(100*m.Others, "%.0f %%"))
-		if s.side != "outbound" && s.side != "shared" {
+		if s.stores() {
 			fmt.Fprintf(t, "\t%s", format(m.Applied, "%.0f"))
 		}
 		if s.side == "postgres" {

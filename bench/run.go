@@ -140,7 +140,7 @@ func byScenario(rows []*row) [][]*row {
 }
 
 // profiled are the scenarios that -profile looks into.
-var profiled = map[string]bool{"get64": true, "fresh64": true, "h2x64": true, "down10m": true, "inbound64": true}
+var profiled = map[string]bool{"get64": true, "fresh64": true, "h2x64": true, "down10m": true, "credential64": true, "inbound64": true}
 
 // profiles loads each peer that has profiles once more, unmeasured, and saves where its CPU time went.
 func profiles(ctx context.Context, set settings, f *field, out *outcome) error {

@@ -12,7 +12,7 @@ import (
 type scenario struct {
 	name    string
 	title   string
-	side    string // "outbound", "inbound", "postgres" or "shared"
+	side    string // "outbound", "credential", "inbound", "postgres" or "shared"
 	versus  string // the peer that the throughput of all others is divided by
 	life    bool   // an event counts when it is applied
 	unit    string // what is counted: "request", "MB", "event", "claim" or "op"
@@ -39,6 +39,7 @@ func scenarios() []scenario {
 		{name: "h2x64", title: "HTTP/2 client, 1 KB GET, 64 streams on 4 connections", side: "outbound", versus: "direct", unit: "request", each: 1, workers: many, open: multiplexed},
 		{name: "down10m", title: "10 MB answers, 4 connections", side: "outbound", versus: "direct", unit: "MB", each: large / 1e6, workers: connections, open: streams(http.MethodGet)},
 		{name: "up10m", title: "10 MB request bodies, 4 connections", side: "outbound", versus: "direct", unit: "MB", each: large / 1e6, workers: connections, open: streams(http.MethodPost)},
+		{name: "credential64", title: "post64 by one kind of credential after the other", side: "credential", versus: "bearer", unit: "request", each: 1, workers: many, open: keepAlive(http.MethodPost)},
 		{name: "inbound64", title: "signed webhooks, fsync before the answer, 64 connections", side: "inbound", versus: "append", unit: "event", each: 1, workers: many, open: webhooks},
 		{name: "postgres-ack", title: "signed webhooks on PostgreSQL, committed before the answer, 256 connections", side: "postgres", versus: "unnest", unit: "event", each: 1, workers: crowd, open: webhooks},
 		{name: "postgres-life", title: "the same until the application has taken them and that is committed, 256 connections", side: "postgres", versus: "unnest", life: true, unit: "event", each: 1, workers: crowd, open: webhooks},
@@ -47,6 +48,9 @@ func scenarios() []scenario {
 		{name: "shared-limit", title: "tokens of one bucket taken by 64 goroutines", side: "shared", versus: "x-time-rate", unit: "op", each: 1},
 	}
 }
+
+// stores says whether what is sent is kept and delivered.
+func (s scenario) stores() bool { return s.side == "inbound" || s.side == "postgres" }
 
 func keepAlive(method string) func(context.Context, scenario, *peer, time.Time) ([]op, func(), error) {
 	return func(_ context.Context, s scenario, p *peer, until time.Time) ([]op, func(), error) {

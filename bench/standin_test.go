@@ -39,10 +39,12 @@ func standIn(args []string) error {
 	listens, err1 := read("postern.hcl", `listen +=  *"(.*)"`)
 	up, err2 := read("bench.hcl", `upstream  = "https://(.*)"`)
 	to, err3 := read("webhooks.hcl", `to          = "(.*)"`)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	kind, err4 := read("bench.hcl", `credential "(.*)"`)
+	tokenURL, err5 := read("bench.hcl", `token_url +=  *"(.*)"`)
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return err
 	}
-	handler, err := standInProxy(args[1], up[0])
+	handler, err := standInProxy(args[1], up[0], standInCredential(kind[0], tokenURL, os.Getenv("FAULT")))
 	if err != nil {
 		return err
 	}
@@ -62,7 +64,7 @@ func standIn(args []string) error {
 	return <-failed
 }
 
-func standInProxy(dir, upstream string) (http.Handler, error) {
+func standInProxy(dir, upstream string, credential func(*http.Request)) (http.Handler, error) {
 	ca, err := interceptor("ecdsa")
 	if err != nil {
 		return nil, err
@@ -84,7 +86,7 @@ func standInProxy(dir, upstream string) (http.Handler, error) {
 	})
 	fault := os.Getenv("FAULT")
 	proxy.OnRequest().DoFunc(func(r *http.Request, _ *goproxy.ProxyCtx) (*http.Request, *http.Response) {
-		addPolicy(r, fault)
+		addPolicy(r, credential, fault)
 		if fault == "resend" {
 			if again, err := proxy.Tr.RoundTrip(r.Clone(r.Context())); err == nil {
 				_, _ = io.Copy(io.Discard, again.Body)
@@ -100,9 +102,9 @@ func standInProxy(dir, upstream string) (http.Handler, error) {
 	return proxy, nil
 }
 
-func addPolicy(r *http.Request, fault string) {
+func addPolicy(r *http.Request, credential func(*http.Request), fault string) {
 	if fault != "credential" {
-		r.Header.Set("Authorization", "Bearer "+os.Getenv("BENCH_TOKEN"))
+		credential(r)
 	}
 	if fault == "other_credential" {
 		r.Header.Set("Authorization", "Bearer other")

@@ -35,17 +35,20 @@ type tally struct {
 	Version   int64 `json:"with_version"`
 	Key       int64 `json:"posts_with_key"`
 	Damaged   int64 `json:"damaged"`
+	Tokens    int64 `json:"tokens"` // that the peer asked for
 }
 
 // counters are a tally that many calls write.
 type counters struct {
-	requests, posts, authorize, wrong, version, key, damaged atomic.Int64
+	requests, posts, authorize, wrong, version, key, damaged, tokens atomic.Int64
+
+	proof proof // nil is bearer
 }
 
 func (c *counters) tally() tally {
 	return tally{
 		Requests: c.requests.Load(), Posts: c.posts.Load(), Authorize: c.authorize.Load(), Wrong: c.wrong.Load(),
-		Version: c.version.Load(), Key: c.key.Load(), Damaged: c.damaged.Load(),
+		Version: c.version.Load(), Key: c.key.Load(), Damaged: c.damaged.Load(), Tokens: c.tokens.Load(),
 	}
 }
 
@@ -60,6 +63,7 @@ type seen struct {
 // upstream is the provider, and on its control address the application that webhooks are delivered to.
 type upstream struct {
 	peers     sync.Map // name -> *counters
+	proofs    map[string]proof
 	want      []byte
 	stream    []byte // one chunk
 	buffers   sync.Pool
@@ -75,7 +79,7 @@ func upstreamRole(args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	u := &upstream{want: document(small), stream: bytes.Repeat([]byte("y"), chunk)}
+	u := &upstream{proofs: proofs(), want: document(small), stream: bytes.Repeat([]byte("y"), chunk)}
 	u.buffers.New = func() any { return new([small]byte) }
 	cert, err := tls.LoadX509KeyPair(filepath.Join(*dir, "cert.pem"), filepath.Join(*dir, "key.pem"))
 	if err != nil {
@@ -99,6 +103,7 @@ func upstreamRole(args []string) error {
 	defer server.Close()
 	control := http.NewServeMux()
 	control.HandleFunc("GET /seen", u.seen)
+	control.HandleFunc("POST /token", u.token)
 	control.HandleFunc("POST /now", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		u.delivered.Add(1)
@@ -157,20 +162,20 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (u *upstream) count(r *http.Request) *counters {
-	name := r.Header.Get(peerHeader)
+// of is what was seen of a peer.
+func (u *upstream) of(name string) *counters {
 	held, ok := u.peers.Load(name)
 	if !ok {
-		held, _ = u.peers.LoadOrStore(name, new(counters))
+		held, _ = u.peers.LoadOrStore(name, &counters{proof: u.proofs[name]})
 	}
-	c := held.(*counters)
+	return held.(*counters)
+}
+
+func (u *upstream) count(r *http.Request) *counters {
+	c := u.of(r.Header.Get(peerHeader))
 	c.requests.Add(1)
-	switch r.Header.Get("Authorization") {
-	case "":
-	case "Bearer " + bearer:
-		c.authorize.Add(1)
-	default:
-		c.wrong.Add(1)
+	if c.proof == nil {
+		c.carried(r.Header.Get("Authorization") == "Bearer "+bearer, r)
 	}
 	if r.Header.Get(versionName) == versionValue {
 		c.version.Add(1)
@@ -182,6 +187,16 @@ func (u *upstream) count(r *http.Request) *counters {
 		}
 	}
 	return c
+}
+
+// carried counts a request by its credential: the right one, another, or none.
+func (c *counters) carried(right bool, r *http.Request) {
+	switch {
+	case right:
+		c.authorize.Add(1)
+	case r.Header.Get("Authorization") != "" || r.Header.Get(signatureName) != "":
+		c.wrong.Add(1)
+	}
 }
 
 // answer gives call n's document.
@@ -215,6 +230,9 @@ func (u *upstream) store(w http.ResponseWriter, r *http.Request, c *counters) {
 		c.damaged.Add(1)
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
+	}
+	if c.proof != nil {
+		c.carried(c.proof(r, b[:got], n%sampled == 0), r)
 	}
 	u.answer(w, n)
 }

@@ -30,6 +30,7 @@ type attempt struct {
 	err    error // what a name could not be answered for
 
 	signature, scratch, sum []byte
+	written                 appender // what is put somewhere
 }
 
 // made is a part.

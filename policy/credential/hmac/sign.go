@@ -113,11 +113,11 @@ func atEnd(raw, name, value string) string {
 // put writes a template and puts the result in its place. An empty one takes the
 // application's own away.
 func (a *attempt) put(p place, query func(raw, name, value string) string) error {
-	var text appender
-	if err := p.text.WriteTo(&text, a); err != nil {
+	a.written = a.written[:0]
+	if err := p.text.WriteTo(&a.written, a); err != nil {
 		return a.fault(err)
 	}
-	value := string(text)
+	value := string(a.written)
 	switch p.in {
 	case policy.InBody:
 		return a.putField(p.name, value)

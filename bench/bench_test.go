@@ -160,6 +160,14 @@ func TestAFaultyPeerFailsTheRun(t *testing.T) {
 	}
 }
 
+// TestAListenerThatIsTakenIsNoFailure: the ports are chosen before Postern has them.
+func TestAListenerThatIsTakenIsNoFailure(t *testing.T) {
+	var report bytes.Buffer
+	if _, err := shortRun(t, "listener", "get1", "^postern$", &report); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWithoutABinaryPosternIsNotMeasured(t *testing.T) {
 	all := settings{Peers: regexp.MustCompile(""), Only: regexp.MustCompile("")}
 	peers, err := startPostern(t.Context(), all, new(field), "")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -41,32 +42,39 @@ func startPostern(ctx context.Context, set settings, f *field, upstream string) 
 	return all, err
 }
 
-// startProcess starts Postern with the full policy and one credential, and waits until it is ready.
-func startProcess(ctx context.Context, set settings, f *field, name, upstream, credential string) (place, *child, error) {
+// startProcess starts Postern with the full policy and one credential, and waits until it is ready. Its listeners are
+// chosen before it has them: where somebody was faster, it is started again with others.
+func startProcess(ctx context.Context, set settings, f *field, name, upstream, credential string) (at place, c *child, err error) {
 	binary, err := filepath.Abs(set.Postern)
 	if err != nil {
-		return place{}, nil, err
+		return at, nil, err
 	}
-	at, err := posternFolder(f, set, upstream, name, credential)
-	if err != nil {
-		return place{}, nil, err
-	}
-	cmd := exec.Command(binary, append([]string{"run", "-c", at.dir}, words(set.PosternArgs, " ")...)...)
-	cmd.Dir = at.dir
-	c, err := startChild(cmd, f.dir, name, append([]string{
-		"SSL_CERT_FILE=" + f.certs.file("ca.pem"), "BENCH_TOKEN=" + bearer, "BENCH_SECRET=" + secret, "BENCH_WEBHOOK_SECRET=" + webhookSecret,
-	}, words(set.PosternEnv, ",")...))
-	if err != nil {
-		return place{}, nil, err
-	}
-	err = until(ctx, 30*time.Second, &peer{name: name, child: c}, func() error {
-		_, err := fetch(ctx, "http://"+at.admin+"/readyz")
-		return err
-	})
-	if err != nil {
+	for range 5 {
+		if at, err = posternFolder(f, set, upstream, name, credential); err != nil {
+			return at, nil, err
+		}
+		cmd := exec.Command(binary, append([]string{"run", "-c", at.dir}, words(set.PosternArgs, " ")...)...)
+		cmd.Dir = at.dir
+		c, err = startChild(cmd, f.dir, name, append([]string{
+			"SSL_CERT_FILE=" + f.certs.file("ca.pem"), "BENCH_TOKEN=" + bearer, "BENCH_SECRET=" + secret, "BENCH_WEBHOOK_SECRET=" + webhookSecret,
+		}, words(set.PosternEnv, ",")...))
+		if err != nil {
+			return at, nil, err
+		}
+		err = until(ctx, 30*time.Second, &peer{name: name, child: c}, func() error {
+			_, err := fetch(ctx, "http://"+at.admin+"/readyz")
+			return err
+		})
+		if err == nil {
+			return at, c, nil
+		}
 		c.stop()
+		if !strings.Contains(err.Error(), "address already in use") {
+			break
+		}
+		_ = os.RemoveAll(at.dir)
 	}
-	return at, c, err
+	return at, nil, err
 }
 
 // serves makes a process the one that does the peer's work.

@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/elazarl/goproxy"
 )
@@ -35,6 +36,11 @@ func standIn(args []string) error {
 			out = append(out, found[1])
 		}
 		return out, nil
+	}
+	if os.Getenv("FAULT") == "listener" { // somebody else has it, once
+		if f, err := os.OpenFile(filepath.Join(os.Getenv("HOME"), "faulty"), os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+			return errors.Join(syscall.EADDRINUSE, f.Close())
+		}
 	}
 	listens, err1 := read("postern.hcl", `listen +=  *"(.*)"`)
 	up, err2 := read("bench.hcl", `upstream  = "https://(.*)"`)

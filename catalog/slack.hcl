@@ -86,6 +86,8 @@ provider "slack" {
 webhook "slack" {
   provider = "slack"
   headers  = ["X-Slack-Retry-Num", "X-Slack-Retry-Reason"]
+  # docs.slack.dev/reference/events; not verified, 2026-11-29
+  revoked_by = event.type == "app_uninstalled" || event.type == "tokens_revoked"
   event {
     id      = body.event_id
     type    = body.event.type

@@ -116,6 +116,8 @@ provider "stripe" {
 
 webhook "stripe" {
   provider = "stripe"
+  # docs.stripe.com/api/events/types; not verified, 2026-11-29
+  revoked_by = event.type == "account.application.deauthorized"
   event {
     id      = body.id
     type    = body.type

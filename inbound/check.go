@@ -28,6 +28,9 @@ func (w *Webhook) Check() error {
 	default:
 		errs = append(errs, block.At("verify", "only one verify block is allowed; several secrets go into its list"))
 	}
+	if w.RevokedBy != nil && w.Provider == "" {
+		errs = append(errs, block.At("revoked_by", "revoked_by ends a grant at a provider: say whose webhook this is by provider"))
+	}
 	for _, h := range w.Keep {
 		if !keepable(h) {
 			errs = append(errs, block.At("headers", "%s cannot be kept: it is a credential, about the connection, or set by Postern", h))

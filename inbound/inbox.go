@@ -32,6 +32,10 @@ type Options struct {
 	Alone func(ctx context.Context, name string, work func(context.Context))
 	// Poll is the longest time between two looks for what is due; 5 s if 0.
 	Poll time.Duration
+	// Revoked is told of an event that says that a provider has ended the grant of an
+	// account, before the event is acknowledged; it may be told again. nil if nobody
+	// keeps grants.
+	Revoked func(ctx context.Context, provider, account, event string) error
 	// MaxInFlight is how many requests, whose bodies are there, are verified and
 	// stored at once; 512 if 0. More are answered 503.
 	MaxInFlight int

@@ -105,6 +105,10 @@ func (in *Inbox) accept(w http.ResponseWriter, r *http.Request, rec *Reception, 
 		return
 	}
 	rec.Event = id
+	if err := in.revoke(ctx, hook, req, verdict, e); err != nil {
+		unavailable(w, rec, fmt.Errorf("end the grant that the event is about: %w", err))
+		return
+	}
 	switch what {
 	case Stored:
 		rec.Result = "accepted"
@@ -116,6 +120,15 @@ func (in *Inbox) accept(w http.ResponseWriter, r *http.Request, rec *Reception, 
 		in.opt.Observer.trouble("receiving a webhook", fmt.Errorf("webhook %q: event %q came again with another body; it is kept as %s and not delivered", hook.Name, e.EventID, id))
 	}
 	answer(w, rec, http.StatusOK, "")
+}
+
+// revoke tells of an event that says that the provider has ended a grant. One that
+// nobody has signed ends none.
+func (in *Inbox) revoke(ctx context.Context, hook *Webhook, req *Request, v Verdict, e *Event) error {
+	if hook.RevokedBy == nil || in.opt.Revoked == nil || hook.check.None || !hook.RevokedBy.True(&Names{Request: req, Timestamp: v.Timestamp, Event: e}) {
+		return nil
+	}
+	return in.opt.Revoked(ctx, hook.Provider, e.Account, hook.Name+" "+e.EventID)
 }
 
 func answer(w http.ResponseWriter, rec *Reception, status int, body string) {

@@ -27,6 +27,9 @@ type Webhook struct {
 	Deliver  []*Deliver  `hcl:"deliver,block"`
 	Retry    *Retry      `hcl:"retry,block"`
 
+	// RevokedBy says of an event that the provider has ended the account's grant.
+	RevokedBy *block.Expr `hcl:"revoked_by,optional" scope:"event" type:"bool"`
+
 	Accept    *block.Expr        `hcl:"accept,optional" scope:"webhook"`
 	Schema    []*unbuiltLabelled `hcl:"schema,block"`
 	Order     *unbuilt           `hcl:"order,block"`

@@ -42,6 +42,12 @@ func (g *gate) endKeeper() error {
 	return g.keeper.Close(ctx)
 }
 
+// ended takes note of an event by which a provider says that it has ended a grant.
+func (g *gate) ended(ctx context.Context, provider, account, event string) error {
+	_, err := g.keeper.EndedBy(ctx, provider, account, "the provider says that the grant has ended", "webhook "+event)
+	return err
+}
+
 // sources lists how the tokens of a policy are had.
 func sources(set *policy.Set) (list []*connection.Source) {
 	seen := map[*connection.Source]bool{}

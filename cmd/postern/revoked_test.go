@@ -1,0 +1,89 @@
+package main
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postern-proxy/postern/connection"
+	"github.com/postern-proxy/postern/oauth"
+)
+
+// TestRevokedByEvent: a signed event of an uninstall ends the grant of its
+// account before it is acknowledged, once; other events, other accounts and
+// events that nobody signed end none.
+func TestRevokedByEvent(t *testing.T) {
+	const secret = "whsec_0123456789abcdef"
+	policyOf := func(verify string) string {
+		return `webhook "` + verify + `" {
+  catalog = "slack"
+  path    = "/` + verify + `"
+  verify "` + verify + `" {` + map[string]string{"slack": "\n    secrets = [file(\"signing\")]\n  ", "none": ""}[verify] + `}
+  deliver { to = "http://127.0.0.1:9/" }
+}
+`
+	}
+	g, _ := startGate(t, map[string]string{
+		"signing": secret, "client": "client-secret-0123456789", "hooks.hcl": policyOf("slack") + policyOf("none"),
+		"slack.hcl": "provider \"slack\" {\n  catalog = \"slack\"\n  credential \"oauth2\" {\n    client_id     = \"me\"\n    client_secret = [file(\"client\")]\n  }\n}\n",
+	})
+	source := g.keeper.Sources("slack")[0]
+	grant := func(account string) {
+		t.Helper()
+		if _, err := g.keeper.Grant(t.Context(), source, account, &oauth.Token{Access: "xoxb-token-of-" + account, Raw: []byte("{}")}, "test"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state := func(account string) connection.State {
+		t.Helper()
+		r, err := g.db.Connections().Load(t.Context(), connection.Key{Provider: "slack", Account: account, Credential: "oauth2"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.State
+	}
+	send := func(path, id, kind, team string) int {
+		t.Helper()
+		body := fmt.Sprintf(`{"event_id":%q,"team_id":%q,"event":{"type":%q}}`, id, team, kind)
+		at := fmt.Sprint(time.Now().Unix())
+		mac := hmac.New(sha256.New, []byte(secret))
+		fmt.Fprintf(mac, "v0:%s:%s", at, body)
+		req, _ := http.NewRequest(http.MethodPost, "http://"+g.webhooks.Addr().String()+path, strings.NewReader(body))
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("X-Slack-Request-Timestamp", at)
+		req.Header.Set("X-Slack-Signature", "v0="+hex.EncodeToString(mac.Sum(nil)))
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	grant("T1")
+	grant("T2")
+	for _, s := range []struct {
+		path, id, kind, team string
+		t1                   connection.State
+	}{
+		{"/slack", "Ev1", "message", "T1", connection.Active},
+		{"/slack", "Ev2", "app_uninstalled", "T9", connection.Active}, // nobody knows it
+		{"/none", "Ev3", "app_uninstalled", "T1", connection.Active},
+		{"/slack", "Ev4", "app_uninstalled", "T1", connection.Revoked},
+	} {
+		if status := send(s.path, s.id, s.kind, s.team); status != http.StatusOK || state("T1") != s.t1 {
+			t.Errorf("%v: %d, T1 is %s", s, status, state("T1"))
+		}
+	}
+	grant("T1") // installed again
+	if status := send("/slack", "Ev4", "app_uninstalled", "T1"); status != http.StatusOK || state("T1") != connection.Active {
+		t.Errorf("the event once more: %d, T1 is %s", status, state("T1"))
+	}
+	if state("T2") != connection.Active {
+		t.Errorf("T2 is %s", state("T2"))
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -18,7 +20,8 @@ import (
 const leastRSA = 2048
 
 // ParsePrivateKey reads one private key in PEM: PKCS #8, PKCS #1 or SEC 1; RSA of
-// 2048 bits or more, P-256, P-384 or Ed25519. Newlines that an environment
+// 2048 bits or more, P-256, P-384 or Ed25519. A key that is for RSASSA-PSS alone is
+// read as any other of RSA: sign PS256 with it. Newlines that an environment
 // variable made into \n are put back, and quotes around it all are taken away.
 // Errors say what to do, and show nothing of the text.
 func ParsePrivateKey(text []byte) (crypto.Signer, error) {
@@ -51,7 +54,7 @@ func ParsePrivateKey(text []byte) (crypto.Signer, error) {
 		return nil, fmt.Errorf("the RSA key has %d bits: at least %d are needed (RFC 7518 section 3.3)", k.N.BitLen(), leastRSA)
 	}
 	if len(algsOf(key)) == 0 {
-		return nil, errors.New("the private key is of a kind that signs no JWT here: use RSA, P-256, P-384 or Ed25519")
+		return nil, errors.New("the private key is of a kind that does not sign here: use RSA, P-256, P-384 or Ed25519")
 	}
 	return key, nil
 }
@@ -84,7 +87,11 @@ func parseDER(b *pem.Block) (crypto.Signer, error) {
 	var err error
 	switch b.Type {
 	case "PRIVATE KEY":
-		key, err = x509.ParsePKCS8PrivateKey(b.Bytes)
+		if key, err = x509.ParsePKCS8PrivateKey(b.Bytes); err != nil {
+			if pss := ofPSS(b.Bytes); pss != nil {
+				key, err = pss, nil
+			}
+		}
 	case "RSA PRIVATE KEY":
 		key, err = x509.ParsePKCS1PrivateKey(b.Bytes)
 	case "EC PRIVATE KEY":
@@ -105,7 +112,25 @@ func parseDER(b *pem.Block) (crypto.Signer, error) {
 	case ed25519.PrivateKey:
 		return k, nil
 	}
-	return nil, errors.New("the private key is of a kind that signs no JWT here: use RSA, P-256, P-384 or Ed25519")
+	return nil, errors.New("the private key is of a kind that does not sign here: use RSA, P-256, P-384 or Ed25519")
+}
+
+// ofPSS reads PKCS #8 of an RSASSA-PSS key (RFC 4055 §3.1), which package x509 does
+// not know. It is nil for others.
+func ofPSS(der []byte) *rsa.PrivateKey {
+	var k struct {
+		Version   int
+		Algorithm pkix.AlgorithmIdentifier
+		Key       []byte
+	}
+	if _, err := asn1.Unmarshal(der, &k); err != nil || !k.Algorithm.Algorithm.Equal(asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}) {
+		return nil
+	}
+	key, err := x509.ParsePKCS1PrivateKey(k.Key)
+	if err != nil {
+		return nil
+	}
+	return key
 }
 
 // A ServiceAccount is what the key file of a Google service account says.

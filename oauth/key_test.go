@@ -7,6 +7,8 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -28,6 +30,20 @@ func pkcs1(t testing.TB, key *rsa.PrivateKey) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
 }
 
+// pss is PKCS #8 of a key that is for RSASSA-PSS alone.
+func pss(t testing.TB, key *rsa.PrivateKey) string {
+	t.Helper()
+	der, err := asn1.Marshal(struct {
+		Version   int
+		Algorithm pkix.AlgorithmIdentifier
+		Key       []byte
+	}{0, pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}}, x509.MarshalPKCS1PrivateKey(key)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
 func TestParsePrivateKey(t *testing.T) {
 	key, ec := rsaKey(t), ecKey(t, elliptic.P256())
 	der, err := x509.MarshalECPrivateKey(ec)
@@ -43,6 +59,7 @@ func TestParsePrivateKey(t *testing.T) {
 	}{
 		"PKCS #8":                {pkcs8(t, key), key},
 		"PKCS #1":                {pkcs1(t, key), key},
+		"RSASSA-PSS":             {pss(t, key), key},
 		"SEC 1, with parameters": {sec1, ec},
 		"PKCS #8, P-384":         {pkcs8(t, ecKey(t, elliptic.P384())), nil},
 		"Ed25519":                {pkcs8(t, ed), ed},
@@ -84,6 +101,7 @@ func TestParsePrivateKeyRefuses(t *testing.T) {
 		{"cut", whole[:len(whole)/2], "broken"},
 		{"two", whole + pkcs1(t, rsaKey(t)), "more than one"},
 		{"1024 bits", pkcs1(t, small), "1024 bits"},
+		{"1024 bits of RSASSA-PSS", pss(t, small), "1024 bits"},
 		{"P-521", pkcs8(t, ecKey(t, elliptic.P521())), "of a kind"},
 		{"X25519", pkcs8(t, x), "of a kind"},
 		{"wrong type", strings.ReplaceAll(whole, " PRIVATE", " RSA PRIVATE"), "cannot be read"},

@@ -25,6 +25,7 @@ import (
 	"github.com/postern-proxy/postern/policy/credential/body"
 	"github.com/postern-proxy/postern/policy/credential/header"
 	"github.com/postern-proxy/postern/policy/credential/hmac"
+	"github.com/postern-proxy/postern/policy/credential/httpsignature"
 	"github.com/postern-proxy/postern/policy/credential/path"
 	"github.com/postern-proxy/postern/policy/credential/query"
 	"github.com/postern-proxy/postern/policy/idempotency"
@@ -59,7 +60,7 @@ func features(t testing.TB) []policy.Feature {
 	return []policy.Feature{
 		allow.Feature(), idempotency.Feature(), timeout.Total(), retry.Feature(func() float64 { return 1 }), circuits, limit.Feature(silent{}, tokens), timeout.Attempt(),
 		version.Feature(func(string) {}),
-		bearer.Feature(live), basic.Feature(live), header.Feature(live), query.Feature(live), path.Feature(live), body.Feature(live), hmac.Feature(live), awssigv4.Feature(live),
+		bearer.Feature(live), basic.Feature(live), header.Feature(live), query.Feature(live), path.Feature(live), body.Feature(live), hmac.Feature(live), awssigv4.Feature(live), httpsignature.Feature(live),
 		outcome.Fault(), outcome.Feature(),
 	}
 }
@@ -68,6 +69,7 @@ func features(t testing.TB) []policy.Feature {
 var environ = []string{
 	"NEW=new-key-0123456789", "OLD=old-key-9876543210", "THIRD=third-key-55555555", "PASSWORD=pass/word+0123456", "USER_NAME=the-user-name",
 	"BROKEN=a\r\nX-Evil: 1", "ODD=a b/c+d\"e&f-0123456789",
+	"SIGNING=-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ+DYvh6SEqVTm50DFtMDoQikTmiCqirVv9mWG9qfSnF\n-----END PRIVATE KEY-----", // of RFC 9421, B.1.4
 }
 
 // layers parses texts that are laid over each other, each the inside of a

@@ -124,9 +124,6 @@ func (c *compiler) feature(l *laid, b *hclsyntax.Block) *Feature {
 	if s := block.Suggest(l.label, kinds); s != "" {
 		detail = fmt.Sprintf("There is no %s %q. Did you mean %q?", l.name, l.label, s)
 	}
-	if l.name == "credential" && slices.Contains(unbuiltCredentials, l.label) {
-		detail = fmt.Sprintf("credential %q is part of the policy language, but this version does not have it yet.", l.label)
-	}
 	c.fail("Unknown "+l.name, detail, b.LabelRanges[0])
 	return nil
 }
@@ -139,8 +136,6 @@ func (c *compiler) lookup(l *laid) *Feature {
 	}
 	return &c.features[at]
 }
-
-var unbuiltCredentials = []string{"http_signature"}
 
 // stages compiles blocks in the order of the features. Where a route has no
 // part in a block, the provider's stage is used as it is, with its state.

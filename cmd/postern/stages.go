@@ -16,6 +16,7 @@ import (
 	"github.com/postern-proxy/postern/policy/credential/githubapp"
 	"github.com/postern-proxy/postern/policy/credential/header"
 	"github.com/postern-proxy/postern/policy/credential/hmac"
+	"github.com/postern-proxy/postern/policy/credential/httpsignature"
 	"github.com/postern-proxy/postern/policy/credential/jwtbearer"
 	"github.com/postern-proxy/postern/policy/credential/mtls"
 	"github.com/postern-proxy/postern/policy/credential/oauth2"
@@ -79,6 +80,7 @@ func stages(o observer, tokens limit.Source, live *credential.Live) ([]policy.Fe
 		githubapp.Feature(live),
 		hmac.Feature(live), // these sign what the others put
 		awssigv4.Feature(live),
+		httpsignature.Feature(live),
 		outcome.Fault(),   // code, message and request id of a failure
 		outcome.Feature(), // reads the answer once; its verdict is what all above go by
 	}, nil

@@ -469,3 +469,23 @@ func BenchmarkExpr(b *testing.B) {
 		})
 	}
 }
+
+// listed has a list that is not empty by itself.
+type listed struct {
+	Waits []Duration `hcl:"waits,optional"`
+}
+
+func (l *listed) Default() { l.Waits = []Duration{{Duration: time.Second}} }
+
+// TestDefaultList: what is written replaces a default list, and is not added to it.
+func TestDefaultList(t *testing.T) {
+	for src, want := range map[string]int{"": 1, `waits = ["2s"]`: 1, `waits = ["2s", "3s"]`: 2, `waits = []`: 0} {
+		var l listed
+		if diags := Decode(parse(t, src), NewContext("test", NewSecrets(nil)), &l); diags.HasErrors() {
+			t.Fatal(diags)
+		}
+		if len(l.Waits) != want || src != "" && want > 0 && l.Waits[0].Duration != 2*time.Second {
+			t.Errorf("%q: %v", src, l.Waits)
+		}
+	}
+}

@@ -47,6 +47,7 @@ func attribute(a *hcl.Attribute, ctx *Context, field reflect.StructField, dst re
 		return secretMap(a, ctx, dst, literal)
 	case t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8 && isText(reflect.New(t.Elem())):
 		items, diags := hcl.ExprList(a.Expr)
+		dst.SetZero() // a default is replaced, not added to
 		for _, item := range items {
 			v := reflect.New(t.Elem())
 			d := text(a.Name, item, ctx, v)

@@ -24,6 +24,7 @@ import (
 	"github.com/postern-proxy/postern/policy/credential/bearer"
 	"github.com/postern-proxy/postern/policy/credential/clientcredentials"
 	"github.com/postern-proxy/postern/policy/credential/hmac"
+	"github.com/postern-proxy/postern/policy/credential/httpsignature"
 	"github.com/postern-proxy/postern/policy/credential/oauth2"
 	"github.com/postern-proxy/postern/seal"
 	"github.com/postern-proxy/postern/store"
@@ -59,6 +60,14 @@ var kinds = []struct {
 		secret_access_key = env("SECRET")
 		region            = "us-east-1"
 		service           = "sqs"`, awssigv4.Feature},
+	{"http_signature", `
+		key    = env("SECRET")
+		key_id = "postern"
+		alg    = "hmac-sha256"`, httpsignature.Feature},
+	{"http_signature of Ed25519", `
+		key    = env("ED25519")
+		key_id = "postern"
+		alg    = "ed25519"`, httpsignature.Feature},
 }
 
 const account = "acme"
@@ -91,7 +100,7 @@ func newBench(tb testing.TB, feature func(*credential.Live) policy.Feature, src 
 	if s, ok := blk.(interface{ SetHosts([]policy.Host) }); ok {
 		s.SetHosts([]policy.Host{"api.example.com"})
 	}
-	diags = append(diags, block.Decode(f.Body, block.NewContext("test", block.NewSecrets([]string{"SECRET=secret-0123456789abcdef", "LONG=eyJ" + strings.Repeat("0123456789abcdef", 128)})), blk)...)
+	diags = append(diags, block.Decode(f.Body, block.NewContext("test", block.NewSecrets([]string{"SECRET=secret-0123456789abcdef", "ED25519=-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ+DYvh6SEqVTm50DFtMDoQikTmiCqirVv9mWG9qfSnF\n-----END PRIVATE KEY-----", "LONG=eyJ" + strings.Repeat("0123456789abcdef", 128)})), blk)...)
 	if diags.HasErrors() {
 		tb.Fatal(diags)
 	}

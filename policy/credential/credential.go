@@ -3,9 +3,10 @@
 // application sent in their place, fail closed, rotate when a key is refused, and
 // mask what the provider echoes. Each kind is a folder of its own.
 //
-//	credential.go  the stage that a kind describes
+//	credential.go  the stage of a kind, kind.go: what describes it
 //	rotation.go    which of several values is in use
 //	key.go         one value, and what is known of it
+//	encoding.go    how a secret writes a key
 //	clock.go       how far the provider's clock is from ours
 //	echo.go        the ways in which injected values come back
 //	mask.go        taking them out of answers, packed.go: out of compressed ones,
@@ -87,42 +88,6 @@ func NewLive() *Live {
 	return &Live{state: map[policy.Scope]*rotation{}, clocks: map[string]*Clock{}, standIn: sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })}
 }
 
-// A Kind describes one credential.
-type Kind struct {
-	Name    string // of the kind
-	Summary string
-	Slot    policy.Slot
-	Slots   []policy.Slot    // instead of Slot, where there are several
-	Values  []block.Secret   // alternatives, newest first: the next is tried when one is refused
-	Also    []block.Secret   // further secrets that are put with each alternative
-	Pairs   []block.Secret   // and one of its own for each alternative, last of also
-	On      []policy.Outcome // what refuses a value
-
-	// Source has the value instead of Values: it is asked for, kept and renewed as
-	// tokens are. Parts are the secrets that it is made of.
-	Source *connection.Source
-	Parts  func(value string) []string
-
-	// Put puts one alternative into the request, and removes what the
-	// application sent in its place. also has the values of Also. Values hold
-	// no CR, LF or NUL.
-	Put func(r *http.Request, x *policy.Exchange, value string, also []string) error
-
-	// Echo lists what is taken out of answers; nil means value and also.
-	Echo func(value string, also []string) []string
-
-	// Skip says which requests pass as they are; nil is none.
-	Skip func(r *http.Request) bool
-
-	// Stays says that nothing of the values leaves: an alternative may hold line
-	// breaks, and answers need not be read for it.
-	Stays bool
-
-	// Signs says that Put signs by the time of [Live.Clock]: a refusal that shows
-	// the time to be wrong is followed by another attempt with the right one.
-	Signs bool
-}
-
 // Stage compiles a kind for one scope.
 func (l *Live) Stage(s policy.Scope, k Kind) policy.Stage {
 	if k.Slots == nil {
@@ -141,7 +106,7 @@ func (l *Live) Stage(s policy.Scope, k Kind) policy.Stage {
 	st := policy.Stage{
 		Summary:     summary,
 		Slots:       k.Slots,
-		ReadsAnswer: !k.Stays, // to mask what is in it
+		ReadsAnswer: !k.Public, // to mask what is in it
 		Wrap: func(next http.RoundTripper) http.RoundTripper {
 			return &injector{Kind: k, live: l, state: state, clock: clock, next: next}
 		},
@@ -304,60 +269,4 @@ func (t *injector) renewed(k *key, ask func(s block.Secret, refused string) bool
 		}
 	}
 	return true // it is none of the policy's any more
-}
-
-// matches reports whether a key is what the alternative at a place is now.
-func (k *Kind) matches(known *key, at int) bool {
-	beside := k.beside(at)
-	if v, err := k.value(at); err != nil || v != known.value || len(known.also) != len(beside) {
-		return false
-	}
-	for i, s := range beside {
-		if v, err := reveal(s); err != nil || v != known.also[i] {
-			return false
-		}
-	}
-	return true
-}
-
-// value reveals the alternative at a place.
-func (k *Kind) value(at int) (string, error) {
-	if k.Stays {
-		return k.Values[at].Reveal()
-	}
-	return reveal(k.Values[at])
-}
-
-// beside is what is put with the alternative at a place.
-func (k *Kind) beside(at int) []block.Secret {
-	if len(k.Pairs) == 0 {
-		return k.Also
-	}
-	return append(k.Also[:len(k.Also):len(k.Also)], k.Pairs[at])
-}
-
-// reveal returns the alternative at a place, and what is put with it. It fails
-// closed: without its credential nothing leaves.
-func (k *Kind) reveal(at int) ([]string, error) {
-	v, err := k.value(at)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	values := []string{v}
-	for _, s := range k.beside(at) {
-		if v, err = need(s); err != nil {
-			return nil, err
-		}
-		values = append(values, v)
-	}
-	return values, nil
-}
-
-// need fails closed: without its credential nothing leaves.
-func need(s block.Secret) (string, error) {
-	v, err := reveal(s)
-	if err != nil {
-		return "", unavailable(err)
-	}
-	return v, nil
 }

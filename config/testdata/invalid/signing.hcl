@@ -25,6 +25,23 @@ provider "c" {
     region            = env("AWS_REGION") # error: is a secret, and this value is not kept secret
   }
 }
+provider "e" {
+  hosts = ["e.example"]
+  credential "http_signature" {
+    key        = env("K")
+    alg        = "rsa-sha1"  # error: unknown algorithm "rsa-sha1"
+    components = ["@status"] # error: a request has no component "@status"
+  }
+}
+provider "f" {
+  hosts = ["f.example"]
+  credential "http_signature" {
+    key        = env("K")
+    alg        = "ed25519"
+    parameters = ["created"]
+    key_id     = "public" # error: parameters does not have keyid
+  }
+}
 provider "d" {
   hosts   = ["d.example"]
   catalog = "kraken"

@@ -102,7 +102,7 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 	}
 	// The secret does not leave, and an access key id is none: only a session token
 	// is both.
-	k.Stays = b.SessionToken.IsZero()
+	k.Stays, k.Public = true, b.SessionToken.IsZero()
 	k.Echo = func(_ string, also []string) []string { return also[1:] }
 	return b.live.Stage(s, k), nil
 }

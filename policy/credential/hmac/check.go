@@ -29,11 +29,8 @@ func (c *checker) refuse(attr, format string, args ...any) {
 
 func (c *checker) attributes() {
 	b := c.b
-	if !slices.Contains([]Encoding{Hex, UpperHex, Base64, Base64URL}, b.Encoding) {
+	if b.Encoding == Raw {
 		c.refuse("encoding", "a signature is written in hex, HEX, base64 or base64url")
-	}
-	if !slices.Contains([]Encoding{UTF8, Hex, Base64, Base64URL}, b.SecretEncoding) {
-		c.refuse("secret_encoding", "a secret is written in utf8, hex, base64 or base64url")
 	}
 	if b.Algorithm.name == "md5" {
 		c.refuse("algorithm", "md5 is no hash to sign with; it is for parts that a provider wants so")

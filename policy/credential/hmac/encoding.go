@@ -7,7 +7,6 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"hash"
 	"net/http"
@@ -43,25 +42,23 @@ func (a Algorithm) String() string { return a.name }
 // Encoding is how bytes are written as text.
 type Encoding string
 
-// The encodings. UTF8 is that of a secret which is its own key, Raw of a part
-// that stays as it is.
+// The encodings. Raw is that of a part which stays as it is.
 const (
 	Hex       Encoding = "hex"
 	UpperHex  Encoding = "HEX"
 	Base64    Encoding = "base64"
 	Base64URL Encoding = "base64url" // without padding
 	Raw       Encoding = "raw"
-	UTF8      Encoding = "utf8"
 )
 
 // UnmarshalText accepts all encodings; which of them fit is checked by the block.
 func (e *Encoding) UnmarshalText(text []byte) error {
 	switch v := Encoding(text); v {
-	case Hex, UpperHex, Base64, Base64URL, Raw, UTF8:
+	case Hex, UpperHex, Base64, Base64URL, Raw:
 		*e = v
 		return nil
 	}
-	return fmt.Errorf("unknown encoding %q: use hex, HEX, base64 or base64url; raw for a part, utf8 for a secret", text)
+	return fmt.Errorf("unknown encoding %q: use hex, HEX, base64 or base64url, or raw for a part", text)
 }
 
 // append writes p in the encoding.
@@ -84,24 +81,6 @@ func (e Encoding) append(dst, p []byte) []byte {
 		return base64.RawURLEncoding.AppendEncode(dst, p)
 	}
 	return append(dst, p...)
-}
-
-// key reads the key that a secret writes.
-func (e Encoding) key(secret string) (key []byte, err error) {
-	switch e {
-	case Hex:
-		key, err = hex.DecodeString(secret)
-	case Base64:
-		key, err = base64.StdEncoding.DecodeString(secret)
-	case Base64URL:
-		key, err = base64.RawURLEncoding.DecodeString(strings.TrimRight(secret, "="))
-	default:
-		key = []byte(secret)
-	}
-	if err != nil || len(key) == 0 {
-		return nil, errors.New("it does not hold a key in " + string(e))
-	}
-	return key, nil
 }
 
 // Unit is how a timestamp is written: a number since 1970, or a date of these

@@ -33,7 +33,7 @@ func Feature(live *credential.Live) policy.Feature {
 // Block is a credential "hmac" block.
 type Block struct {
 	Secret         []block.Secret          `hcl:"secret"` // newest first
-	SecretEncoding Encoding                `hcl:"secret_encoding,optional"`
+	SecretEncoding credential.KeyEncoding  `hcl:"secret_encoding,optional"`
 	KeyID          []block.Secret          `hcl:"key_id,optional" literal:"allowed"` // one, or one for each secret
 	Values         map[string]block.Secret `hcl:"values,optional" literal:"allowed"` // what else the templates need
 
@@ -106,7 +106,7 @@ type place struct {
 
 // Default sets what most providers do.
 func (b *Block) Default() {
-	b.SecretEncoding, b.Algorithm, b.Encoding, b.Nonce = UTF8, Algorithm{"sha256", sha256.New}, Hex, UUID
+	b.SecretEncoding, b.Algorithm, b.Encoding, b.Nonce = credential.UTF8, Algorithm{"sha256", sha256.New}, Hex, UUID
 	_ = b.Unit.UnmarshalText([]byte("s")) // is one
 	b.Rotation.Default()
 }
@@ -119,8 +119,6 @@ func (p *Part) Check() error {
 		}
 	}
 	switch {
-	case p.Encoding == UTF8:
-		return block.At("encoding", "utf8 is the encoding of a secret; write raw for a part that stays as it is")
 	case p.Key != nil && p.Algorithm.new == nil:
 		return block.At("key", "a key needs an algorithm")
 	case p.Most < 0 || p.Most > 0 && p.Algorithm.new == nil:
@@ -134,7 +132,7 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 	b.clock = b.live.Clock(s.Provider)
 	b.pool.New = func() any { return newAttempt(b) }
 	k := credential.Kind{
-		Name: "hmac", Summary: b.summary(), Values: b.Secret, On: b.On, Signs: true, Stays: b.quiet(),
+		Name: "hmac", Summary: b.summary(), Values: b.Secret, On: b.On, Signs: true, Stays: true, Public: b.public(),
 		Put: func(r *http.Request, x *policy.Exchange, value string, also []string) error {
 			a := b.pool.Get().(*attempt)
 			defer b.pool.Put(a)
@@ -169,28 +167,21 @@ func (b *Block) covers(r *http.Request) bool {
 	return slices.ContainsFunc(b.Requests, func(p policy.Pattern) bool { return p.Match(r.Method, path) })
 }
 
-// quiet reports whether nothing that goes into the request is a secret.
-func (b *Block) quiet() bool {
-	for _, s := range append(slices.Collect(maps.Values(b.Values)), b.KeyID...) {
-		if _, public := s.Literal(); !public {
-			return false
-		}
-	}
-	return true
+// public reports whether nothing that goes into the request is a secret.
+func (b *Block) public() bool {
+	return credential.Public(b.KeyID...) && credential.Public(slices.Collect(maps.Values(b.Values))...)
 }
 
 // secretOnes are the values among also that the policy does not write out, and
 // that go into the request as they are.
 func (b *Block) secretOnes(also []string) (out []string) {
 	for i, name := range b.names {
-		if _, public := b.Values[name].Literal(); !public {
+		if !credential.Public(b.Values[name]) {
 			out = append(out, also[i])
 		}
 	}
-	if len(b.KeyID) > 0 {
-		if _, public := b.KeyID[0].Literal(); !public {
-			out = append(out, also[len(b.names)])
-		}
+	if !credential.Public(b.KeyID...) {
+		out = append(out, also[len(b.names)])
 	}
 	return out
 }

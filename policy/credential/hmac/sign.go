@@ -59,7 +59,7 @@ func (a *attempt) read(secret string) error {
 	if a.secret == secret {
 		return nil
 	}
-	key, err := a.b.SecretEncoding.key(secret)
+	key, err := a.b.SecretEncoding.Key(secret)
 	if err != nil {
 		if !a.b.Secret[0].StandsIn() {
 			return &policy.Denial{

@@ -177,3 +177,22 @@ func TestCatalogSources(t *testing.T) {
 		}
 	}
 }
+
+// TestC58CatalogPKCE: an entry does without PKCE only where it says why.
+func TestC58CatalogPKCE(t *testing.T) {
+	without := 0
+	for _, e := range entries(t) {
+		for _, b := range e.offers() {
+			if b.Body.Attributes["pkce"] == nil {
+				continue
+			}
+			without++
+			if !strings.Contains(e.above(b.DefRange().Start.Line), "PKCE ") {
+				t.Errorf("%s: say above it why there is no PKCE", b.DefRange())
+			}
+		}
+	}
+	if without != 2 { // Slack's and Square's, with a secret
+		t.Errorf("%d entries do without PKCE, want 2", without)
+	}
+}

@@ -160,10 +160,15 @@ func environment(opt clientenv.Options) ([]string, error) {
 // beside runs Postern in this process for as long as the child runs.
 func beside(cmd *cobra.Command, o *options, opt clientenv.Options, child clientenv.Command) error {
 	ctx := context.WithoutCancel(cmd.Context()) // the child gets the signals, and ends both
+	env, err := shield()
+	if err != nil {
+		return &exitError{exitFailure, err}
+	}
 	g, err := openGate(ctx, o.config, telemetry.Options{Output: cmd.ErrOrStderr(), Level: slog.LevelWarn}, cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
+	env.concealFrom(g.first, g.tel)
 	stopped := make(chan error, 1)
 	run, stop := context.WithCancel(ctx)
 	go func() { stopped <- g.serve(run) }()

@@ -32,14 +32,15 @@ func runCommand(o *options) *cobra.Command {
 			if os.Getenv("GOGC") == "" {
 				debug.SetGCPercent(200) // calls leave garbage, and little stays: half the collections for some MiB
 			}
-			if err := harden(); err != nil {
+			env, err := harden()
+			if err != nil {
 				return &exitError{exitFailure, err}
 			}
 			log := telemetry.Options{Output: cmd.ErrOrStderr(), Level: level}
 			if err := log.Format.UnmarshalText([]byte(format)); err != nil {
 				return &exitError{exitUsage, fmt.Errorf("--log-format: %w", err)}
 			}
-			delay, err := drainDelay(delay, cmd.Flags().Changed("drain-delay"))
+			delay, err = drainDelay(delay, cmd.Flags().Changed("drain-delay"))
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
@@ -48,6 +49,7 @@ func runCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			env.concealFrom(g.first, g.tel)
 			g.delay, g.manager = delay, newManager(g.tel)
 			g.announce(cmd.OutOrStdout())
 			if err := g.serve(cmd.Context()); err != nil {

@@ -7,8 +7,7 @@ import (
 	"syscall"
 )
 
-// harden keeps the memory, which holds secrets, out of core dumps.
-func harden() error {
+func noCores() error {
 	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}); err != nil {
 		return fmt.Errorf("turn core dumps off: %w", err)
 	}

@@ -119,6 +119,23 @@ provider "untrusted" {
   }
 }
 
+provider "managed" {
+  hosts    = ["managed.test"]
+  upstream = "UPSTREAM"
+  credential "header" {
+    name  = "X-Api-Key"
+    value = expect(command("cat", "secrets/managed"), "sec-")
+  }
+}
+
+provider "unmanaged" {
+  hosts    = ["unmanaged.test"]
+  upstream = "UPSTREAM"
+  credential "bearer" {
+    token = command("sh", "-c", "cat secrets/unmanaged; cat secrets/unmanaged >&2; exit 1", { env = ["VAULT_TOKEN"] })
+  }
+}
+
 provider "removed" {
   hosts    = ["removed.test"]
   upstream = "UPSTREAM"
@@ -194,7 +211,7 @@ webhook "basic" {
 `
 
 // canaryFiles are the secrets that stand in files; the last one goes away while Postern runs.
-var canaryFiles = []string{"basic", "hmac", "removed"}
+var canaryFiles = []string{"basic", "hmac", "managed", "unmanaged", "removed"}
 
 // leak is the state of one canary run: every secret, and every text that left Postern.
 type leak struct {
@@ -311,7 +328,7 @@ func (l *leak) call(method, target, body string, header ...string) {
 }
 
 func (l *leak) outbound(provider *faults.Server) {
-	hosts := []string{"bearer", "basic", "header", "query", "path", "body", "gone", "untrusted", "removed"}
+	hosts := []string{"bearer", "basic", "header", "query", "path", "body", "gone", "untrusted", "managed", "unmanaged", "removed"}
 	for _, host := range hosts {
 		for _, say := range []string{"", "400", "401", "302"} {
 			l.call(http.MethodGet, "https://"+host+".test/v1/things?say="+say, "")
@@ -416,6 +433,8 @@ func (l *leak) asked() {
 	}
 	for _, args := range [][]string{
 		{"validate"},
+		{"secrets", "check"},
+		{"secrets", "check", "--output", "json"},
 		{"fmt", "--check"},
 		{"explain", "GET", "https://query.test/v1/things"},
 		{"explain", "POST", "https://path.test/v1/things"},
@@ -468,7 +487,7 @@ func (l *leak) adminPaths() []string {
 func (l *leak) reach(provider *faults.Server) {
 	owner := map[string][]string{
 		"bearer.test": {"BEARER_NEW", "BEARER_OLD"}, "basic.test": {"file basic"}, "header.test": {"HEADER"}, "query.test": {"QUERY"},
-		"path.test": {"PATH_TOKEN"}, "body.test": {"BODY"}, "removed.test": {"file removed"},
+		"path.test": {"PATH_TOKEN"}, "body.test": {"BODY"}, "removed.test": {"file removed"}, "managed.test": {"file managed"},
 	}
 	credentialed := map[string]bool{}
 	for _, r := range provider.Requests() {

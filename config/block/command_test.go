@@ -276,6 +276,11 @@ func TestCommandEnvironment(t *testing.T) {
 	if got, want := names(`, { env = ["VAULT_ADDR", "STRIPE_KEY", "NONE"] }`), []string{"HOME", "PATH", "STRIPE_KEY", "VAULT_ADDR"}; !slices.Equal(got, want) {
 		t.Errorf("named: %q, want %q", got, want)
 	}
+	t.Setenv("OF_THIS_PROCESS", "canary")
+	_, alone := tokenOf(t, NewSecrets(nil), fmt.Sprintf("command(%q)", script(t, "/usr/bin/env")))
+	if v, err := alone.Reveal(); err != nil || strings.Contains(v, "canary") {
+		t.Errorf("without an environment: %q, %v", v, err)
+	}
 	if got, want := names(`, { env = [] }`), []string{"HOME", "PATH"}; !slices.Equal(got, want) {
 		t.Errorf("none named: %q, want %q", got, want)
 	}

@@ -158,7 +158,8 @@ var usual = []string{"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LANG", 
 // without what is Postern's own (its variables, those of the service manager,
 // and those that hold secrets of the policy); or, if the command has the option
 // env, the usual variables and those that it names.
-func (s *Secrets) environ(c command) (list []string) {
+func (s *Secrets) environ(c command) []string {
+	list := []string{} // not nil, which would be the whole environment
 	var named []string
 	if c.env != "" {
 		named = append(slices.Clone(usual), parts(c.env)...)

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/postern-proxy/postern/admin"
 	"github.com/postern-proxy/postern/oauth"
@@ -224,5 +225,56 @@ func TestNoConnectListener(t *testing.T) {
 	var problem admin.Problem
 	if err := json.NewDecoder(resp.Body).Decode(&problem); err != nil || resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(problem.Hint, "connect {") {
 		t.Errorf("%d %+v %v", resp.StatusCode, problem, err)
+	}
+}
+
+// said is what a command writes while others read it.
+type said struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// TestConnectWaits: the command prints a link, and ends when the customer has
+// granted, also where there was a grant before.
+func TestConnectWaits(t *testing.T) {
+	p := newGrantor(t)
+	g, _ := startGate(t, map[string]string{"shop.hcl": p.policy(), "postern.hcl": "connect {\n  listen = \"127.0.0.1:0\"\n  public_url = \"http://connect.localhost\"\n}\n"})
+	t.Setenv("POSTERN_ADMIN", g.admin.Addr().String())
+	for round := 1; round <= 2; round++ {
+		var out, messages said
+		root := rootCommand()
+		root.SetArgs([]string{"connections", "connect", "--wait", "--return-to", "https://evil.example", "shop", "acct_1"})
+		root.SetOut(&out)
+		root.SetErr(&messages)
+		ended := make(chan error, 1)
+		go func() { ended <- root.ExecuteContext(t.Context()) }()
+		eventually(t, "a link", func() bool { return strings.HasSuffix(out.String(), "\n") })
+		select {
+		case err := <-ended:
+			t.Fatalf("it did not wait: %v %s", err, &messages)
+		case <-time.After(1500 * time.Millisecond): // longer than one look
+		}
+		browser := customer(t, g)
+		visit(t, browser, "POST", strings.TrimSpace(out.String()))
+		if err := <-ended; err != nil {
+			t.Fatalf("%v: %s", err, &messages)
+		}
+		for _, want := range []string{"--return-to is ignored", "Connected: shop/acct_1\n", "lacks write\n"} {
+			if !strings.Contains(messages.String(), want) {
+				t.Errorf("round %d: no %q in %s", round, want, &messages)
+			}
+		}
 	}
 }

@@ -270,7 +270,7 @@ func inboxAct(o *options, action inbound.Action, short string) *cobra.Command {
 			if dry || counted.Matched == 0 {
 				return nil
 			}
-			if len(args) == 0 && !yes && !confirmed(cmd, action) {
+			if len(args) == 0 && !yes && !confirmed(cmd, string(action)+" them?") {
 				return &exitError{exitFailure, errors.New("nothing was done; say --yes to do it without a question")}
 			}
 			ask.DryRun = false
@@ -286,12 +286,12 @@ func inboxAct(o *options, action inbound.Action, short string) *cobra.Command {
 }
 
 // confirmed asks the person at the terminal; without one the answer is no.
-func confirmed(cmd *cobra.Command, action inbound.Action) bool {
+func confirmed(cmd *cobra.Command, question string) bool {
 	in, ok := cmd.InOrStdin().(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return false
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s them? [y/N] ", action)
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question)
 	var answer string
 	_, _ = fmt.Fscanln(in, &answer)
 	return strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/postern-proxy/postern/admin"
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/seal"
 )
@@ -19,14 +20,14 @@ import (
 func secretsCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "secrets",
-		Short: "Check the secrets of the configuration, and make the keys that seal what Postern keeps for accounts",
+		Short: "Check the secrets of the configuration, and make and change the keys that seal what Postern keeps for accounts",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_ = cmd.Help()
 			return &exitError{exitUsage, nil}
 		},
 	}
-	cmd.AddCommand(secretsCheck(o), &cobra.Command{
+	cmd.AddCommand(secretsCheck(o), secretsReseal(o), &cobra.Command{
 		Use:   "keygen",
 		Short: "Print a new seal key, for a secret that the seal block names",
 		Args:  cobra.NoArgs,
@@ -71,6 +72,38 @@ func secretsCheck(o *options) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&output, "output", "table", "table, json or ndjson")
 	return cmd
+}
+
+func secretsReseal(o *options) *cobra.Command {
+	var hosts bool
+	cmd := &cobra.Command{
+		Use:   "reseal [PROVIDER]",
+		Short: "Have a running Postern seal what it keeps for accounts under the newest key",
+		Long:  "Have a running Postern seal what it keeps for accounts under the newest key, while calls go on. What was interrupted can be said again.\n\nWith --hosts the tokens of PROVIDER may go to the hosts that the policy names now, also to new ones.",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: asking(o, func(cmd *cobra.Command, c *admin.Client, args []string) error {
+			ask := admin.Reseal{Hosts: hosts}
+			if len(args) > 0 {
+				ask.Provider = args[0]
+			}
+			if hosts && ask.Provider == "" {
+				return &exitError{exitUsage, errors.New("--hosts lets tokens go to new hosts: name the provider whose they are")}
+			}
+			for n := 0; ; {
+				got, err := c.Reseal(cmd.Context(), ask)
+				if err != nil {
+					return &exitError{exitFailure, fmt.Errorf("after %s: %w", count(n, "connection"), err)}
+				}
+				n += got.Changed
+				if ask.Cursor = got.Next; ask.Cursor == "" {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s sealed anew.\n", count(n, "connection"))
+					return nil
+				}
+			}
+		}),
+	}
+	cmd.Flags().BoolVar(&hosts, "hosts", false, "let the tokens of PROVIDER go to the hosts that the policy names now")
+	return addAdmin(cmd, o)
 }
 
 // secretState is how one secret stands.

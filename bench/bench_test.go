@@ -20,6 +20,9 @@ func TestMain(m *testing.M) {
 		if os.Args[1] == "run" {
 			exit(standIn(os.Args[2:]))
 		}
+		if os.Args[1] == "connections" {
+			exit(standInImport(os.Args[2:]))
+		}
 		if role, ok := roles()[os.Args[1]]; ok {
 			exit(role(os.Args[2:]))
 		}

@@ -2,11 +2,15 @@ package main
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,7 +19,7 @@ import (
 )
 
 // standInCredential puts the credential of a configuration into requests. The faults are those of standIn.
-func standInCredential(kind string, tokenURL []string, fault string) func(*http.Request) {
+func standInCredential(dir, kind string, tokenURL []string, fault string) func(*http.Request) {
 	switch kind {
 	case "oauth2_client_credentials":
 		ask := func() string { return askForToken(tokenURL[0]) }
@@ -23,6 +27,22 @@ func standInCredential(kind string, tokenURL []string, fault string) func(*http.
 			ask = sync.OnceValue(ask)
 		}
 		return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+ask()) }
+	case "oauth2":
+		return func(r *http.Request) {
+			token, _ := os.ReadFile(filepath.Join(dir, "connected"))
+			r.Header.Set("Authorization", "Bearer "+string(token))
+		}
+	case "http_signature":
+		return func(r *http.Request) {
+			r.Header.Set("Content-Digest", contentDigest(bodyOf(r)))
+			params := messageParts + ";created=" + strconv.FormatInt(time.Now().Unix(), 10) + `;keyid="bench"`
+			r.Header.Set("Signature-Input", "sig1="+params)
+			signature := ed25519.Sign(messageKey(), []byte(messageBase(r, params)))
+			if fault == "signature" {
+				clear(signature)
+			}
+			r.Header.Set("Signature", "sig1=:"+base64.StdEncoding.EncodeToString(signature)+":")
+		}
 	case "hmac":
 		return func(r *http.Request) {
 			stamp := strconv.FormatInt(time.Now().Unix(), 10)
@@ -39,6 +59,23 @@ func standInCredential(kind string, tokenURL []string, fault string) func(*http.
 		}
 	}
 	return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+bearer) }
+}
+
+// standInImport is `postern connections import --admin URL`: what it brings in lies where standInCredential finds it.
+func standInImport(args []string) error {
+	if len(args) != 3 || args[0] != "import" || args[1] != "--admin" {
+		return fmt.Errorf("unexpected arguments %q", args)
+	}
+	var got struct {
+		Provider    string `json:"provider_config_key"`
+		Credentials struct {
+			Token string `json:"access_token"`
+		}
+	}
+	if err := json.NewDecoder(os.Stdin).Decode(&got); err != nil || got.Provider != "bench" {
+		return fmt.Errorf("%+v is no grant of the provider: %v", got, err)
+	}
+	return os.WriteFile(filepath.Join(os.Getenv("HOME"), "connected"), []byte(got.Credentials.Token), 0o600)
 }
 
 func askForToken(at string) string {
@@ -80,6 +117,8 @@ func TestAWrongCredentialFailsTheRun(t *testing.T) {
 		{"tokens", "oauth2_client_credentials", "tokens were asked for"},
 		{"signature", "hmac", "carried another credential"},
 		{"signature", "aws_sigv4", "carried another credential"},
+		{"signature", "http_signature", "carried another credential"},
+		{"credential", "http_signature", "carried no credential"},
 	} {
 		t.Run(tt.fault+" "+tt.peer, func(t *testing.T) {
 			var report bytes.Buffer
@@ -97,6 +136,15 @@ func TestProofs(t *testing.T) {
 	// printf 'POST\n/v1/items\n1700000000\n%s' $(printf '{"a":1}' | sha256sum | cut -d' ' -f1) | openssl dgst -sha256 -hmac bench-secret-0123456789abcdef
 	if got := hmacSignature(post, []byte(`{"a":1}`), "1700000000"); got != "202167983e5b2db37afc8514f5a93137ed7cf743bd01345339ebd341a589a99b" {
 		t.Errorf("HMAC: %s", got)
+	}
+	// By `openssl dgst -sha256 -binary | base64`, and `openssl pkeyutl -sign -rawin` with the key of keyPEM.
+	post.Header = http.Header{"Content-Digest": {contentDigest([]byte(`{"hello": "world"}`))}}
+	if got := post.Header.Get("Content-Digest"); got != "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:" {
+		t.Errorf("digest: %s", got)
+	}
+	base := messageBase(post, messageParts+`;created=1700000000;keyid="bench"`)
+	if got := base64.StdEncoding.EncodeToString(ed25519.Sign(messageKey(), []byte(base))); got != "kne7GFkt3byTxjOVw29FPsDodArZmOMLQgN6N5EaRE3Qq/vnHgcZH0oUCPkJ3b6E2xmw9gFRf14E7AScKRnABg==" {
+		t.Errorf("message: %s of %s", got, base)
 	}
 	// github.com/awslabs/aws-c-auth, tests/aws-signing-test-suite/v4: get-vanilla, get-vanilla-query-order-key-case's query sorted
 	for query, want := range map[string]string{
@@ -117,10 +165,10 @@ func TestProofs(t *testing.T) {
 func TestAnOldSignatureIsRefused(t *testing.T) {
 	body := []byte("{}")
 	for kind, prove := range proofs() {
-		if kind == "oauth2_client_credentials" {
+		if strings.HasPrefix(kind, "oauth2") {
 			continue
 		}
-		put := standInCredential(kind, nil, "")
+		put := standInCredential("", kind, nil, "")
 		for _, again := range []bool{false, true} {
 			r := &http.Request{
 				Method: http.MethodPost, URL: &url.URL{Path: "/v1/items"}, Host: host, ContentLength: int64(len(body)),
@@ -134,11 +182,9 @@ func TestAnOldSignatureIsRefused(t *testing.T) {
 				t.Errorf("%s: another body is accepted", kind)
 			}
 			old := time.Now().Add(-time.Hour)
-			if kind == "hmac" {
-				r.Header.Set(stampName, fmt.Sprint(old.Unix()))
-			} else {
-				r.Header.Set("X-Amz-Date", old.UTC().Format(awsTime))
-			}
+			r.Header.Set(stampName, fmt.Sprint(old.Unix()))
+			r.Header.Set("X-Amz-Date", old.UTC().Format(awsTime))
+			r.Header.Set("Signature-Input", "sig1="+messageParts+";created="+fmt.Sprint(old.Unix())+`;keyid="bench"`)
 			if prove(r, body, again) {
 				t.Errorf("%s, made again %v: one of an hour ago is accepted", kind, again)
 			}

@@ -56,7 +56,7 @@ func startProcess(ctx context.Context, set settings, f *field, name, upstream, c
 		cmd := exec.Command(binary, append([]string{"run", "-c", at.dir}, words(set.PosternArgs, " ")...)...)
 		cmd.Dir = at.dir
 		c, err = startChild(cmd, f.dir, name, append([]string{
-			"SSL_CERT_FILE=" + f.certs.file("ca.pem"), "BENCH_TOKEN=" + bearer, "BENCH_SECRET=" + secret, "BENCH_WEBHOOK_SECRET=" + webhookSecret,
+			"SSL_CERT_FILE=" + f.certs.file("ca.pem"), "BENCH_TOKEN=" + bearer, "BENCH_SECRET=" + secret, "BENCH_KEY=" + keyPEM(), "BENCH_WEBHOOK_SECRET=" + webhookSecret,
 		}, words(set.PosternEnv, ",")...))
 		if err != nil {
 			return at, nil, err

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"net/http"
 	"strconv"
 	"strings"
@@ -33,12 +37,16 @@ const sampled = 64
 // proofs are the peers whose credential is another than bearer.
 func proofs() map[string]proof {
 	return map[string]proof{
-		"oauth2_client_credentials": func(r *http.Request, _ []byte, _ bool) bool {
-			return r.Header.Get("Authorization") == "Bearer "+granted
-		},
-		"hmac":      signedByHMAC,
-		"aws_sigv4": signedForAWS,
+		"oauth2_client_credentials": carriesToken,
+		"oauth2":                    carriesToken,
+		"hmac":                      signedByHMAC,
+		"aws_sigv4":                 signedForAWS,
+		"http_signature":            signedMessage,
 	}
+}
+
+func carriesToken(r *http.Request, _ []byte, _ bool) bool {
+	return r.Header.Get("Authorization") == "Bearer "+granted
 }
 
 // signedByHMAC is the other side of hmacBlock.
@@ -96,6 +104,50 @@ func awsSignature(secret, scope, names string, r *http.Request, body []byte) str
 		key = macOf(key, part)
 	}
 	return hex.EncodeToString(macOf(key, "AWS4-HMAC-SHA256\n"+r.Header.Get("X-Amz-Date")+"\n"+scope+"\n"+hexHash([]byte(canonical.String()))))
+}
+
+// signedMessage is the other side of signatureBlock.
+func signedMessage(r *http.Request, body []byte, again bool) bool {
+	params, ok := strings.CutPrefix(r.Header.Get("Signature-Input"), "sig1=")
+	stamp, ok2 := strings.CutPrefix(params, messageParts+";created=")
+	stamp, ok3 := strings.CutSuffix(stamp, `;keyid="bench"`)
+	at, err := strconv.ParseInt(stamp, 10, 64)
+	if !ok || !ok2 || !ok3 || err != nil || time.Since(time.Unix(at, 0)).Abs() > time.Minute {
+		return false
+	}
+	text, ok := strings.CutPrefix(r.Header.Get("Signature"), "sig1=:")
+	signature, err := base64.StdEncoding.DecodeString(strings.TrimSuffix(text, ":"))
+	return ok && err == nil && len(signature) == ed25519.SignatureSize && (!again || r.Header.Get("Content-Digest") == contentDigest(body) &&
+		ed25519.Verify(messageKey().Public().(ed25519.PublicKey), []byte(messageBase(r, params)), signature))
+}
+
+const messageParts = `("@method" "@target-uri" "content-digest")`
+
+// messageBase is what is signed of a request (RFC 9421 §2.5).
+func messageBase(r *http.Request, params string) string {
+	return `"@method": ` + r.Method + "\n" + `"@target-uri": https://` + r.Host + r.URL.RequestURI() + "\n" +
+		`"content-digest": ` + r.Header.Get("Content-Digest") + "\n" + `"@signature-params": ` + params
+}
+
+// contentDigest is RFC 9530's.
+func contentDigest(body []byte) string {
+	sum := sha256.Sum256(body)
+	return "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
+}
+
+// messageKey signs messages; it is the same in every process.
+func messageKey() ed25519.PrivateKey {
+	seed := sha256.Sum256([]byte(secret))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+// keyPEM is messageKey as a policy wants it.
+func keyPEM() string {
+	der, err := x509.MarshalPKCS8PrivateKey(messageKey())
+	if err != nil {
+		panic(err) // an Ed25519 key has no failure
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
 func macOf(key []byte, text string) []byte {

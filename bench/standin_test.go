@@ -50,7 +50,7 @@ func standIn(args []string) error {
 	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return err
 	}
-	handler, err := standInProxy(args[1], up[0], standInCredential(kind[0], tokenURL, os.Getenv("FAULT")))
+	handler, err := standInProxy(args[1], up[0], standInCredential(args[1], kind[0], tokenURL, os.Getenv("FAULT")))
 	if err != nil {
 		return err
 	}

@@ -194,7 +194,7 @@ func (c *counters) carried(right bool, r *http.Request) {
 	switch {
 	case right:
 		c.authorize.Add(1)
-	case r.Header.Get("Authorization") != "" || r.Header.Get(signatureName) != "":
+	case r.Header.Get("Authorization") != "" || r.Header.Get(signatureName) != "" || r.Header.Get("Signature") != "":
 		c.wrong.Add(1)
 	}
 }

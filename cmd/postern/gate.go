@@ -69,6 +69,7 @@ type gate struct {
 	now        atomic.Pointer[loaded]
 	deliveries atomic.Pointer[dialer]
 	loading    sync.Mutex
+	reloaded   chan struct{} // after each reload, whoever asked for it: what is watched may be other files
 	ready      atomic.Bool
 	watching   atomic.Bool
 	generation atomic.Int64
@@ -82,7 +83,7 @@ type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 // openGate loads the configuration and opens everything, listeners included.
 // Nothing is served yet.
 func openGate(ctx context.Context, path string, log telemetry.Options, messages io.Writer) (*gate, error) {
-	g := &gate{path: path, messages: messages, live: credential.NewLive(), secrets: block.NewSecrets(os.Environ()), guard: new(upstream.Guard)}
+	g := &gate{path: path, messages: messages, live: credential.NewLive(), secrets: block.NewSecrets(os.Environ()), guard: new(upstream.Guard), reloaded: make(chan struct{}, 1)}
 	log.Secrets, log.Gather = g.secrets, true
 	log.Version, log.Revision = buildVersion()
 	g.self = replica.Self(os.Getenv("POSTERN_REPLICA"), log.Version)

@@ -55,7 +55,13 @@ func (g *gate) reload(ctx context.Context) error {
 	g.loading.Lock()
 	defer g.loading.Unlock()
 	g.manager.reloading()
-	defer func() { g.manager.tell("READY=1\nSTATUS=" + g.inForce()) }()
+	defer func() {
+		g.manager.tell("READY=1\nSTATUS=" + g.inForce())
+		select {
+		case g.reloaded <- struct{}{}:
+		default:
+		}
+	}()
 	l, err := g.load(ctx)
 	if err == nil {
 		within, cancel := context.WithTimeout(ctx, reloadWithin)

@@ -158,15 +158,18 @@ func (g *gate) watch(ctx context.Context) {
 			return
 		case <-hup:
 			g.secrets.Again()
+			_ = g.reload(ctx) // said where it happens
 		case <-changed:
+			_ = g.reload(ctx)
 		case <-lost:
-		}
-		_ = g.reload(ctx) // said where it happens
-		if lost = nil; w != nil {
-			g.follow(w)
-		}
-		if at := g.secrets.Look(); !at.IsZero() {
-			lost = time.After(time.Until(at))
+			_ = g.reload(ctx)
+		case <-g.reloaded:
+			if lost = nil; w != nil {
+				g.follow(w)
+			}
+			if at := g.secrets.Look(); !at.IsZero() {
+				lost = time.After(time.Until(at))
+			}
 		}
 	}
 }

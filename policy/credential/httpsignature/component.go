@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -20,9 +21,10 @@ const (
 // A Component is what of a request is signed (RFC 9421 §2): a header, or something
 // derived of the request, which begins with @.
 type Component struct {
-	name  string // in lower case
-	param string // of @query-param: which, escaped
-	id    string // as it is signed: quoted, with its parameters
+	name   string // in lower case
+	header string // canonical, if it is one
+	param  string // of @query-param: which, escaped
+	id     string // as it is signed: quoted, with its parameters
 }
 
 // derived are the components of RFC 9421 §2.2 that a request has.
@@ -63,7 +65,9 @@ func (c *Component) UnmarshalText(text []byte) error {
 }
 
 // plain is a component without parameters.
-func plain(name string) Component { return Component{name: name, id: quoted(name)} }
+func plain(name string) Component {
+	return Component{name: name, header: http.CanonicalHeaderKey(name), id: quoted(name)}
+}
 
 // String is the component as a policy writes it.
 func (c Component) String() string {
@@ -103,14 +107,15 @@ func (c *Component) value(r *http.Request, length int64) (string, bool) {
 	case "host":
 		return host(r), true
 	case contentLength:
-		return fmt.Sprint(length), length > 0
+		return strconv.FormatInt(length, 10), length > 0
 	}
-	return field(r.Header, c.name)
+	return field(r.Header, c.header)
 }
 
-// field is a header as RFC 9421 §2.1 has it: all its lines, without space around.
+// field is a header, by its canonical name, as RFC 9421 §2.1 has it: all its lines,
+// without space around.
 func field(h http.Header, name string) (string, bool) {
-	lines := h.Values(name)
+	lines := h[name]
 	if len(lines) == 1 {
 		return strings.Trim(lines[0], " \t"), true
 	}

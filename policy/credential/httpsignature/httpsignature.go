@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
@@ -48,6 +49,7 @@ type Block struct {
 	live    *credential.Live
 	clock   *credential.Clock
 	signers *lru.Cache[string, signer] // by key
+	texts   sync.Pool
 }
 
 // Default covers what RFC 9421 §7.2 wants covered: method, address and body.
@@ -94,6 +96,7 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 	if b.signers, err = lru.New[string, signer](len(b.Key) + 1); err != nil { // one of an older policy may be in use
 		return policy.Stage{}, err
 	}
+	b.texts.New = func() any { return new(texts) }
 	k := credential.Kind{
 		Name: kind, Summary: b.summary(), Slots: slots, Values: b.Key, On: b.On,
 		Signs: true, Stays: true, Public: credential.Public(b.KeyID...),

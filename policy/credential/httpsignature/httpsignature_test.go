@@ -280,15 +280,10 @@ func TestAlgorithms(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			base, _, err := b.base(r, x.Outgoing().Len(), false, "", b.clock.Now())
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, params, _ := strings.Cut(r.Header.Get("Signature-Input"), "=") // a second may have passed
-			at := strings.LastIndex(string(base), "(\"@method")
-			base = append(base[:at:at], params...)
+			_, params, _ := strings.Cut(r.Header.Get("Signature-Input"), "=")
+			base := "\"@method\": POST\n\"@target-uri\": https://example.com/foo?param=Value&Pet=dog\n\"content-digest\": " + r.Header.Get("Content-Digest") + "\n\"@signature-params\": " + params
 			signature := bytesIn(t, strings.TrimSuffix(strings.TrimPrefix(r.Header.Get("Signature"), "sig1=:"), ":"))
-			if err := verified(t, alg, key, base, signature); err != nil {
+			if err := verified(t, alg, key, []byte(base), signature); err != nil {
 				t.Errorf("%s: %v", alg, err)
 			}
 		}

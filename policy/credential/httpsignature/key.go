@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"sync"
 
 	"github.com/postern-proxy/postern/oauth"
 	"github.com/postern-proxy/postern/policy"
@@ -100,8 +101,11 @@ func (b *Block) read(secret string) (signer, error) {
 			}
 			key = []byte(secret)
 		}
+		macs := sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}
 		return func(base []byte) ([]byte, error) {
-			mac := hmac.New(sha256.New, key)
+			mac := macs.Get().(hash.Hash)
+			defer macs.Put(mac)
+			mac.Reset()
 			mac.Write(base)
 			return mac.Sum(nil), nil
 		}, nil

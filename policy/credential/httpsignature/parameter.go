@@ -83,7 +83,7 @@ func (b *Block) appendParameters(to []byte, keyID string, now time.Time) ([]byte
 			to = strconv.AppendInt(to, now.Add(b.Expires.Duration).Unix(), 10)
 		case KeyID:
 			if !printable(keyID) {
-				return nil, &policy.Denial{
+				return to, &policy.Denial{
 					Code: policy.CredentialUnavailable, Stage: "credential", Detail: "key_id of credential \"http_signature\" cannot be sent: it is not printable ASCII",
 					Hint: "Put the name of the key there as the provider shows it.",
 				}

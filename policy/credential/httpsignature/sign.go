@@ -34,23 +34,30 @@ func (b *Block) sign(r *http.Request, x *policy.Exchange, secret, keyID string) 
 	if len(r.Trailer) > 0 {
 		length = -1 // it will not be announced
 	}
-	base, input, err := b.base(r, length, empty, keyID, now)
-	if err != nil {
+	t := b.texts.Get().(*texts)
+	defer b.texts.Put(t)
+	if err := b.write(t, r, length, empty, keyID, now); err != nil {
 		return err
 	}
-	signature, err := signer(base)
+	signature, err := signer(t.base)
 	if err != nil {
 		return fmt.Errorf("sign by %s: %w", b.Alg, err)
 	}
-	policy.SetHeader(r.Header, inputHeader, b.Label+"="+input)
-	policy.SetHeader(r.Header, signatureHeader, b.Label+"="+bytesOf(signature))
+	policy.SetHeader(r.Header, inputHeader, string(t.input))
+	policy.SetHeader(r.Header, signatureHeader, member(b.Label, signature))
 	return nil
+}
+
+// texts are what one attempt writes.
+type texts struct {
+	base  []byte // what is signed (RFC 9421 §2.5)
+	input []byte // Signature-Input
 }
 
 // prepare puts what is signed and is not the application's to say, and reports
 // whether there is no body.
 func (b *Block) prepare(r *http.Request, x *policy.Exchange, now time.Time) (empty bool, err error) {
-	if _, has := field(r.Header, date); !has && b.covers(date) {
+	if _, has := r.Header[dateHeader]; !has && b.covers(date) {
 		policy.SetHeader(r.Header, dateHeader, now.UTC().Format(http.TimeFormat))
 	}
 	length := x.Outgoing().Len()
@@ -73,7 +80,7 @@ func (b *Block) prepare(r *http.Request, x *policy.Exchange, now time.Time) (emp
 		x.Send.Replace(body)
 	}
 	if len(body) > 0 && b.Digest != None {
-		policy.SetHeader(r.Header, digestHeader, string(b.Digest)+"="+bytesOf(b.Digest.of(body)))
+		policy.SetHeader(r.Header, digestHeader, member(string(b.Digest), b.Digest.of(body)))
 	}
 	return len(body) == 0, nil
 }
@@ -82,10 +89,10 @@ func (b *Block) covers(name string) bool {
 	return slices.ContainsFunc(b.Components, func(c Component) bool { return c.name == name })
 }
 
-// base is what is signed (RFC 9421 §2.5), and its last line without its name:
-// what Signature-Input says.
-func (b *Block) base(r *http.Request, length int64, empty bool, keyID string, now time.Time) (base []byte, input string, err error) {
-	base, list := make([]byte, 0, 1024), append(make([]byte, 0, 256), '(')
+// write writes t. The last line of the base is what Signature-Input says.
+func (b *Block) write(t *texts, r *http.Request, length int64, empty bool, keyID string, now time.Time) (err error) {
+	t.base, t.input = t.base[:0], append(append(t.input[:0], b.Label...), "=("...)
+	start := len(t.input) - 1
 	for i := range b.Components {
 		c := &b.Components[i]
 		value, ok := c.value(r, length)
@@ -93,23 +100,28 @@ func (b *Block) base(r *http.Request, length int64, empty bool, keyID string, no
 			continue
 		}
 		if !ok {
-			return nil, "", &policy.Denial{
+			return &policy.Denial{
 				Code: policy.BadRequest, Stage: "credential", Detail: "the signature covers " + c.String() + ", which the request does not have, or more than once",
 				Hint: "Send it, or take it out of components of credential \"http_signature\".",
 			}
 		}
-		base = append(append(base, c.id...), ": "...)
-		base = append(append(base, value...), '\n')
-		if len(list) > 1 {
-			list = append(list, ' ')
+		t.base = append(append(t.base, c.id...), ": "...)
+		t.base = append(append(t.base, value...), '\n')
+		if len(t.input) > start+1 {
+			t.input = append(t.input, ' ')
 		}
-		list = append(list, c.id...)
+		t.input = append(t.input, c.id...)
 	}
-	if list, err = b.appendParameters(append(list, ')'), keyID, now); err != nil {
-		return nil, "", err
+	if t.input, err = b.appendParameters(append(t.input, ')'), keyID, now); err != nil {
+		return err
 	}
-	return append(append(base, `"@signature-params": `...), list...), string(list), nil
+	t.base = append(append(t.base, `"@signature-params": `...), t.input[start:]...)
+	return nil
 }
 
-// bytesOf is a Byte Sequence of RFC 8941 §3.3.5.
-func bytesOf(p []byte) string { return ":" + base64.StdEncoding.EncodeToString(p) + ":" }
+// member is one of a Dictionary of RFC 8941 §3.2 whose value is a Byte Sequence.
+func member(name string, value []byte) string {
+	out := make([]byte, 0, len(name)+3+base64.StdEncoding.EncodedLen(len(value)))
+	out = base64.StdEncoding.AppendEncode(append(append(out, name...), "=:"...), value)
+	return string(append(out, ':'))
+}

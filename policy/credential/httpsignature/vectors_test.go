@@ -189,27 +189,27 @@ func TestExamples(t *testing.T) {
 				if got := r.Header.Get("Content-Digest"); got != digest {
 					t.Errorf("digest %s", got)
 				}
-				base, input, err := b.base(r, x.Outgoing().Len(), false, id, b.clock.Now())
-				if err != nil || string(base) != c.base {
-					t.Fatalf("base\n%s\nwant\n%s\n%v", base, c.base, err)
+				var made texts
+				if err := b.write(&made, r, x.Outgoing().Len(), false, id, b.clock.Now()); err != nil || string(made.base) != c.base {
+					t.Fatalf("base\n%s\nwant\n%s\n%v", made.base, c.base, err)
 				}
 				_, params, _ := strings.Cut(c.base, `"@signature-params": `)
-				if got := r.Header.Get("Signature-Input"); got != b.Label+"="+params || input != params {
+				if got := r.Header.Get("Signature-Input"); got != b.Label+"="+params || got != string(made.input) {
 					t.Errorf("input %s, want %s", got, params)
 				}
 				text, ok := strings.CutPrefix(r.Header.Get("Signature"), b.Label+"=:")
-				made := bytesIn(t, strings.TrimSuffix(text, ":"))
+				ours := bytesIn(t, strings.TrimSuffix(text, ":"))
 				if !ok || !strings.HasSuffix(text, ":") {
 					t.Errorf("signature %s", r.Header.Get("Signature"))
 				}
 				if b.Alg != PSS {
-					if base64.StdEncoding.EncodeToString(made) != c.signature {
+					if base64.StdEncoding.EncodeToString(ours) != c.signature {
 						t.Errorf("signature %s, want %s", text, c.signature)
 					}
 					return
 				}
-				for whose, s := range map[string][]byte{"the RFC": bytesIn(t, c.signature), "ours": made} {
-					if err := verified(t, PSS, c.key, base, s); err != nil {
+				for whose, s := range map[string][]byte{"the RFC": bytesIn(t, c.signature), "this program": ours} {
+					if err := verified(t, PSS, c.key, made.base, s); err != nil {
 						t.Errorf("the signature of %s: %v", whose, err)
 					}
 				}

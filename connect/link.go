@@ -60,10 +60,14 @@ func (s *Server) offer(w http.ResponseWriter, r *http.Request, l *link, src *con
 		return
 	}
 	// Chromium holds the redirect that answers a form, and every one after it, to
-	// form-action; where a provider sends the browser next is not known here.
+	// form-action. A provider that knows the customer sends the browser back at
+	// once, and so on to the application; where else it sends it is not known here.
 	form := "'self' https:"
-	if to.Scheme == "http" {
-		form += " " + originOf(to)
+	last, _ := c.destination(l.ReturnTo) // nil for one that is not taken
+	for _, u := range []*url.URL{to, last} {
+		if u != nil && u.Scheme == "http" {
+			form += " " + originOf(u)
+		}
 	}
 	w.Header().Set("Content-Security-Policy", c.policy(form))
 	w.Header().Set("Referrer-Policy", "same-origin") // with no-referrer, browsers hide from us that the form is ours

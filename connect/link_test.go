@@ -309,8 +309,13 @@ func TestHeaders(t *testing.T) {
 			t.Errorf("%s: %v", to, a.Header)
 		}
 	}
+	r.Swap(r.block(`return_to = ["http://localhost:3000"]`)) // a browser that the provider sends back at once comes by there
+	a := b.ask("GET", r.open(Request{Account: "a", ReturnTo: "http://localhost:3000/x"}).URL)
+	if got := a.Header.Get("Content-Security-Policy"); !strings.Contains(got, "form-action 'self' https: "+r.at.URL+" http://localhost:3000; ") {
+		t.Errorf("%v", a.Header)
+	}
 	r.Swap(r.block(`embed = ["https://app.example.com", "https://two.example.com"]`))
-	a := b.ask("GET", s.URL)
+	a = b.ask("GET", s.URL)
 	if got := a.Header.Get("Content-Security-Policy"); !strings.HasSuffix(got, "; frame-ancestors https://app.example.com https://two.example.com") || a.Header.Get("X-Frame-Options") != "" {
 		t.Errorf("%v", a.Header)
 	}

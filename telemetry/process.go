@@ -9,9 +9,14 @@ import (
 
 // Transition logs a change of the process itself, which belongs to no call.
 func (t *Telemetry) Transition(level slog.Level, msg string, attrs ...slog.Attr) {
+	t.TransitionOf(newID(), level, msg, attrs...)
+}
+
+// TransitionOf logs under an id that somebody was told, a UUIDv7.
+func (t *Telemetry) TransitionOf(id string, level slog.Level, msg string, attrs ...slog.Attr) {
 	var l line
 	l.add(slog.String("log", kindTransition))
-	l.identify("", newID())
+	l.identify("", id)
 	for _, a := range attrs[:min(len(attrs), len(l.attrs)-l.n)] {
 		l.add(a)
 	}

@@ -75,11 +75,11 @@ func (g *gate) session(ctx context.Context, ask admin.NewConnectSession, by stri
 
 // connectStep logs what one browser did on its way.
 func (g *gate) connectStep(s connect.Step) {
-	attrs := []slog.Attr{slog.String("id", s.ID), slog.String("provider", s.Provider), slog.String("account", s.Account)}
+	attrs := []slog.Attr{slog.String("provider", s.Provider), slog.String("account", s.Account)}
 	if s.Err != nil {
 		attrs = append(attrs, slog.Any("error", s.Err))
 	}
-	g.tel.Transition(s.Level, s.What, attrs...)
+	g.tel.TransitionOf(s.ID, s.Level, s.What, attrs...)
 }
 
 // serve serves customers until the server is shut down.

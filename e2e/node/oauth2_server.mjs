@@ -7,7 +7,7 @@ const server = new OAuth2Server();
 await server.issuer.keys.generate('RS256');
 server.issuer.url = issuer;
 server.service.on('beforeTokenSigning', (token) => {
-  token.payload.exp = token.payload.iat + life;
+  token.payload.exp = Math.ceil(Date.now() / 1000) + life; // no less than it says in expires_in
 });
 server.service.on('beforeResponse', (response) => {
   response.body.expires_in = life;

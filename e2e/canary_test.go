@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -30,7 +31,11 @@ proxy {
   }
 }
 inbound { listen = "INBOUND" }
-admin { listen = "ADMIN" }
+admin {
+  listen = "ADMIN"
+  token  = env("ADMIN_TOKEN")
+  pprof  = true
+}
 `
 
 const canaryProviders = `
@@ -232,7 +237,7 @@ func TestC50Canary(t *testing.T) {
 	const header, awkward = `~'%2B"<&+/=`, `"<&%+/\é=`
 	opts := []harness.Option{harness.WithEnv("CLIENT_ID", "me")}
 	for name, suffix := range map[string]string{
-		"CLIENT_TOKEN": "", "BEARER_NEW": "", "BEARER_OLD": "-._~+/=", "HEADER": header, "QUERY": awkward, "PATH_TOKEN": ":AA-b_c",
+		"CLIENT_TOKEN": "", "ADMIN_TOKEN": "", "BEARER_NEW": "", "BEARER_OLD": "-._~+/=", "HEADER": header, "QUERY": awkward, "PATH_TOKEN": ":AA-b_c",
 		"BODY": awkward, "GONE_KEY": awkward, "UNTRUSTED_KEY": "", "WH_STRIPE": awkward, "WH_TOKEN": header, "WH_BASIC": awkward,
 	} {
 		l.secrets[name] = canary.New(name, "sec-", suffix)
@@ -256,14 +261,18 @@ func TestC50Canary(t *testing.T) {
 		return http.StatusOK
 	})
 	fill := strings.NewReplacer("UPSTREAM", provider.URL(), "UNTRUSTED\"", untrusted.URL()+"\"", "GONE\"", gone.URL()+"\"", "RECEIVER", app.URL)
-	l.p = harness.New(t, harness.Files{"postern.hcl": canaryMain, "providers.hcl": fill.Replace(canaryProviders), "hooks.hcl": fill.Replace(canaryHooks)},
-		append(opts, harness.Trusting(ca.File))...)
+	bank := l.bank(ca)
+	l.p = harness.New(t, harness.Files{
+		"postern.hcl": canaryMain, "providers.hcl": fill.Replace(canaryProviders), "hooks.hcl": fill.Replace(canaryHooks), "bank.hcl": bank.policy,
+	}, append(opts, harness.Trusting(bank.trusted))...)
+	l.p.AdminToken = l.secrets["ADMIN_TOKEN"].Value
 	if err := os.Mkdir(filepath.Join(l.p.Dir, "secrets"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range canaryFiles {
 		l.p.Write("secrets/"+file, l.secrets["file "+file].Value+"\n")
 	}
+	bank.write(l.p)
 	l.p.Run()
 	l.c = l.p.ClientAs(url.UserPassword("app", l.secrets["CLIENT_TOKEN"].Value), false)
 
@@ -272,11 +281,17 @@ func TestC50Canary(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.outbound(provider)
+	l.certificates(bank)
+	l.echoes()
 	l.inbound(app)
 	l.badReload()
+	waiting := l.underWay(provider)
 	l.asked()
+	l.profiles()
+	l.process()
 	l.reach(provider)
 	l.texts["the SIGQUIT dump"] = l.p.Dump()
+	waiting.Wait()
 	l.judge()
 }
 
@@ -303,7 +318,14 @@ func (l *leak) echo(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Location", "https://elsewhere.test/?"+r.URL.RawQuery)
 		w.WriteHeader(http.StatusFound)
 	}
-	e := json.NewEncoder(w)
+	out := io.Writer(w)
+	if r.URL.Query().Get("say") == "gzip" {
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		defer z.Close()
+		out = z
+	}
+	e := json.NewEncoder(out)
 	e.SetEscapeHTML(false)
 	e.Encode(map[string]any{
 		"error": map[string]string{"code": "invalid_key", "message": "Invalid API key: " + said},
@@ -321,7 +343,7 @@ func (l *leak) call(method, target, body string, header ...string) {
 	}
 	var head strings.Builder
 	a.Header.Write(&head)
-	l.texts[place] = fmt.Sprintf("%d\n%s\n%s", a.Status, head.String(), a.Body)
+	l.texts[place] = fmt.Sprintf("%d\n%s\n%s", a.Status, head.String(), unzipped(a.Body))
 	if id := a.Header.Get("Postern-Id"); id != "" {
 		l.ids = append(l.ids, id)
 	}
@@ -431,6 +453,7 @@ func (l *leak) asked() {
 			env = append(env, name+"="+s.Value)
 		}
 	}
+	env = append(env, "POSTERN_ADMIN_TOKEN="+l.p.AdminToken)
 	for _, args := range [][]string{
 		{"validate"},
 		{"secrets", "check"},
@@ -439,6 +462,7 @@ func (l *leak) asked() {
 		{"explain", "GET", "https://query.test/v1/things"},
 		{"explain", "POST", "https://path.test/v1/things"},
 		{"explain", "POST", "https://bearer.test/v1/things"},
+		{"explain", "POST", "https://bank.test/v1/things"},
 		{"inbox", "list"},
 		{"inbox", "list", "--output", "json"},
 		{"inbox", "list", "--output", "ndjson"},
@@ -464,7 +488,7 @@ func (l *leak) asked() {
 func (l *leak) adminPaths() []string {
 	paths := []string{
 		"/livez", "/readyz", "/readyz?verbose", "/startupz", "/metrics", "/", "/api/v1/openapi.json",
-		"/debug/pprof/heap?debug=1", "/debug/pprof/goroutine?debug=2", "/debug/pprof/cmdline", "/debug/vars",
+		"/debug/pprof/", "/debug/pprof/cmdline", "/debug/vars",
 	}
 	_, doc, err := l.p.Get("/api/v1/openapi.json")
 	var api struct {

@@ -13,9 +13,16 @@ import (
 // admin never goes through a proxy, whatever the environment says.
 var admin = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
 
-// Get reads a path of the admin listener.
+// Get reads a path of the admin listener, with AdminToken if there is one.
 func (p *Postern) Get(path string) (status int, body string, err error) {
-	resp, err := admin.Get("http://" + p.Admin + path)
+	req, err := http.NewRequest(http.MethodGet, "http://"+p.Admin+path, nil)
+	if err != nil {
+		return 0, "", fmt.Errorf("admin %s: %w", path, err)
+	}
+	if p.AdminToken != "" {
+		req.Header.Set("Authorization", "Bearer "+p.AdminToken)
+	}
+	resp, err := admin.Do(req)
 	if err != nil {
 		return 0, "", fmt.Errorf("admin %s: %w", path, err)
 	}

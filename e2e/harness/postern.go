@@ -31,6 +31,8 @@ type Postern struct {
 	Admin   string
 	Connect string // listened on where a content says so
 
+	AdminToken string // that Get shows; "" is none
+
 	t      testing.TB
 	binary string
 	env    []string

@@ -93,6 +93,9 @@ func (p *Postern) Alive() bool {
 	}
 }
 
+// Pid is the id of the process that runs, or ran last.
+func (p *Postern) Pid() int { return p.proc.cmd.Process.Pid }
+
 // Kill ends the process by SIGKILL and waits for its end. It does nothing when there is none.
 func (p *Postern) Kill() {
 	if p.proc != nil {

@@ -40,6 +40,8 @@ func (p *Pattern) UnmarshalText(text []byte) error {
 		plain, err := url.PathUnescape(seg)
 		switch {
 		case seg == "**" && i == len(segments)-1:
+		case name && strings.HasSuffix(seg, "...}"):
+			return fmt.Errorf("in %q, %s would be one segment: write ** for any rest", s, seg)
 		case name:
 			segments[i] = "{}"
 		case err != nil || strings.ContainsAny(plain, "*{}"):

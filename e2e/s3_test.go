@@ -142,7 +142,7 @@ func TestSDKS3(t *testing.T) {
 	}
 	t.Run("proxy", func(t *testing.T) {
 		run(t, start(t, `["*.amazonaws.com"]`, g.Secret)).complete(t)
-		check(t, "bucket-two." + versity.Host)
+		check(t, "bucket-two."+versity.Host)
 	})
 	t.Run("base URL", func(t *testing.T) {
 		front.Forget()

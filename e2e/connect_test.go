@@ -273,7 +273,7 @@ func TestConnectInBrowser(t *testing.T) {
 	})
 	t.Run("oauth2-mock-server", func(t *testing.T) {
 		b := browser.Open(t)
-		s, err := oauthmock.Start(harness.NeedNode(t), 2*time.Second)
+		s, err := oauthmock.Start(harness.NeedNode(t, "oauth2-mock-server"), 2*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}

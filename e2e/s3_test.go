@@ -75,7 +75,7 @@ func s3App(t *testing.T, r harness.Result) s3Report {
 // TestS3Alone runs the client against the server without Postern: what fails here is not Postern's doing. And it shows
 // that the server does check signatures.
 func TestS3Alone(t *testing.T) {
-	dir := harness.NeedNode(t)
+	dir := harness.NeedNode(t, "@aws-sdk/client-s3")
 	g, front := gateway(t, nil)
 	call := func(access, secret string) s3Report {
 		env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "AWS_ACCESS_KEY_ID=" + access, "AWS_SECRET_ACCESS_KEY=" + secret}
@@ -112,7 +112,7 @@ provider "aws" {
 // TestSDKS3: an unmodified client with a key that means nothing puts, lists, reads, copies and deletes, with every kind of
 // key and body; the server knows one key, and Postern alone has it.
 func TestSDKS3(t *testing.T) {
-	dir := harness.NeedNode(t)
+	dir := harness.NeedNode(t, "@aws-sdk/client-s3")
 	ca := authority(t)
 	g, front := gateway(t, ca)
 	const dummy, dummySecret = "AKIADUMMYDUMMYDUMMY0", "the-application-does-not-know-better"

@@ -114,7 +114,7 @@ provider "github" {
 // TestSDKOctokit: @octokit/auth-app signs with a key that GitHub does not know. It gets a token that opens nothing, and its
 // calls go out with the App's JWT or the installation's token.
 func TestSDKOctokit(t *testing.T) {
-	dir, keys := harness.NeedNode(t), t.TempDir()
+	dir, keys := harness.NeedNode(t, "@octokit/auth-app"), t.TempDir()
 	key, text, _ := keyPair(t, keys, "real.pem")
 	_, dummyText, dummy := keyPair(t, keys, "dummy.pem")
 	token := "ghs_" + rand.Text()
@@ -203,7 +203,7 @@ func TestSDKGoogle(t *testing.T) {
 		scope = "https://www.googleapis.com/auth/drive.readonly"
 		files = "https://www.googleapis.com/drive/v3/files"
 	)
-	dir, keys := harness.NeedNode(t), t.TempDir()
+	dir, keys := harness.NeedNode(t, "google-auth-library"), t.TempDir()
 	key, text, _ := keyPair(t, keys, "real.pem")
 	_, dummyText, _ := keyPair(t, keys, "dummy.pem")
 	dummy := filepath.Join(keys, "dummy.json")
@@ -264,7 +264,7 @@ provider "slack" {
 
 // TestSDKSlack: @slack/web-api with a token that Slack does not know.
 func TestSDKSlack(t *testing.T) {
-	dir := harness.NeedNode(t)
+	dir := harness.NeedNode(t, "@slack/web-api")
 	token := "xoxb-" + rand.Text()
 	ca := authority(t)
 	front := upstream(t, faults.Config{CA: ca, Backend: slack(token)})

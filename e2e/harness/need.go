@@ -42,13 +42,15 @@ func NeedCommand(t testing.TB, name string) string {
 	return path
 }
 
-// NeedNode skips the test without Node or without the modules of node/, and returns node/.
-func NeedNode(t testing.TB) string {
+// NeedNode skips the test without Node or without these modules in node/, and returns node/.
+func NeedNode(t testing.TB, modules ...string) string {
 	t.Helper()
 	NeedCommand(t, "node")
 	dir := filepath.Join(Root(), "node")
-	if _, err := os.Stat(filepath.Join(dir, "node_modules", "stripe")); err != nil {
-		missing(t, "the npm clients are not installed")
+	for _, m := range append(modules, "stripe") {
+		if _, err := os.Stat(filepath.Join(dir, "node_modules", m)); err != nil {
+			missing(t, m+" of npm is not installed")
+		}
 	}
 	return dir
 }

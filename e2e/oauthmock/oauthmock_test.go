@@ -12,7 +12,7 @@ import (
 
 // TestAPI takes the server's tokens, for as long as they are good, and no others.
 func TestAPI(t *testing.T) {
-	s, err := Start(harness.NeedNode(t), 2*time.Second)
+	s, err := Start(harness.NeedNode(t, "oauth2-mock-server"), 2*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

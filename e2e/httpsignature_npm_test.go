@@ -45,7 +45,7 @@ func verify(t *testing.T, all []signed) (verdicts []struct {
 		json.NewEncoder(&in).Encode(s)
 	}
 	cmd := exec.CommandContext(t.Context(), "node", "verify.mjs")
-	cmd.Dir, cmd.Stdin, cmd.Stderr = harness.NeedNode(t), &in, os.Stderr
+	cmd.Dir, cmd.Stdin, cmd.Stderr = harness.NeedNode(t, "http-message-signatures"), &in, os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
@@ -100,8 +100,9 @@ func signatureKey(t *testing.T, alg string) (ours, theirs string) {
 	return text("PRIVATE KEY", private), text("PUBLIC KEY", public)
 }
 
-// TestHTTPSignature: what Postern signs, a verifier from npm accepts, with every algorithm; and it does verify.
-func TestHTTPSignature(t *testing.T) {
+// TestHTTPSignaturesFromNpm: a second library checks what the first one does not: @target-uri, the digest of the body, and
+// a header that stands there twice. And it does check.
+func TestHTTPSignaturesFromNpm(t *testing.T) {
 	const origin = "https://api.p.test"
 	var policy strings.Builder
 	files := harness.Files{}

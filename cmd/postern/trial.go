@@ -58,6 +58,9 @@ func (t *trial) run(path string, r *testResult) {
 		fail("%v", diags)
 		return
 	}
+	if names := secrets.Unasked(); len(names) > 0 {
+		fail("stand_in has %s, which no secret of the policy is called", strings.Join(names, ", "))
+	}
 	if err := tokens.connect(l, t.Connection); err != nil {
 		fail("%v", err)
 		return

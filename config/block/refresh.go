@@ -73,6 +73,7 @@ type commandState struct {
 func (s *Secrets) note(r reference, at hcl.Range) {
 	s.commands.mu.Lock()
 	defer s.commands.mu.Unlock()
+	delete(s.unasked, filepath.Base(r.name))
 	switch {
 	case r.kind == "env":
 		s.commands.withheld[r.name] = true

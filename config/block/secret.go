@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,7 +27,8 @@ import (
 // configuration read is kept by its [Context].
 type Secrets struct {
 	env      map[string]string
-	stand    bool // values stand in for the real ones
+	stand    bool            // values stand in for the real ones
+	unasked  map[string]bool // of those that a test gave
 	observer atomic.Pointer[func(Change)]
 	commands *commands
 
@@ -54,13 +57,20 @@ const madeUp = "stand-in-for-"
 // a policy: nothing is read.
 func StandIns() *Secrets {
 	s := NewSecrets(nil)
-	s.stand = true
+	s.stand, s.unasked = true, map[string]bool{}
 	return s
 }
 
 // StandIn makes value stand in for what is called name: a variable, or a file
 // without its folder.
-func (s *Secrets) StandIn(name, value string) { s.env[name] = value }
+func (s *Secrets) StandIn(name, value string) {
+	s.env[name] = value
+	s.unasked[name] = true
+}
+
+// Unasked lists what stands in for nothing, because no policy that was loaded
+// refers to it.
+func (s *Secrets) Unasked() []string { return slices.Sorted(maps.Keys(s.unasked)) }
 
 // standIn is what stands in for r.
 func (s *Secrets) standIn(r reference) string {
@@ -161,10 +171,6 @@ func (s Secret) StandsIn() bool {
 
 // IsZero reports whether s is no secret at all.
 func (s Secret) IsZero() bool { return s.s == nil }
-
-// StandIn reports whether the value stands in for the real one, as in a test of a
-// policy: it is a text of no use where a certificate or a key is wanted.
-func (s Secret) StandIn() bool { return s.s != nil && s.s.expr != nil && s.s.ctx.Secrets.stand }
 
 // Reveal returns the value: of the environment as it was at start, of a file as
 // it was when this configuration was loaded, of a command as it was last. A newer

@@ -74,7 +74,7 @@ func TestClock(t *testing.T) {
 				if want != 0 {
 					want += 500 * time.Millisecond // what Date leaves out, on average
 				}
-				if got := clock.Now().Sub(time.Now()); got != want {
+				if got := time.Until(clock.Now()); got != want {
 					t.Errorf("corrected by %v, want %v", got, want)
 				}
 				if told != c.told {

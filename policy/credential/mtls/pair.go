@@ -131,7 +131,7 @@ func (p *pairs) current() (*pair, error) {
 
 // read makes a certificate of a pair that can be used now.
 func (p *pairs) read(of *pair) (*policy.ClientCertificate, error) {
-	if p.Cert.StandIn() {
+	if p.Cert.StandsIn() {
 		return standIn(of.cert)
 	}
 	c, err := policy.NewClientCertificate([]byte(of.cert), []byte(of.key))

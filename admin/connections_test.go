@@ -177,6 +177,9 @@ func TestRefreshAndRevoke(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	l.mint = nil
+	if c := read[Connection](t, post("refresh")); c.Health != "good" || c.Failures != 0 { // at once: somebody has mended it
+		t.Errorf("%+v", c)
+	}
 	for range 2 {
 		if c := read[Connection](t, post("revoke")); c.State != "revoked" || c.Health != "ended" || c.History[0].By != "admin API, from 127.0.0.1" || c.History[0].Reason != "revoked on request" {
 			t.Errorf("%+v", c)

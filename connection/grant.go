@@ -90,8 +90,8 @@ func (k *Keeper) put(ctx context.Context, s *Source, r Row, t *oauth.Token, why 
 	return k.save(ctx, next, m)
 }
 
-// Renew asks for a new token now, whatever the one in use is good for, and
-// returns the connection as it is then.
+// Renew asks for a new token now, whatever the one in use is good for and however
+// often that has failed, and returns the connection as it is then.
 func (k *Keeper) Renew(ctx context.Context, key Key) (Row, error) {
 	s := k.Source(key)
 	if s == nil {
@@ -102,9 +102,7 @@ func (k *Keeper) Renew(ctx context.Context, key Key) (Row, error) {
 		return r, fmt.Errorf("renew %s: %w", key, err)
 	}
 	e := k.entry(key)
-	e.mu.Lock()
-	e.quiet = zero
-	e.mu.Unlock()
+	e.insists.Store(true)
 	e.force.Store(r.Generation)
 	f := k.renew(e, s)
 	select {

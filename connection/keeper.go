@@ -96,6 +96,7 @@ type entry struct {
 	now     atomic.Pointer[held]
 	force   atomic.Int64 // generation of a token that the provider refused: it is to be renewed whatever its expiry
 	refused atomic.Int32 // forced renewals in a row of which none helped
+	insists atomic.Bool  // a person wants it renewed: failures before do not make it wait
 
 	mu       sync.Mutex
 	flight   *flight

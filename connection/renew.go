@@ -130,6 +130,9 @@ func (k *Keeper) mustWait(e *entry, r *Row, s *Source, h *held) (time.Duration, 
 	if k.opt.Shared && r.Holder != "" && r.Holder != k.opt.Holder && r.Until.After(r.Now) {
 		return r.Until.Sub(r.Now), nil
 	}
+	if e.insists.CompareAndSwap(true, false) {
+		return 0, nil
+	}
 	e.mu.Lock()
 	rest := time.Until(e.quiet)
 	e.mu.Unlock()

@@ -90,8 +90,10 @@ provider "github" {
 webhook "github" {
   provider = "github"
   headers  = ["X-GitHub-Event", "X-GitHub-Delivery", "X-GitHub-Hook-ID", "X-GitHub-Hook-Installation-Target-ID", "X-GitHub-Hook-Installation-Target-Type"]
-  # docs.github.com/en/webhooks/webhook-events-and-payloads#installation; not verified, 2026-11-29
-  revoked_by = event.type == "installation" && body.action == "deleted"
+  # The event "installation", by its body, because its name is not signed: others have
+  # of the installation no more than id and node_id (github.com/github/rest-api-description:
+  # webhook-installation-deleted; simple-installation not verified, 2026-11-29).
+  revoked_by = body.action == "deleted" && body.installation.app_id != null
   # The id is the same when a delivery is sent again by hand. It is not signed:
   # another body under the same id is a conflict.
   event {

@@ -86,8 +86,9 @@ provider "slack" {
 webhook "slack" {
   provider = "slack"
   headers  = ["X-Slack-Retry-Num", "X-Slack-Retry-Reason"]
-  # docs.slack.dev/reference/events; not verified, 2026-11-29
-  revoked_by = event.type == "app_uninstalled" || event.type == "tokens_revoked"
+  # A team's grant is that of the bot; tokens_revoked may be about users alone, and
+  # names whose (docs.slack.dev/reference/events/tokens_revoked, 2026-11-29).
+  revoked_by = event.type == "app_uninstalled" || event.type == "tokens_revoked" && body.event.tokens.bot[0] != null
   event {
     id      = body.event_id
     type    = body.event.type

@@ -105,6 +105,9 @@ func (in *Inbox) accept(w http.ResponseWriter, r *http.Request, rec *Reception, 
 		return
 	}
 	rec.Event = id
+	if what == Stored {
+		in.dispatch.Wake()
+	}
 	if err := in.revoke(ctx, hook, req, verdict, e); err != nil {
 		unavailable(w, rec, fmt.Errorf("end the grant that the event is about: %w", err))
 		return
@@ -112,7 +115,6 @@ func (in *Inbox) accept(w http.ResponseWriter, r *http.Request, rec *Reception, 
 	switch what {
 	case Stored:
 		rec.Result = "accepted"
-		in.dispatch.Wake()
 	case Duplicate:
 		rec.Result = "duplicate"
 	case Conflicted:
@@ -123,12 +125,17 @@ func (in *Inbox) accept(w http.ResponseWriter, r *http.Request, rec *Reception, 
 }
 
 // revoke tells of an event that says that the provider has ended a grant. One that
-// nobody has signed ends none.
+// nobody has signed ends none. It is told under a name that is signed: by one that
+// is not, a request that is replayed would pass for another event.
 func (in *Inbox) revoke(ctx context.Context, hook *Webhook, req *Request, v Verdict, e *Event) error {
 	if hook.RevokedBy == nil || in.opt.Revoked == nil || hook.check.None || !hook.RevokedBy.True(&Names{Request: req, Timestamp: v.Timestamp, Event: e}) {
 		return nil
 	}
-	return in.opt.Revoked(ctx, hook.Provider, e.Account, hook.Name+" "+e.EventID)
+	name := e.EventID
+	if hook.check.BodyOnly && hook.unsigned(hook.Event.ID) {
+		name = "sha256:" + hex.EncodeToString(e.SHA256[:])
+	}
+	return in.opt.Revoked(ctx, hook.Provider, e.Account, hook.Name+" "+name)
 }
 
 func answer(w http.ResponseWriter, rec *Reception, status int, body string) {

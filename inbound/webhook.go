@@ -199,12 +199,29 @@ func (w *Webhook) verification(ctx *block.Context, schemes Schemes) hcl.Diagnost
 	if a := w.Event.Account; check.BodyOnly && a != nil && (a.Reads("header") || a.Reads("query")) {
 		return append(diags, refuse("Invalid account", "The signature covers the body only: whoever replays a request could choose another account. Take it from the body.", a.Range())...)
 	}
+	if check.BodyOnly && w.unsigned(w.RevokedBy) {
+		return append(diags, refuse("Invalid revoked_by", "The signature covers the body only: whoever replays a request could choose what makes it one that ends a grant. Take it from the body; event.type may come from a header.", w.RevokedBy.Range())...)
+	}
 	for _, h := range w.Keep {
 		if slices.ContainsFunc(check.Headers, func(s string) bool { return strings.EqualFold(s, h) }) {
 			return append(diags, refuse("Invalid headers", fmt.Sprintf("%s carries the signature and is never kept.", h), v.Range)...)
 		}
 	}
 	return diags
+}
+
+// unsigned reports whether x reads what a signature over the body does not cover:
+// by itself, or by a name of the event.
+func (w *Webhook) unsigned(x *block.Expr) bool {
+	if x == nil {
+		return false
+	}
+	for name, from := range map[string]*block.Expr{"event.id": w.Event.ID, "event.type": w.Event.Type, "event.account": w.Event.Account, "event.time": w.Event.Time, "event.key": w.Event.Key} {
+		if x.Reads(name) && w.unsigned(from) {
+			return true
+		}
+	}
+	return x.Reads("header") || x.Reads("query") || x.Reads("url")
 }
 
 // target is the name of d in the store. It is made of names only, so that

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/postern-proxy/postern/connection"
+	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/oauth"
 )
 
@@ -85,5 +86,46 @@ func TestRevokedByEvent(t *testing.T) {
 	}
 	if state("T2") != connection.Active {
 		t.Errorf("T2 is %s", state("T2"))
+	}
+}
+
+// TestCatalogRevokedBy holds the catalogue's conditions to events as the
+// providers document them.
+func TestCatalogRevokedBy(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"stripe", "slack", "github"} {
+		write(t, dir, name+".hcl", fmt.Sprintf("webhook %q {\n  catalog = %[1]q\n  path = \"/%[1]s\"\n  verify %[1]q { secrets = [env(\"S\")] }\n  deliver { to = \"http://127.0.0.1:3000/\" }\n}\nprovider %[1]q { catalog = %[1]q }\n", name))
+	}
+	hooks := map[string]*inbound.Webhook{}
+	for _, h := range valid(t, dir).hooks {
+		hooks[h.Name] = h
+	}
+	for _, c := range []struct {
+		hook, body, account string
+		header              http.Header
+		ends                bool
+	}{
+		{"stripe", `{"id":"evt_1","type":"account.application.deauthorized","account":"acct_1"}`, "acct_1", nil, true},
+		{"stripe", `{"id":"evt_1","type":"account.application.authorized","account":"acct_1"}`, "acct_1", nil, false},
+		{"stripe", `{"id":"evt_1","type":"account.updated","account":"acct_1"}`, "acct_1", nil, false},
+		// docs.slack.dev/reference/events/app_uninstalled, tokens_revoked
+		{"slack", `{"token":"XXYYZZ","team_id":"TXXXXXXXX","api_app_id":"AXXXXXXXXX","event":{"type":"app_uninstalled"},"type":"event_callback","event_id":"EvXXXXXXXX","event_time":1234567890}`, "TXXXXXXXX", nil, true},
+		{"slack", `{"token":"XXYYZZ","team_id":"TXXXXXXXX","api_app_id":"AXXXXXXXXX","event":{"type":"tokens_revoked","tokens":{"oauth":["UXXXXXXXX"],"bot":["UXXXXXXXX"]}},"type":"event_callback","event_id":"EvXXXXXXXX","event_time":1234567890}`, "TXXXXXXXX", nil, true},
+		{"slack", `{"team_id":"TXXXXXXXX","event":{"type":"tokens_revoked","tokens":{"oauth":["UXXXXXXXX"],"bot":[]}}}`, "TXXXXXXXX", nil, false}, // users alone
+		{"slack", `{"team_id":"TXXXXXXXX","event":{"type":"tokens_revoked","tokens":{"oauth":["UXXXXXXXX"]}}}`, "TXXXXXXXX", nil, false},
+		{"slack", `{"team_id":"TXXXXXXXX","event":{"type":"message","tokens":{"bot":["UXXXXXXXX"]}}}`, "TXXXXXXXX", nil, false},
+		{"github", `{"action":"deleted","installation":{"id":2,"account":{"login":"octocat","id":1},"app_id":5725,"target_type":"User"},"repositories":[],"sender":{"id":1}}`, "2", nil, true},
+		{"github", `{"action":"created","installation":{"id":2,"account":{"login":"octocat","id":1},"app_id":5725}}`, "2", nil, false},
+		{"github", `{"action":"suspend","installation":{"id":2,"account":{"login":"octocat","id":1},"app_id":5725}}`, "2", nil, false},
+		{"github", `{"action":"deleted","release":{"id":1},"repository":{"id":3},"installation":{"id":2,"node_id":"x"}}`, "2", http.Header{"X-Github-Event": {"installation"}}, false}, // replayed under another name
+	} {
+		h := hooks[c.hook]
+		n := &inbound.Names{Request: &inbound.Request{Header: c.header, Body: []byte(c.body)}}
+		account, _ := h.Event.Account.String(n)
+		kind, _ := h.Event.Type.String(n)
+		n.Event = &inbound.Event{Type: kind, Account: account}
+		if got := h.RevokedBy.True(n); got != c.ends || account != c.account {
+			t.Errorf("%s of %q ends it: %t\n%s", c.hook, account, got, c.body)
+		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
 	sqlite "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/replica"
@@ -55,7 +56,7 @@ func openSQLite(ctx context.Context, path string, o Options, batch int) (*SQLite
 	s := &SQLite{path: path, replica: o.Replica, retain: o.Retain, copying: o.copying, batch: batch, ops: make(chan *op, maxWaiting), done: make(chan struct{}), stop: make(chan struct{})}
 	if err := s.start(ctx); err != nil {
 		s.closeFiles()
-		return nil, fmt.Errorf("open the store %s: %w", path, err)
+		return nil, fmt.Errorf("open the store %s: %w", path, damaged(err))
 	}
 	go s.writer()
 	return s, nil
@@ -177,12 +178,32 @@ func quickCheck(ctx context.Context, db *sql.DB) error {
 	var verdict string
 	err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict)
 	if err == nil && verdict != "ok" {
-		err = errors.New(verdict)
+		err = errDamaged{errors.New(verdict)}
 	}
-	if err != nil {
-		return fmt.Errorf("the database is damaged; restore a backup, or move the file away to start anew: %w", err)
+	return err
+}
+
+// errDamaged is a file that SQLite can make no sense of.
+type errDamaged struct{ error }
+
+func (e errDamaged) Error() string {
+	return "the database is damaged; restore a backup, or move the file away to start anew: " + e.error.Error()
+}
+
+func (e errDamaged) Unwrap() error { return e.error }
+
+// damaged gives an error a person's name if SQLite found the file malformed, at
+// whichever statement that came to light.
+func damaged(err error) error {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return err
 	}
-	return nil
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return errDamaged{err}
+	}
+	return err
 }
 
 // migrate brings the schema up to date. There is no way back: a database that a

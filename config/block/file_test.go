@@ -338,3 +338,25 @@ func TestSecretBytes(t *testing.T) {
 		}
 	}
 }
+
+// TestRereadWaits: of many callers whose value was refused at the same moment,
+// each has the new one when Reread returns, not only the one that looked.
+func TestRereadWaits(t *testing.T) {
+	for range 50 {
+		name := fileWith(t, "old-key-0123456789")
+		_, key := tokenOf(t, NewSecrets(nil), fmt.Sprintf("file(%q)", name))
+		is(t, key, "old-key-0123456789")
+		if err := os.WriteFile(name, []byte("new-key-0123456789"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if !key.Reread("old-key-0123456789") {
+					t.Error("the new value was not there")
+				}
+			})
+		}
+		wg.Wait()
+	}
+}

@@ -133,7 +133,9 @@ type secret struct {
 	ctx     *Context
 	literal string // of Plaintext
 	cached  atomic.Pointer[revealed]
-	looked  atomic.Int64 // when its files were last looked at for Reread, in Unix nanoseconds
+
+	looking sync.Mutex // held while its files are looked at for Reread
+	looked  time.Time  // when that was last
 }
 
 type revealed struct {
@@ -216,17 +218,27 @@ func (s Secret) Reread(refused string) bool {
 	if s.s == nil || s.s.expr == nil {
 		return false
 	}
-	if now, last := time.Now().UnixNano(), s.s.looked.Load(); now-last > int64(lookAgain) && s.s.looked.CompareAndSwap(last, now) {
-		changed := false
-		for _, r := range s.s.from {
-			changed = r.kind == "file" && s.s.ctx.reread(r.name) || changed
-		}
-		if changed {
-			s.s.ctx.Secrets.gen.Add(1)
-		}
-	}
+	s.s.look()
 	v, err := s.Reveal()
 	return err == nil && v != refused
+}
+
+// look reads the files anew, unless somebody has just done so. Whoever comes while
+// somebody looks waits: it needs what is found as much.
+func (s *secret) look() {
+	s.looking.Lock()
+	defer s.looking.Unlock()
+	if time.Since(s.looked) <= lookAgain {
+		return
+	}
+	changed := false
+	for _, r := range s.from {
+		changed = r.kind == "file" && s.ctx.reread(r.name) || changed
+	}
+	if changed {
+		s.ctx.Secrets.gen.Add(1)
+	}
+	s.looked = time.Now()
 }
 
 // Renew is [Secret.Reread], and if that finds nothing it runs the commands that

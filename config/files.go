@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -79,34 +80,56 @@ func (l *loader) file(name string) {
 }
 
 func (l *loader) parse(name string, text []byte) *hclsyntax.Body {
-	l.c.Files[name] = &hcl.File{Bytes: text, Body: hcl.EmptyBody()}
-	if diags := block.Scan(text, name); diags.HasErrors() {
-		l.diags = append(l.diags, diags...)
-		return nil
-	}
-	f, diags := hclsyntax.ParseConfig(text, name, hcl.InitialPos)
-	l.diags = append(l.diags, diags...)
-	if f == nil {
-		return nil
-	}
+	f, diags := parse(name, text)
 	l.c.Files[name] = f
-	return f.Body.(*hclsyntax.Body)
+	l.diags = append(l.diags, diags...)
+	body, _ := f.Body.(*hclsyntax.Body)
+	return body
 }
 
-// readCatalog parses the built-in definitions.
-func (l *loader) readCatalog() {
-	l.catalog = map[string]*hclsyntax.Block{}
-	names, err := fs.Glob(catalog.Files, "*.hcl")
-	if err != nil {
-		return
+// parse returns the file, whose body is an empty one if it could not be parsed:
+// its text is there for the diagnostics.
+func parse(name string, text []byte) (*hcl.File, hcl.Diagnostics) {
+	unread := &hcl.File{Bytes: text, Body: hcl.EmptyBody()}
+	if diags := block.Scan(text, name); diags.HasErrors() {
+		return unread, diags
 	}
+	f, diags := hclsyntax.ParseConfig(text, name, hcl.InitialPos)
+	if f == nil {
+		return unread, diags
+	}
+	return f, diags
+}
+
+// A builtIn is a file of the catalogue.
+type builtIn struct {
+	name string
+	file *hcl.File
+}
+
+// builtIns parses the catalogue, which no loading changes, once.
+var builtIns = sync.OnceValues(func() (files []builtIn, diags hcl.Diagnostics) {
+	names, _ := fs.Glob(catalog.Files, "*.hcl")
 	for _, name := range names {
 		text, err := fs.ReadFile(catalog.Files, name)
 		if err != nil {
 			continue
 		}
-		body := l.parse("catalog/"+name, text)
-		if body == nil {
+		f, d := parse("catalog/"+name, text)
+		files, diags = append(files, builtIn{"catalog/" + name, f}), append(diags, d...)
+	}
+	return files, diags
+})
+
+// readCatalog takes in the built-in definitions.
+func (l *loader) readCatalog() {
+	files, diags := builtIns()
+	l.diags = append(l.diags, diags...)
+	l.catalog = map[string]*hclsyntax.Block{}
+	for _, b := range files {
+		l.c.Files[b.name] = b.file
+		body, ok := b.file.Body.(*hclsyntax.Body)
+		if !ok {
 			continue
 		}
 		for _, b := range body.Blocks {

@@ -24,6 +24,7 @@ type Exchange struct {
 	Request *http.Request // as the application sent it; once in a plan, with the provider's URL, and not to be changed below idempotency
 	Body    *Body         // its body; never nil
 	Key     Key           // the idempotency key, set by the stage of that name
+	Unsure  bool          // an earlier call with this key may have had its effect: look before sending
 
 	Send     *Body         // what the attempt under way sends instead of Body; nil is Body itself
 	Attempts int           // how often it was sent
@@ -136,6 +137,7 @@ type Key struct {
 	Value  string
 	Origin KeyOrigin
 	Final  []int // statuses that the provider saves for the key and only repeats
+	Local  bool  // the provider is not told of it: only Postern's own store knows a repeat
 }
 
 // KeyOrigin says where a key came from.

@@ -75,6 +75,9 @@ type AnswerSource string
 const (
 	FromProvider AnswerSource = "provider"
 	FromPostern  AnswerSource = "postern"
+	Replayed     AnswerSource = "replay"     // by the provider to an earlier call with the same idempotency key
+	Reconciled   AnswerSource = "reconciled" // made of what a look at the provider found
+	Stale        AnswerSource = "stale"      // by the provider to an earlier call: it cannot be asked now
 )
 
 // Executed says whether the provider possibly acted on a call (header

@@ -93,7 +93,7 @@ func completed(t *testing.T, e entry, kind string, live *credential.Live) *loade
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	features, err := stages(silent{}, nil, live)
+	features, err := stages(silent{}, means{live: live})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/postern-proxy/postern/config/block"
-	"github.com/postern-proxy/postern/policy/credential"
 )
 
 // The documents are held to what this program does. The first word after the
@@ -191,7 +190,7 @@ func TestNotBuiltYet(t *testing.T) {
 // TestDocumentedStages compares the list of stages with the order in which
 // they see a request.
 func TestDocumentedStages(t *testing.T) {
-	features, err := stages(silent{}, nil, credential.NewLive())
+	features, err := stages(silent{}, means{})
 	if err != nil {
 		t.Fatal(err)
 	}

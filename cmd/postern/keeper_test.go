@@ -276,7 +276,7 @@ func TestTokenEndpointWithCertificate(t *testing.T) {
 	defer transport.Close()
 	live := credential.NewLive()
 	live.Do = func(w credential.Way, r *http.Request) (*http.Response, bool, error) { return ask(transport, w, r) }
-	features, err := stages(silent{}, nil, live)
+	features, err := stages(silent{}, means{live: live})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,19 +41,29 @@ type observer interface {
 	CertificateEnds(s policy.Scope, until time.Time)
 }
 
+// means is what features live on that outlives every policy. Each may be left
+// out: then it is of this process alone, or there is none.
+type means struct {
+	tokens limit.Source     // of limits
+	live   *credential.Live // the state of credentials
+}
+
 // stages lists every feature in the order in which it sees a request,
 // outermost first, whatever order the files have. A stage feels the ones below
-// it and must not care about those above. Limits take from tokens; nil is a
-// source of this process alone. live is the state of credentials.
-func stages(o observer, tokens limit.Source, live *credential.Live) ([]policy.Feature, error) {
+// it and must not care about those above.
+func stages(o observer, m means) ([]policy.Feature, error) {
 	circuits, err := breaker.Feature(o.Breaker)
 	if err != nil {
 		return nil, err
 	}
+	tokens, live := m.tokens, m.live
 	if tokens == nil {
 		if tokens, err = limit.NewLocal(func() int { return 1 }); err != nil {
 			return nil, err
 		}
+	}
+	if live == nil {
+		live = credential.NewLive()
 	}
 	live.Skew, live.Echoed = o.ClockSkew, o.Echoed
 	certificates := mtls.NewLive()

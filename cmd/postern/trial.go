@@ -44,7 +44,7 @@ func (t *trial) run(path string, r *testResult) {
 	if t.Nonce != "" {
 		tokens.live.Nonce = func() string { return t.Nonce }
 	}
-	features, err := stages(silent{}, nil, tokens.live)
+	features, err := stages(silent{}, means{live: tokens.live})
 	if err != nil {
 		fail("%v", err)
 		return

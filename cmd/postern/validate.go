@@ -15,7 +15,6 @@ import (
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/policy"
-	"github.com/postern-proxy/postern/policy/credential"
 )
 
 func validateCommand(o *options) *cobra.Command {
@@ -68,7 +67,7 @@ func count(n int, thing string) string {
 
 // check loads a configuration as "postern run" would, and keeps nothing.
 func check(path string) (*loaded, hcl.Diagnostics, error) {
-	features, err := stages(silent{}, nil, credential.NewLive())
+	features, err := stages(silent{}, means{})
 	if err != nil {
 		return nil, nil, &exitError{exitFailure, err}
 	}

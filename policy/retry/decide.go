@@ -57,30 +57,10 @@ func decide(e evidence) verdict {
 
 func safe(e evidence) bool {
 	switch {
-	case e.status == 0 && e.executed == policy.No, harmless(e.status, e.outcome):
+	case e.status == 0 && e.executed == policy.No, policy.Harmless(e.status, e.outcome):
 		return true
 	}
-	return e.keyed || idempotent(e.method)
-}
-
-// harmless reports whether an answer says that nothing was done. A 408 does
-// not: some providers answer so when their own back end was late.
-func harmless(status int, o policy.Outcome) bool {
-	switch o {
-	case policy.RateLimited, policy.QuotaExhausted:
-		return status != 0
-	case policy.ServerError, policy.Timeout, policy.Unreachable:
-		return false
-	}
-	return status >= 400 && status < 500
-}
-
-func idempotent(method string) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete:
-		return true
-	}
-	return false
+	return e.keyed || policy.Idempotent(e.method)
 }
 
 // decide gathers the evidence of the n-th attempt, before which so many were
@@ -91,7 +71,7 @@ func (t *loop) decide(x *policy.Exchange, resp *http.Response, err error, n, ren
 	}
 	e := evidence{
 		outcome: x.Outcome, executed: x.Now.Executed(), method: x.Request.Method,
-		keyed: x.Key.Value != "", fresh: x.Fresh && renewed < maxRenewed, asked: slices.Contains(t.On, x.Outcome),
+		keyed: x.Keyed(), fresh: x.Fresh && renewed < maxRenewed, asked: slices.Contains(t.On, x.Outcome),
 		left: t.Attempts - n, spooled: x.Body.Replayable(),
 	}
 	if resp != nil {

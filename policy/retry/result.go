@@ -35,7 +35,7 @@ func resultOf(x *policy.Exchange, resp *http.Response, err error) result {
 // effect reports whether the attempt may have had one.
 func (r *result) effect() bool {
 	if r.resp != nil {
-		return !harmless(r.resp.StatusCode, r.outcome)
+		return !policy.Harmless(r.resp.StatusCode, r.outcome)
 	}
 	return r.now.Alone() != policy.No
 }

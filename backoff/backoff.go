@@ -1,7 +1,9 @@
 // Package backoff says how long to wait before something is tried again: our
 // own growing, jittered delay, and the wait that a peer asks for.
 //
-// Read backoff.go, then retryafter.go. The package keeps no state, reads no
+// Read backoff.go, then retryafter.go; reset.go reads the times and waits of
+// providers in every unit of the policy language, span.go those that are written
+// with units. The package keeps no state, reads no
 // clock and owns no randomness; callers hand those in.
 package backoff
 

@@ -40,6 +40,8 @@ type Exchange struct {
 	Response *http.Response
 	peek     peeked
 
+	Unretried Unretried // why there was no further attempt, set by retry
+
 	// Certificate is what the attempt under way proves itself with, nil for
 	// nothing: it goes out over TLS on which that was shown, or not at all.
 	Certificate *ClientCertificate
@@ -113,6 +115,7 @@ func (x *Exchange) Outgoing() *Body {
 type Try struct {
 	Status  int // 0 if there was no answer
 	Outcome Outcome
+	Known   string        // how far it got without an answer, see [Attempt.Known]
 	Wait    time.Duration // before the next one; 0 if there was none
 	Reason  string        // why there was a next one
 }
@@ -128,8 +131,12 @@ func (x *Exchange) Began() {
 
 // Ended records what became of it.
 func (x *Exchange) Ended(status int, o Outcome) {
-	x.Outcome = o
-	x.Trail[len(x.Trail)-1] = Try{Status: status, Outcome: o}
+	x.Outcome, x.Now.Outcome, x.Now.Status = o, o, status
+	try := Try{Status: status, Outcome: o}
+	if status == 0 {
+		try.Known = x.Now.Known()
+	}
+	x.Trail[len(x.Trail)-1] = try
 }
 
 // Key is an idempotency key.
@@ -153,37 +160,23 @@ const (
 )
 
 // An Attempt is what is known about one sending: the evidence by which it is
-// decided whether another may follow. The transport fills it in.
+// decided whether another may follow (evidence.go). The transport fills it in,
+// the outcome stage adds the class.
 type Attempt struct {
 	Start     time.Time
-	Connected bool  // a connection, TLS included, was there
-	Reused    bool  // it had served before
-	Written   int64 // bytes of this request that were handed to the network
-	Complete  bool  // the whole request was
-	Refused   bool  // the provider says it did not process it (REFUSED_STREAM, GOAWAY)
-	Answered  bool  // response headers arrived
-	Earlier   bool  // an attempt of the same call before it may have had an effect
+	Dialled   bool    // there was a connection, or one from before
+	Connected bool    // TLS included: it could be written to
+	Reused    bool    // it had served before
+	Written   int64   // bytes of this request that were handed to the network
+	Complete  bool    // the whole request was
+	Refused   bool    // the provider says it did not process it (REFUSED_STREAM, GOAWAY)
+	Begun     bool    // something of an answer arrived
+	Answered  bool    // all response headers did
+	Whole     bool    // the response body did, to its end
+	Status    int     // of the answer; 0 if there was none
+	Outcome   Outcome // its class, "" if nobody has judged it yet
+	Earlier   bool    // an attempt of the same call before it may have had an effect
 	Err       error
-}
-
-// Executed says whether the provider may have acted on the call so far: on
-// this attempt or, with another answer or none, on an earlier one.
-func (a *Attempt) Executed() Executed {
-	if own := a.Alone(); own != No || !a.Earlier {
-		return own
-	}
-	return Maybe
-}
-
-// Alone says whether the provider may have acted on this attempt.
-func (a *Attempt) Alone() Executed {
-	switch {
-	case a.Answered:
-		return Yes
-	case !a.Connected, a.Written == 0, a.Refused:
-		return No
-	}
-	return Maybe
 }
 
 // A Note is something a stage did that a person reading the journal should know.

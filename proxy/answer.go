@@ -82,6 +82,9 @@ func sourceOf(x *policy.Exchange) policy.AnswerSource {
 func (c *call) mark(h http.Header) {
 	v := [...]string{c.x.ID, string(c.result.Source), string(c.result.Outcome), strconv.Itoa(c.x.Attempts)}
 	h["Postern-Id"], h["Postern-Source"], h["Postern-Outcome"], h["Postern-Attempts"] = v[0:1:1], v[1:2:2], v[2:3:3], v[3:4:4]
+	if c.x.Unretried != "" {
+		h["Postern-Unretried"] = []string{string(c.x.Unretried)}
+	}
 }
 
 // answerTrailers sends the trailers, those too that were not announced.
@@ -112,6 +115,7 @@ func (c *call) settle() {
 
 // broken records why an answer that had begun could not be finished.
 func (c *call) broken(err error) {
+	c.result.Executed = c.x.Now.Executed()
 	var gone *clientGone
 	switch {
 	case errors.As(err, &gone), errors.Is(err, context.Canceled) && c.r.Context().Err() != nil:

@@ -40,7 +40,7 @@ func (c *call) forward() error {
 	case resp.StatusCode == http.StatusSwitchingProtocols:
 		return c.switchProtocols(resp)
 	case resp.StatusCode < 200 || resp.StatusCode > 999:
-		return &policy.Denial{Code: policy.CodeUnreachable, Stage: stage, Detail: "the provider answered with an impossible status", Executed: policy.Yes}
+		return &policy.Denial{Code: policy.CodeUnreachable, Stage: stage, Detail: "the provider answered with an impossible status", Executed: policy.Maybe}
 	}
 	c.answer(resp)
 	return nil

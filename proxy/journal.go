@@ -17,7 +17,7 @@ type Result struct {
 	Source   policy.AnswerSource
 	Outcome  policy.Outcome
 	Code     policy.Code     // of a refusal or failure made here, else ""
-	Executed policy.Executed // on answers made here
+	Executed policy.Executed // on answers made here, and on those that broke off
 	In, Out  int64           // body bytes from and to the application
 	Duration time.Duration   // from the request's head to the last byte out
 	Overhead time.Duration   // spent here until response headers: neither in the transport nor waiting

@@ -16,7 +16,7 @@ type Call struct {
 	Source   policy.AnswerSource
 	Outcome  policy.Outcome
 	Code     policy.Code     // of a refusal or failure made here, else ""
-	Executed policy.Executed // on answers made here
+	Executed policy.Executed // on answers made here, and on those that broke off
 	In, Out  int64           // body bytes from and to the application
 	Duration time.Duration   // until the last byte was out
 	Overhead time.Duration   // spent here until response headers: neither upstream nor waiting
@@ -38,7 +38,7 @@ func (t *Telemetry) Outbound(x *policy.Exchange, c Call) {
 	l.str("outcome", string(c.Outcome))
 	l.str("source", string(c.Source))
 	l.add(slog.Int("attempts", x.Attempts))
-	if len(x.Trail) > 1 {
+	if len(x.Trail) > 1 || len(x.Trail) == 1 && x.Trail[0].Known != "" {
 		l.str("trail", trail(&l.made, x.Trail))
 	}
 	l.str("key", x.Keys)
@@ -80,8 +80,9 @@ func levelOf(c *Call) slog.Level {
 	return slog.LevelInfo
 }
 
-// trail is "503 server_error, 200 ok": what became of each attempt, with the
-// wait before the next. It is put together in b.
+// trail is "unreachable (nothing sent) then 50ms, 200 ok": what became of each
+// attempt, and how far one without an answer got, with the wait before the next.
+// It is put together in b.
 func trail(b *strings.Builder, tries []policy.Try) string {
 	from := b.Len()
 	for i, try := range tries {
@@ -93,6 +94,11 @@ func trail(b *strings.Builder, tries []policy.Try) string {
 			b.WriteByte(' ')
 		}
 		b.WriteString(string(try.Outcome))
+		if try.Known != "" {
+			b.WriteString(" (")
+			b.WriteString(try.Known)
+			b.WriteByte(')')
+		}
 		if try.Wait > 0 {
 			b.WriteString(" then ")
 			b.WriteString(try.Wait.Round(time.Millisecond).String())

@@ -79,7 +79,7 @@ func (t *reader) RoundTrip(r *http.Request) (*http.Response, error) {
 		x.Ended(0, class(err))
 		return nil, err
 	}
-	x.Now.Answered = true
+	x.Now.Answered, x.Now.Status = true, resp.StatusCode
 	x.Response = resp
 	o, hint := t.classify(x)
 	x.Hint = hint

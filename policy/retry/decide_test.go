@@ -17,34 +17,31 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // have had an effect is sent again only if the method or a key makes that safe,
 // if all of the body can be, and if there are attempts left.
 func TestP19NoSecondCharge(t *testing.T) {
-	flags := []bool{false, true}
+	reached := []policy.Attempt{
+		{}, {Dialled: true}, {Connected: true}, {Connected: true, Written: 1}, {Connected: true, Written: 9, Complete: true},
+		{Connected: true, Written: 9, Refused: true}, {Connected: true, Written: 9, Complete: true, Begun: true}, {Connected: true, Written: 9, Complete: true, Answered: true},
+	}
 	n, again := 0, 0
 	for _, o := range policy.Outcomes() {
-		for _, status := range []int{0, 101, 200, 202, 302, 400, 401, 408, 409, 421, 425, 429, 500, 502, 503, 504} {
-			for _, executed := range []policy.Executed{policy.No, policy.Maybe, policy.Yes} {
+		for _, a := range reached {
+			for _, status := range []int{0, 101, 200, 202, 302, 400, 401, 408, 409, 421, 425, 429, 500, 502, 503, 504} {
+				if a.Answered != (status != 0) {
+					continue
+				}
 				for _, method := range []string{"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH", "LOCK", "get"} {
-					for bits := range 1 << 5 {
-						on := func(bit int) bool { return flags[bits>>bit&1] }
-						for _, left := range []int{-1, 0, 1} {
-							e := evidence{
-								outcome: o, status: status, executed: executed, method: method, left: left,
-								keyed: on(0), final: on(0) && on(1), spooled: on(2), asked: on(3), vetoed: on(4),
-							}
-							n++
-							v := decide(e)
-							if !v.again {
-								continue
-							}
-							again++
-							idle := status == 0 && executed == policy.No
-							refused := status >= 400 && status < 500 && o != policy.ServerError && o != policy.Timeout && o != policy.Unreachable
-							limited := status != 0 && (o == policy.RateLimited || o == policy.QuotaExhausted)
-							repeatable := e.keyed || method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "PUT" || method == "DELETE"
-							if !idle && !refused && !limited && !repeatable {
-								t.Fatalf("%+v is sent again: a second charge", e)
-							}
-							if !e.spooled || left <= 0 || e.final || e.vetoed || !e.asked {
-								t.Fatalf("%+v is sent again", e)
+					for bits := range 1 << 6 {
+						on := func(bit int) bool { return bits>>bit&1 == 1 }
+						for _, word := range []word{silent, yes, no} {
+							for _, left := range []int{-1, 0, 1} {
+								e := evidence{
+									attempt: a, method: method, left: left, word: word,
+									keyed: on(0), final: on(0) && on(1), spooled: on(2), on: on(3), twice: on(4),
+								}
+								e.attempt.Status, e.attempt.Outcome, e.attempt.Earlier = status, o, on(5)
+								if n++; decide(e).again {
+									again++
+									charged(t, e)
+								}
 							}
 						}
 					}
@@ -57,27 +54,55 @@ func TestP19NoSecondCharge(t *testing.T) {
 	}
 }
 
+// charged fails the test if e must not be sent again.
+func charged(t *testing.T, e evidence) {
+	t.Helper()
+	a := e.attempt
+	idle := !a.Answered && (!a.Connected || a.Written == 0 || a.Refused)
+	refused := a.Status >= 400 && a.Status < 500 && a.Outcome != policy.ServerError && a.Outcome != policy.Timeout && a.Outcome != policy.Unreachable
+	limited := a.Answered && a.Outcome == policy.RateLimited
+	repeatable := e.keyed || e.method == "GET" || e.method == "HEAD" || e.method == "OPTIONS" || e.method == "PUT" || e.method == "DELETE"
+	if !repeatable && (a.Earlier || !idle && !refused && !limited) {
+		t.Fatalf("%+v is sent again: a second charge", e)
+	}
+	wanted := e.word == yes || e.on || (a.Status == 421 || a.Status == 425) && !e.twice
+	if !e.spooled || e.left <= 0 || e.final || e.word == no || !wanted || a.Outcome == policy.QuotaExhausted {
+		t.Fatalf("%+v is sent again", e)
+	}
+}
+
 // TestP27Fresh: a fresh credential is worth an attempt beside the others, but
 // not one with half a body.
 func TestP27Fresh(t *testing.T) {
-	if v := decide(evidence{fresh: true, spooled: true, status: 401, method: "POST", executed: policy.Yes}); !v.again || !v.fresh {
+	a := policy.Attempt{Answered: true, Status: 401, Outcome: policy.Auth}
+	if v := decide(evidence{fresh: true, spooled: true, attempt: a, method: "POST"}); !v.again || !v.fresh {
 		t.Error("a fresh credential is not used")
 	}
-	if decide(evidence{fresh: true, status: 401, method: "POST"}).again {
+	if decide(evidence{fresh: true, attempt: a, method: "POST"}).again {
 		t.Error("half a body is sent")
 	}
 }
 
-// TestRetriable: what this program refused, and who left, is never retried.
-func TestRetriable(t *testing.T) {
+// TestFaults: what this program refused, and who left, is never retried.
+func TestFaults(t *testing.T) {
 	for code := range policy.Codes() {
-		want := code == policy.CodeUnreachable || code == policy.UpstreamTimeout
-		if retriable(&policy.Denial{Code: code}) != want {
-			t.Errorf("%s: retriable is %v", code, !want)
+		want := foreign
+		if code == policy.CodeUnreachable || code == policy.UpstreamTimeout {
+			want = passing
+		}
+		if faultOf(&policy.Denial{Code: code}) != want {
+			t.Errorf("%s: not %v", code, want)
 		}
 	}
-	if retriable(errors.New("x")) || retriable(policy.ErrRequestBody) {
-		t.Error("an error that is no denial is retriable")
+	for _, err := range []error{errors.New("x"), policy.ErrRequestBody} {
+		if faultOf(err) != foreign {
+			t.Errorf("%v: an error that is no denial may pass", err)
+		}
+	}
+	for _, f := range []fault{untrusted, foreign} {
+		if decide(evidence{fault: f, on: true, spooled: true, left: 1, method: "GET"}).again {
+			t.Errorf("fault %v is sent again", f)
+		}
 	}
 }
 

@@ -33,12 +33,7 @@ func resultOf(x *policy.Exchange, resp *http.Response, err error) result {
 }
 
 // effect reports whether the attempt may have had one.
-func (r *result) effect() bool {
-	if r.resp != nil {
-		return !policy.Harmless(r.resp.StatusCode, r.outcome)
-	}
-	return r.now.Alone() != policy.No
-}
+func (r *result) effect() bool { return r.now.Alone() != policy.No }
 
 // keep reads a short answer into memory, so that its connection is free for
 // the next attempt. The rest of a longer one is left where it is.

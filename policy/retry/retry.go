@@ -130,6 +130,7 @@ func (t *loop) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp, err := t.next.RoundTrip(policy.Attempted(r))
 		if x.Attempts == sent { // a stage below refused before anything was sent
 			if n > 1 && r.Context().Err() == nil {
+				x.Unretried = policy.UnretriedRefused
 				x.Note("retry", "not_again", "a stage refused the next attempt")
 				return last.restore(x)
 			}
@@ -145,7 +146,7 @@ func (t *loop) RoundTrip(r *http.Request) (*http.Response, error) {
 			v = t.affordable(x, v, wait)
 		}
 		if !v.again {
-			if v.reason != "" {
+			if x.Unretried = v.why; v.reason != "" {
 				x.Note("retry", "not_again", v.reason)
 			}
 			return last.resp, last.err
@@ -175,11 +176,11 @@ func begin(x *policy.Exchange, earlier bool) {
 func (t *loop) affordable(x *policy.Exchange, v verdict, wait time.Duration) verdict {
 	switch {
 	case wait > longest:
-		return verdict{reason: "the provider asks for a wait of " + wait.String()}
+		return verdict{why: policy.UnretriedWait, reason: "the provider asks for a wait of " + wait.String()}
 	case !x.Total.IsZero() && time.Until(x.Total) <= wait:
-		return verdict{reason: "the wait of " + wait.Round(time.Millisecond).String() + " is longer than the call may still take"}
+		return verdict{why: policy.UnretriedWait, reason: "the wait of " + wait.Round(time.Millisecond).String() + " is longer than the call may still take"}
 	case !v.fresh && !t.share.take(time.Now(), t.Budget):
-		return verdict{reason: "the provider's retry budget is spent"}
+		return verdict{why: policy.UnretriedBudget, reason: "the provider's retry budget is spent"}
 	}
 	return v
 }

@@ -13,10 +13,12 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/postern-proxy/postern/policy"
 )
 
 // receive gives resp its body and, if there is none, the connection back.
-func (c *conn) receive(ctx context.Context, resp *http.Response, o *outgoing, up *upload) {
+func (c *conn) receive(ctx context.Context, x *policy.Exchange, resp *http.Response, o *outgoing, up *upload) {
 	resp.TLS = c.tls
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		up.quit()
@@ -27,10 +29,10 @@ func (c *conn) receive(ctx context.Context, resp *http.Response, o *outgoing, up
 	if resp.StatusCode >= 300 && !up.settled() {
 		up.quit() // it does not want the rest
 	}
-	b := &body{ctx: ctx, c: c, up: up, resp: resp, reusable: o.keep && !resp.Close}
+	b := &body{ctx: ctx, x: x, c: c, up: up, resp: resp, reusable: o.keep && !resp.Close && resp.StatusCode != http.StatusMisdirectedRequest}
 	switch {
 	case bodiless(resp.StatusCode, o.req.Method), resp.ContentLength == 0:
-		resp.Body = http.NoBody
+		resp.Body, x.Now.Whole = http.NoBody, true
 		b.finish()
 		return
 	case resp.TransferEncoding != nil:
@@ -47,6 +49,7 @@ func (c *conn) receive(ctx context.Context, resp *http.Response, o *outgoing, up
 // body is the body of an HTTP/1.1 response.
 type body struct {
 	ctx      context.Context
+	x        *policy.Exchange
 	c        *conn
 	up       *upload
 	resp     *http.Response
@@ -76,7 +79,7 @@ func (b *body) Read(p []byte) (int, error) {
 	case err == nil:
 		return n, nil
 	case err == io.EOF:
-		b.err = io.EOF
+		b.err, b.x.Now.Whole = io.EOF, true
 		b.finish()
 	default:
 		op, err := b.up.blame(err, OpBody)

@@ -31,7 +31,8 @@ type conn struct {
 	tp     textproto.Reader
 	budget int64 // bytes that may still be read, while a head is; else negative
 
-	served    int // responses read to their end
+	served    int  // responses read to their end
+	heard     bool // something came since the request began
 	idleSince time.Time
 	pace      pace
 
@@ -67,6 +68,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.pace.progress()
 	}
 	n, err := c.rw.Read(p)
+	c.heard = c.heard || n > 0
 	if c.budget >= 0 {
 		c.budget -= int64(n)
 	}
@@ -105,13 +107,14 @@ func (c *conn) fail() {
 // roundTrip sends one request and reads the head of its response.
 func (c *conn) roundTrip(ctx context.Context, x *policy.Exchange, o *outgoing) (*http.Response, error) {
 	c.pace.begin(x.Until(), x.Idle, o.src != nil)
-	c.stop = context.AfterFunc(ctx, c.cut)
+	c.stop, c.heard = context.AfterFunc(ctx, c.cut), false
 	o.head = o.appendHead(o.head[:0])
 	if o.src == nil {
 		o.head = append(o.head, o.body...)
 	}
 	n, err := c.rw.Write(o.head)
 	x.Now.Written += int64(n)
+	x.Now.Complete = err == nil && o.src == nil
 	if err != nil {
 		c.fail()
 		return nil, fault(ctx, OpWrite, c.key.addr(), err)
@@ -121,7 +124,7 @@ func (c *conn) roundTrip(ctx context.Context, x *policy.Exchange, o *outgoing) (
 		up = c.send(o)
 	}
 	resp, err := c.readHead(ctx, o)
-	x.Now.Complete = up.complete()
+	x.Now.Complete, x.Now.Begun = up.complete(), c.heard
 	x.Now.Written += up.sent()
 	if err != nil {
 		op, cause := up.blame(err, OpHeaders) // before failing it gives the upload an error of its own
@@ -131,7 +134,7 @@ func (c *conn) roundTrip(ctx context.Context, x *policy.Exchange, o *outgoing) (
 		c.fail()
 		return nil, fault(ctx, op, c.key.addr(), cause)
 	}
-	x.Now.Answered = true
-	c.receive(ctx, resp, o, up)
+	x.Now.Answered, x.Now.Status = true, resp.StatusCode
+	c.receive(ctx, x, resp, o, up)
 	return resp, nil
 }

@@ -119,6 +119,7 @@ func (b *body2) Read(p []byte) (int, error) {
 		e.reading.Store(false)
 		return n, nil
 	}
+	e.x.Now.Whole = err == io.EOF
 	if err != io.EOF {
 		err = fault(e.ctx, OpBody, e.c.key.addr(), e.blame(err))
 	}

@@ -24,6 +24,7 @@ var errNotTaken = errors.New("the connection takes no more requests")
 
 // exchange2 is one request on an HTTP/2 connection.
 type exchange2 struct {
+	x      *policy.Exchange
 	ctx    context.Context // the call's
 	stream context.Context // ends with the stream
 	cancel context.CancelCauseFunc
@@ -52,13 +53,13 @@ var (
 )
 
 func (c *h2conn) roundTrip(ctx context.Context, x *policy.Exchange, o *outgoing) (*http.Response, error) {
-	e := &exchange2{ctx: ctx, c: c}
+	e := &exchange2{x: x, ctx: ctx, c: c}
 	e.stream, e.cancel = context.WithCancelCause(ctx)
 	e.pace.on = (*alarm)(e)
 	e.pace.begin(x.Until(), x.Idle, o.src != nil)
 	resp, err := c.RoundTrip(e.request(o))
 	e.telling.Lock()
-	e.told = true
+	e.told, x.Now.Begun = true, e.informed > 0
 	e.telling.Unlock()
 	x.Now.Complete = e.done.Load()
 	if e.headers.Load() || err != nil && e.stream.Err() != nil {
@@ -69,8 +70,11 @@ func (c *h2conn) roundTrip(ctx context.Context, x *policy.Exchange, o *outgoing)
 		err = errStatus
 	}
 	if err == nil {
-		x.Now.Answered = true
+		x.Now.Begun, x.Now.Answered, x.Now.Status = true, true, resp.StatusCode
 		c.answered.Store(true)
+		if resp.StatusCode == http.StatusMisdirectedRequest {
+			c.SetDoNotReuse() // another connection may serve (RFC 9110 §15.5.20)
+		}
 		e.pace.enter(receiving, e.up == nil || e.done.Load())
 		e.body, resp.Body, resp.Request = resp.Body, (*body2)(e), o.req
 		return resp, nil

@@ -318,7 +318,7 @@ func TestF17Reset(t *testing.T) {
 			}
 			b, err := io.ReadAll(resp.Body)
 			var e *Error
-			if string(b) != "half" || !errors.As(err, &e) || e.Op != OpBody || e.Timeout || x.Now.Executed() != policy.Yes {
+			if string(b) != "half" || !errors.As(err, &e) || e.Op != OpBody || e.Timeout || !x.Now.Answered || x.Now.Whole {
 				t.Errorf("%q %v", b, err)
 			}
 			resp.Body.Close()

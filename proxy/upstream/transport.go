@@ -133,9 +133,11 @@ func (t *Transport) over(ctx context.Context, x *policy.Exchange, req *http.Requ
 	for tries := 1; ; tries++ {
 		l, err := t.lease(ctx, x, k)
 		if err != nil {
+			var e *Error
+			x.Now.Dialled = errors.As(err, &e) && e.Op == OpTLS
 			return nil, err
 		}
-		x.Now.Connected, x.Now.Reused = true, l.reused()
+		x.Now.Dialled, x.Now.Connected, x.Now.Reused = true, true, l.reused()
 		if l.h1 != nil {
 			return l.h1.roundTrip(ctx, x, out)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/policy/idempotency"
 	"github.com/postern-proxy/postern/queue"
 )
 
@@ -26,6 +27,7 @@ type Memory struct {
 
 	connections map[connection.Key]*memoryConnection
 	tickets     map[string]connection.Ticket
+	answers     map[idempotency.ID]*answer
 }
 
 type memoryKey struct{ webhook, account, eventID string }
@@ -51,6 +53,7 @@ func NewMemory() *Memory {
 		events: map[int64]*memoryEvent{}, keys: map[memoryKey][]int64{},
 		ids: map[string]int64{}, rows: map[int64]*memoryDelivery{},
 		connections: map[connection.Key]*memoryConnection{}, tickets: map[string]connection.Ticket{},
+		answers: map[idempotency.ID]*answer{},
 	}
 }
 

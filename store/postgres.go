@@ -23,7 +23,9 @@ import (
 // postgres_insert.go, postgres_claim.go, postgres_finish.go, postgres_lane.go,
 // postgres_act.go and postgres_read.go for the inbox,
 // postgres_connections.go, postgres_connections_read.go and postgres_tickets.go
-// for connections, postgres_maintain.go for partitions, postgres_wake.go for how replicas wake each other.
+// for connections, postgres_answers.go and postgres_answers_end.go for calls with
+// an idempotency key, postgres_maintain.go for partitions, postgres_wake.go for how
+// replicas wake each other.
 type Postgres struct {
 	pool    *pgxpool.Pool
 	where   string
@@ -33,6 +35,8 @@ type Postgres struct {
 
 	inserts  *flusher[*insertion]
 	finishes *flusher[*finish]
+	begins   *flusher[*beginning]
+	ends     *flusher[*conclusion]
 
 	lost lostClaims
 
@@ -83,6 +87,8 @@ func (p *Postgres) start(ctx context.Context, config *pgxpool.Config) (err error
 	}
 	p.inserts = newFlusher(flushers, p.insertAll)
 	p.finishes = newFlusher(flushers, p.finishAll)
+	p.begins = newFlusher(flushers, p.beginAll)
+	p.ends = newFlusher(flushers, p.endAll)
 	background, stop := context.WithCancel(context.Background())
 	p.stop = stop
 	p.running.Go(func() { p.notify(background) })
@@ -123,6 +129,8 @@ func (p *Postgres) Ready(ctx context.Context) error {
 func (p *Postgres) Close() error {
 	p.inserts.close()
 	p.finishes.close()
+	p.begins.close()
+	p.ends.close()
 	p.stop()
 	p.running.Wait()
 	p.pool.Close()

@@ -29,6 +29,7 @@ func (p *Postgres) vacate(ctx context.Context) error {
 	return p.write(ctx, patient, func(b *pgx.Batch) {
 		b.Queue("UPDATE postern_deliveries SET due = now() WHERE state = 'processing' AND due > now()")
 		b.Queue("UPDATE postern_connections SET until = now() WHERE until > now()")
+		b.Queue("UPDATE postern_answers SET until = now() WHERE state = 'sent' AND until > now()")
 	})
 }
 

@@ -35,6 +35,7 @@ type SQLite struct {
 	path    string
 	replica string
 	retain  time.Duration // of the history of connections; 0 is for ever
+	answers int64         // bytes of answers that are kept; 0 is no limit
 	copying bool          // it is the destination of a copy
 	batch   int           // operations in one transaction
 	lock    *os.File
@@ -53,7 +54,7 @@ func OpenSQLite(ctx context.Context, path string, o Options) (*SQLite, error) {
 }
 
 func openSQLite(ctx context.Context, path string, o Options, batch int) (*SQLite, error) {
-	s := &SQLite{path: path, replica: o.Replica, retain: o.Retain, copying: o.copying, batch: batch, ops: make(chan *op, maxWaiting), done: make(chan struct{}), stop: make(chan struct{})}
+	s := &SQLite{path: path, replica: o.Replica, retain: o.Retain, answers: o.Answers, copying: o.copying, batch: batch, ops: make(chan *op, maxWaiting), done: make(chan struct{}), stop: make(chan struct{})}
 	if err := s.start(ctx); err != nil {
 		s.closeFiles()
 		return nil, fmt.Errorf("open the store %s: %w", path, damaged(err))
@@ -168,6 +169,9 @@ func endLeases(ctx context.Context, db *sql.DB) error {
 	if err == nil {
 		_, err = db.ExecContext(ctx, "UPDATE connections SET until = ? WHERE until > ?", now, now)
 	}
+	if err == nil {
+		_, err = db.ExecContext(ctx, "UPDATE answers SET until = ? WHERE state = 'sent' AND until > ?", now, now)
+	}
 	if err != nil {
 		return fmt.Errorf("end the leases of the process before: %w", err)
 	}
@@ -249,7 +253,7 @@ func (s *SQLite) Promise() (sentence string, sure bool) {
 // Maintain removes what has no more use, and lets SQLite look after its
 // statistics.
 func (s *SQLite) Maintain(ctx context.Context) error {
-	return errors.Join(s.maintainConnections(ctx), s.do(ctx, 0, func(t *tx) error { return t.exec("PRAGMA optimize") }))
+	return errors.Join(s.maintainConnections(ctx), s.maintainAnswers(ctx), s.do(ctx, 0, func(t *tx) error { return t.exec("PRAGMA optimize") }))
 }
 
 // Ready reports whether the store can be written now.

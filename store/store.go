@@ -4,10 +4,11 @@
 // named; then, for SQLite, sqlite.go for how it is opened and what is checked
 // first, writer.go for the one goroutine that writes, inbox_write.go,
 // inbox_claim.go, inbox_lane.go and inbox_read.go for the inbox, and
-// connections.go, connections_write.go and connections_read.go for connections;
-// for PostgreSQL, postgres.go, which says how to go on. memory.go, memory_read.go
-// and memory_connections.go are the same without a disk; migrations holds the
-// schemas. copy.go, copy_sum.go, copy_connections.go and those of each database,
+// connections.go, connections_write.go and connections_read.go for connections,
+// answers.go and answers_sqlite.go for calls with an idempotency key;
+// for PostgreSQL, postgres.go, which says how to go on. memory.go, memory_read.go,
+// memory_connections.go and memory_answers.go are the same without a disk;
+// migrations holds the schemas. copy.go, copy_sum.go, copy_connections.go and those of each database,
 // with copy in their names, bring everything from one database into another,
 // backup.go into a file. Package storetest says what every implementation
 // promises.
@@ -22,6 +23,7 @@ import (
 
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/policy/idempotency"
 	"github.com/postern-proxy/postern/replica"
 )
 
@@ -30,6 +32,7 @@ import (
 type Database interface {
 	Inbox() inbound.Store
 	Connections() connection.Store
+	Answers() idempotency.Store
 	// Members and Leases are nil if no other process can use the database.
 	Members() replica.Members
 	Leases() replica.Leases
@@ -53,6 +56,9 @@ type Options struct {
 	// Retain is how long the history of a connection is kept, but for its last
 	// move; 0 is for ever.
 	Retain time.Duration
+	// Answers is how many bytes of answers under idempotency keys are kept; of more
+	// than that the oldest go. 0 is no limit.
+	Answers int64
 	// Wake is called when another process has stored something that is due.
 	Wake func()
 	// Trouble is told what failed in the background.

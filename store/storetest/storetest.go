@@ -5,7 +5,8 @@
 // then model.go and lanes_model.go for both under random moves. replicas.go has
 // the promises of what processes share besides; connections.go with its
 // connections_fence.go, connections_list.go and connections_model.go, and
-// tickets.go, those of the store of connections.
+// tickets.go, those of the store of connections; answers.go and answers_model.go
+// those of calls with an idempotency key.
 package storetest
 
 import (

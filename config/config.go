@@ -69,7 +69,7 @@ func LoadWith(path string, secrets *block.Secrets) (*Config, hcl.Diagnostics) {
 	if l.diags.HasErrors() {
 		return l.c, l.diags
 	}
-	l.readCatalog()
+	l.catalog = map[string]*hclsyntax.Block{}
 	l.c.Context = block.NewContext("", secrets)
 	for name, f := range l.c.Files {
 		l.c.Context.Sources[name] = f.Bytes
@@ -228,10 +228,10 @@ func (l *loader) base(b *hclsyntax.Block) *hclsyntax.Body {
 		l.diags = append(l.diags, diags...)
 		return nil
 	}
-	if entry := l.catalog[b.Type+" "+name]; entry != nil {
+	if entry := l.entry(b.Type + " " + name); entry != nil {
 		return entry.Body
 	}
-	known := l.catalogNames(b.Type)
+	known := catalogNames(b.Type)
 	detail := fmt.Sprintf("The catalogue has no %s %q. It has %v.", b.Type, name, known)
 	if s := block.Suggest(name, known); s != "" {
 		detail = fmt.Sprintf("The catalogue has no %s %q. Did you mean %q?", b.Type, name, s)

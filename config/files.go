@@ -80,67 +80,68 @@ func (l *loader) file(name string) {
 }
 
 func (l *loader) parse(name string, text []byte) *hclsyntax.Body {
-	f, diags := parse(name, text)
-	l.c.Files[name] = f
-	l.diags = append(l.diags, diags...)
-	body, _ := f.Body.(*hclsyntax.Body)
-	return body
-}
-
-// parse returns the file, whose body is an empty one if it could not be parsed:
-// its text is there for the diagnostics.
-func parse(name string, text []byte) (*hcl.File, hcl.Diagnostics) {
-	unread := &hcl.File{Bytes: text, Body: hcl.EmptyBody()}
+	l.c.Files[name] = &hcl.File{Bytes: text, Body: hcl.EmptyBody()}
 	if diags := block.Scan(text, name); diags.HasErrors() {
-		return unread, diags
+		l.diags = append(l.diags, diags...)
+		return nil
 	}
 	f, diags := hclsyntax.ParseConfig(text, name, hcl.InitialPos)
+	l.diags = append(l.diags, diags...)
 	if f == nil {
-		return unread, diags
+		return nil
 	}
-	return f, diags
+	l.c.Files[name] = f
+	return f.Body.(*hclsyntax.Body)
 }
 
-// A builtIn is a file of the catalogue.
-type builtIn struct {
-	name string
-	file *hcl.File
-}
-
-// builtIns parses the catalogue, which no loading changes, once.
-var builtIns = sync.OnceValues(func() (files []builtIn, diags hcl.Diagnostics) {
+// entries says which file of the catalogue has which entry, such as "provider
+// stripe". It is read once: what is embedded does not change.
+var entries = sync.OnceValue(func() map[string]string {
+	found := map[string]string{}
 	names, _ := fs.Glob(catalog.Files, "*.hcl")
 	for _, name := range names {
 		text, err := fs.ReadFile(catalog.Files, name)
 		if err != nil {
 			continue
 		}
-		f, d := parse("catalog/"+name, text)
-		files, diags = append(files, builtIn{"catalog/" + name, f}), append(diags, d...)
-	}
-	return files, diags
-})
-
-// readCatalog takes in the built-in definitions.
-func (l *loader) readCatalog() {
-	files, diags := builtIns()
-	l.diags = append(l.diags, diags...)
-	l.catalog = map[string]*hclsyntax.Block{}
-	for _, b := range files {
-		l.c.Files[b.name] = b.file
-		body, ok := b.file.Body.(*hclsyntax.Body)
-		if !ok {
+		f, _ := hclsyntax.ParseConfig(text, name, hcl.InitialPos)
+		if f == nil {
 			continue
 		}
+		for _, b := range f.Body.(*hclsyntax.Body).Blocks {
+			found[b.Type+" "+b.Labels[0]] = name
+		}
+	}
+	return found
+})
+
+// entry returns a built-in definition, nil if there is none of that name. Its file
+// is parsed afresh for each loading, because compiling changes what was parsed.
+func (l *loader) entry(key string) *hclsyntax.Block {
+	name, ok := entries()[key]
+	if !ok {
+		return nil
+	}
+	if l.catalog[key] == nil {
+		text, err := fs.ReadFile(catalog.Files, name)
+		if err != nil {
+			return nil
+		}
+		body := l.parse("catalog/"+name, text)
+		if body == nil {
+			return nil
+		}
+		l.c.Context.Sources["catalog/"+name] = text
 		for _, b := range body.Blocks {
 			l.catalog[b.Type+" "+b.Labels[0]] = b
 		}
 	}
+	return l.catalog[key]
 }
 
 // catalogNames lists the entries of one type.
-func (l *loader) catalogNames(kind string) (names []string) {
-	for key := range l.catalog {
+func catalogNames(kind string) (names []string) {
+	for key := range entries() {
 		if name, ok := strings.CutPrefix(key, kind+" "); ok {
 			names = append(names, name)
 		}

@@ -62,9 +62,6 @@ func (u *Upstream) UnmarshalText(text []byte) error {
 // they are refused, never ignored.
 var unbuilt = map[string]bool{"fallback": true, "drift": true, "deadletter": true, "async": true, "reconcile": true, "upsert": true}
 
-// unbuiltIn are the attributes of that kind, by block type.
-var unbuiltIn = map[string][]string{"limit": {"remaining", "reset", "unit", "concurrency", "priority", "queue"}}
-
 // Compile turns providers into a Set. Every problem is reported, not just the
 // first. base sends a request that has passed all stages.
 func Compile(written []Written, features []Feature, ctx *block.Context, base http.RoundTripper) (*Set, hcl.Diagnostics) {

@@ -45,6 +45,8 @@ func (silent) LimitWait(string, string, time.Duration) {}
 
 func (silent) LimitRemaining(string, string, float64) {}
 
+func (silent) LimitObserved(string) {}
+
 // features are those of the program, in its order. Jitter is none.
 func features(t testing.TB) []policy.Feature {
 	t.Helper()
@@ -56,9 +58,13 @@ func features(t testing.TB) []policy.Feature {
 	if err != nil {
 		t.Fatal(err)
 	}
+	limits, err := limit.Feature(silent{}, tokens, func() int { return 1 })
+	if err != nil {
+		t.Fatal(err)
+	}
 	live := credential.NewLive()
 	return []policy.Feature{
-		allow.Feature(), idempotency.Feature(), timeout.Total(), retry.Feature(func() float64 { return 1 }), circuits, limit.Feature(silent{}, tokens), timeout.Attempt(),
+		allow.Feature(), idempotency.Feature(), timeout.Total(), retry.Feature(func() float64 { return 1 }), circuits, limits, timeout.Attempt(),
 		version.Feature(func(string) {}),
 		bearer.Feature(live), basic.Feature(live), header.Feature(live), query.Feature(live), path.Feature(live), body.Feature(live), hmac.Feature(live), awssigv4.Feature(live), httpsignature.Feature(live),
 		outcome.Fault(), outcome.Feature(),
@@ -138,7 +144,7 @@ func compile(t testing.TB, base policy.RoundTripper, srcs ...string) *house {
 
 // A call is one request of an application.
 type call struct {
-	provider, method, path, body, account string
+	provider, method, path, body, account, client string
 	header                                http.Header
 	length                                int64 // of the body as announced; 0 is the true one, -1 none
 	total                                 time.Duration
@@ -159,7 +165,7 @@ func (h *house) do(c call) (*policy.Exchange, *http.Response, error) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	x := &policy.Exchange{Start: time.Now(), Account: c.account}
+	x := &policy.Exchange{Start: time.Now(), Account: c.account, Client: c.client}
 	m, err := h.set.Provider(c.provider).Match(c.method, u.EscapedPath())
 	if err != nil {
 		return x, nil, err

@@ -225,12 +225,6 @@ func (c *compiler) group(scope Scope, f *Feature, mine []*laid, shared []*Planne
 
 // decode reads one block into the struct of its feature.
 func (c *compiler) decode(f *Feature, l *laid) (Block, bool) {
-	for _, name := range unbuiltIn[f.Name] {
-		if a := l.body.Attributes[name]; a != nil {
-			c.fail("Not built yet", fmt.Sprintf("%s in %s is part of the policy language, but this version does not have it yet.", name, f.Name), a.NameRange)
-			return nil, false
-		}
-	}
 	b := f.New()
 	if n, ok := b.(interface{ SetLabel(string) }); ok {
 		n.SetLabel(l.label)

@@ -210,7 +210,12 @@ func TestLastCredential(t *testing.T) {
 func TestCompileRefuses(t *testing.T) {
 	for _, src := range []string{
 		"credential \"bearer\" { token = env(\"NEW\") }\ncredential \"basic\" { username = env(\"OLD\") }",
-		"retry {}\nretry {}", "limit \"a\" { rate = \"1/s\" }\nlimit \"a\" { rate = \"1/s\" }", "limit \"a\" { concurrency = 3 }", "limit \"a\" {}",
+		"retry {}\nretry {}", "limit \"a\" { rate = \"1/s\" }\nlimit \"a\" { rate = \"1/s\" }", "limit \"a\" {}",
+		"limit \"a\" {\nrate = \"1/s\"\nconcurrency = 3\n}", `limit "a" { concurrency = -1 }`, `limit "a" { burst = 3 }`, `limit "a" { from = "headers" }`,
+		"limit \"a\" {\nconcurrency = 1\nburst = 3\n}", "limit \"a\" {\nconcurrency = 1\nqueue = -3\n}", "limit \"a\" {\nfrom = \"ratelimit\"\nremaining = response.header[\"X\"]\n}",
+		"limit \"a\" {\nremaining = response.header[\"X\"]\nreset = response.header[\"Y\"]\n}", "limit \"a\" {\nremaining = response.header[\"X\"]\nunit = \"epoch_ms\"\n}",
+		"limit \"a\" {\nremaining = response.header[\"X\"]\nreset = response.header[\"Y\"]\nunit = \"minutes\"\n}", "limit \"a\" {\nrate = \"1/s\"\nreset = response.header[\"Y\"]\nunit = \"epoch_ms\"\n}",
+		"limit \"a\" {\nrate = \"1/s\"\ncost = 3\n}", "limit \"a\" {\nremaining = response.header[\"X\"]\nrefill = 2\nreset = response.header[\"Y\"]\nunit = \"epoch_ms\"\n}",
 		`fallback { stale = "10m" }`, `hosts = []`, `listen = "8091"`, `upstream = "http://:80"`, `upstream = "ftp://x"`, `credential "mtls" {}`, `credential "berer" {}`,
 		"version {\nheader = \"A B\"\npin = \"1\"\n}", "version {\npath = \"v1\"\npin = \"1\"\n}", `idempotency {}`, "idempotency {\nheader = \"Content-Length\"\n}",
 		"credential \"header\" {\nname = \"Host\"\nvalue = env(\"NEW\")\n}", `outcome "ratelimited" { when = true }`, `retry { on = ["ok"] }`, `breaker { failures = 2 }`,

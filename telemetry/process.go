@@ -50,6 +50,12 @@ func (t *Telemetry) LimitRemaining(provider, limit string, tokens float64) {
 	t.m.remaining.get(limitLabels{provider, limit}).Set(max(0, tokens))
 }
 
+// LimitObserved takes note that a limit which only observes would have refused a
+// call.
+func (t *Telemetry) LimitObserved(provider string) {
+	t.m.rateLimited.WithLabelValues(provider, "observed").Inc()
+}
+
 // LimitsShared takes note that limits are shared by replicas or, with the
 // reason, that they are not any more.
 func (t *Telemetry) LimitsShared(up bool, why error) {

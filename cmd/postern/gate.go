@@ -91,7 +91,7 @@ func openGate(ctx context.Context, path string, log telemetry.Options, messages 
 	g.tel = telemetry.New(log)
 	g.secrets.Observe(func(c block.Change) { g.tel.Secret(c.Ref, c.Err, c.Kept, c.Till) })
 	var err error
-	if g.features, err = stages(g.tel, means{tokens: &g.tokens, live: g.live}); err != nil {
+	if g.features, err = stages(g.tel, means{tokens: &g.tokens, alive: g.tokens.live, live: g.live}); err != nil {
 		return nil, &exitError{exitFailure, err}
 	}
 	if g.sockets, err = handedSockets(g.tel); err != nil {

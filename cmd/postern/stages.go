@@ -45,6 +45,7 @@ type observer interface {
 // out: then it is of this process alone, or there is none.
 type means struct {
 	tokens limit.Source     // of limits
+	alive  func() int       // how many replicas there are
 	live   *credential.Live // the state of credentials
 }
 
@@ -56,11 +57,18 @@ func stages(o observer, m means) ([]policy.Feature, error) {
 	if err != nil {
 		return nil, err
 	}
-	tokens, live := m.tokens, m.live
+	tokens, live, alive := m.tokens, m.live, m.alive
+	if alive == nil {
+		alive = func() int { return 1 }
+	}
 	if tokens == nil {
-		if tokens, err = limit.NewLocal(func() int { return 1 }); err != nil {
+		if tokens, err = limit.NewLocal(alive); err != nil {
 			return nil, err
 		}
+	}
+	limits, err := limit.Feature(o, tokens, alive)
+	if err != nil {
+		return nil, err
 	}
 	if live == nil {
 		live = credential.NewLive()
@@ -74,7 +82,7 @@ func stages(o observer, m means) ([]policy.Feature, error) {
 		timeout.Total(),                    // of the call, waits and retries included
 		retry.Feature(rand.Float64),        // the only place that sends again
 		circuits,                           // sees every attempt
-		limit.Feature(o, tokens),           // counts what really goes out
+		limits,                             // counts what really goes out
 		timeout.Attempt(),                  // of one attempt, without the waits above
 		version.Feature(o.VersionMismatch), //
 		mtls.Feature(certificates),         // credentials last: unseen by the others, afresh for each attempt

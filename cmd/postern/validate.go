@@ -149,6 +149,7 @@ type silent struct{}
 
 func (silent) LimitWait(string, string, time.Duration) {}
 func (silent) LimitRemaining(string, string, float64)  {}
+func (silent) LimitObserved(string)                    {}
 func (silent) Breaker(string, string, bool)            {}
 func (silent) Renewed(string, string)                  {}
 func (silent) Expires(connection.Key, time.Time)       {}

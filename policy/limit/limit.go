@@ -1,142 +1,211 @@
-// Package limit is the stage that keeps calls under a rate. It counts what
-// really goes out: it stands below retry.
+// Package limit is the stage that keeps calls under the limits of a provider: a
+// rate, how many at once, or what the provider says is left. It counts what really
+// goes out: it stands below retry.
 //
-// Read source.go for the words, limit.go for the stage, local.go for the tokens
-// of one process. Tokens that replicas share come from package shared.
+// Read source.go for the words, limit.go for the block, pass.go for a call on its
+// way. Calls that wait: hall.go, and queue.go for who is next. What they wait for:
+// local.go is the tokens of one process (those that replicas share come from
+// package shared), slots.go the calls in flight, learned.go the provider's word,
+// ratelimit.go the RateLimit fields. cooldown.go and ramp.go are the stage of that
+// name: who was told to slow down does.
 package limit
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/postern-proxy/postern/backoff"
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/policy"
 )
 
-// Observer is told how long calls waited and what is left; it must not block.
+// Observer is told how long calls waited, what is left, and that a limit which
+// only observes would have refused a call; it must not block.
 type Observer interface {
 	LimitWait(provider, limit string, d time.Duration)
-	LimitRemaining(provider, limit string, tokens float64)
+	LimitRemaining(provider, limit string, n float64)
+	LimitObserved(provider string)
 }
 
 // Feature returns the feature. Its tokens come from s, whose buckets outlive
-// reloads.
-func Feature(o Observer, s Source) policy.Feature {
-	sizes := new(sync.Map)
-	return policy.Feature{Name: "limit", Named: true, New: func() policy.Block { return &Block{source: s, sizes: sizes, observer: o} }}
-}
-
-// size is what two limits have to agree in to share a bucket.
-type size struct {
-	rate  block.Rate
-	burst int
-	by    string
-}
-
-// Block is a limit block: a token bucket.
-type Block struct {
-	Rate  block.Rate     `hcl:"rate"`
-	Burst int            `hcl:"burst,optional"`              // tokens in a full bucket; one second's worth if not set
-	By    *block.Expr    `hcl:"by,optional" scope:"request"` // a bucket for each value
-	Wait  block.Duration `hcl:"wait,optional"`               // how long a call may queue
-	Mode  policy.Mode    `hcl:"mode,optional"`
-
-	source   Source
-	sizes    *sync.Map // provider and label -> size of the provider's own block
-	observer Observer
-}
-
-// Default enforces, and lets a call wait for 5 s.
-func (b *Block) Default() { b.Mode, b.Wait.Duration = policy.Enforce, 5*time.Second }
-
-// Check fills in the burst.
-func (b *Block) Check() error {
-	if b.Burst < 0 {
-		return block.At("burst", "%d is negative", b.Burst)
+// reloads; so do its queues, and what was learned. live, which is called often, says
+// how many replicas there are, this one included: what only this process counts is
+// divided by it.
+func Feature(o Observer, s Source, live func() int) (policy.Feature, error) {
+	shadow, err := NewLocal(live)
+	if err != nil {
+		return policy.Feature{}, err
 	}
-	if b.Burst == 0 {
+	windows, err := lru.New[Key, *window](buckets)
+	if err != nil {
+		return policy.Feature{}, fmt.Errorf("make the limits' memory: %w", err)
+	}
+	st := &state{observer: o, source: s, live: live, shadow: shadow, windows: windows, slots: slots{used: map[Key]int{}}}
+	return policy.Feature{Name: "limit", Named: true, New: func() policy.Block { return &Block{st: st} }}, nil
+}
+
+// state is what outlives reloads.
+type state struct {
+	observer Observer
+	source   Source
+	live     func() int
+	shadow   *Local // what would have been, of limits that only observe
+	slots    slots
+	windows  *lru.Cache[Key, *window]
+	hall     hall
+	sizes    sync.Map // provider and label -> size of the provider's own block
+}
+
+// size is what two limits have to agree in to be one.
+type size struct {
+	rate                               block.Rate
+	burst, concurrency                 int
+	from                               string
+	unit                               backoff.Unit
+	by, remaining, reset, refill, cost string
+}
+
+// kind is what a limit goes by.
+type kind uint8
+
+const (
+	byRate        kind = iota // tokens of a bucket
+	byConcurrency             // calls in flight
+	byWord                    // what the provider says
+)
+
+// Block is a limit block: one limit, and how calls wait for it.
+type Block struct {
+	Rate        block.Rate   `hcl:"rate,optional"`
+	Burst       int          `hcl:"burst,optional"`                      // tokens in a full bucket; one second's worth if not set
+	Concurrency int          `hcl:"concurrency,optional"`                // calls in flight, until the end of their answers
+	From        string       `hcl:"from,optional"`                       // "ratelimit": the RateLimit fields
+	Remaining   *block.Expr  `hcl:"remaining,optional" scope:"response"` // what is left, or used/limit
+	Reset       *block.Expr  `hcl:"reset,optional" scope:"response"`     // when there is all of it again
+	Unit        backoff.Unit `hcl:"unit,optional"`                       // of reset
+	Refill      *block.Expr  `hcl:"refill,optional" scope:"response"`    // what comes back in a second
+	Cost        *block.Expr  `hcl:"cost,optional" scope:"response"`      // what the call took, 1 if not set
+
+	By       *block.Expr    `hcl:"by,optional" scope:"request"` // a limit for each value
+	Wait     block.Duration `hcl:"wait,optional"`               // how long a call may wait
+	Queue    int            `hcl:"queue,optional"`              // how many may
+	Priority *block.Expr    `hcl:"priority,optional" scope:"request"`
+	Mode     policy.Mode    `hcl:"mode,optional"`
+
+	st   *state
+	kind kind
+}
+
+// Default enforces, and lets 10 000 calls wait for 5 s.
+func (b *Block) Default() {
+	b.Mode, b.Wait.Duration, b.Queue = policy.Enforce, 5*time.Second, 10_000
+}
+
+// Check finds out the kind, and fills in the burst.
+func (b *Block) Check() error {
+	word := b.Remaining != nil || b.From != ""
+	var errs []error
+	switch {
+	case b.Rate.N == 0 && b.Concurrency == 0 && !word:
+		errs = append(errs, errors.New("a limit needs rate, concurrency, remaining, or from = \"ratelimit\""))
+	case b.Rate.N != 0 && (b.Concurrency != 0 || word):
+		errs = append(errs, block.At("rate", "a limit has one of rate, concurrency, remaining and from: write another limit for the other"))
+	case b.Concurrency != 0 && word, b.Remaining != nil && b.From != "":
+		errs = append(errs, block.At("remaining", "a limit has one of rate, concurrency, remaining and from: write another limit for the other"))
+	}
+	for _, c := range []struct {
+		name string
+		bad  bool
+		why  string
+	}{
+		{"burst", b.Burst < 0, "it is negative"},
+		{"burst", b.Burst != 0 && b.Rate.N == 0, "it belongs to rate"},
+		{"concurrency", b.Concurrency < 0, "it is negative"},
+		{"queue", b.Queue < 0, "it is negative"},
+		{"from", b.From != "" && b.From != ratelimit, `there is only "ratelimit", the RateLimit fields`},
+		{"reset", b.Reset != nil && b.Remaining == nil, "it belongs to remaining"},
+		{"reset", b.Reset != nil && b.Unit == backoff.Natural, "it needs a unit"},
+		{"reset", b.Reset != nil && b.Refill != nil, "a limit has one of reset and refill"},
+		{"unit", b.Reset == nil && b.Unit != backoff.Natural, "it belongs to reset"},
+		{"refill", b.Refill != nil && b.Remaining == nil, "it belongs to remaining"},
+		{"cost", b.Cost != nil && !word, "it belongs to remaining"},
+	} {
+		if c.bad {
+			errs = append(errs, block.At(c.name, "%s", c.why))
+		}
+	}
+	switch {
+	case b.Concurrency != 0:
+		b.kind = byConcurrency
+	case word:
+		b.kind = byWord
+	case b.Burst == 0:
 		b.Burst = max(1, int(min(b.Rate.PerSecond(), 1e9)))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Stage compiles the block.
 func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
-	by, mine := "", size{rate: b.Rate, burst: b.Burst}
-	if b.By != nil {
-		mine.by = b.By.Source()
-		by = " by " + mine.by
-	}
+	mine := b.size()
 	k := Key{Provider: s.Provider, Route: s.Route, Name: s.Label}
 	whole := Key{Provider: s.Provider, Name: s.Label}
 	if s.Route == "" { // compiled before its routes
-		b.sizes.Store(whole, mine)
-	} else if shared, _ := b.sizes.Load(whole); shared == mine {
+		b.st.sizes.Store(whole, mine)
+	} else if shared, _ := b.st.sizes.Load(whole); shared == mine {
 		k = whole
 	}
 	return policy.Stage{
-		Summary: fmt.Sprintf("%v, burst %d%s, waits up to %v, %s", b.Rate, b.Burst, by, b.Wait, b.Mode),
+		Summary:     b.summary(),
+		ReadsAnswer: b.reads(),
 		Wrap: func(next http.RoundTripper) http.RoundTripper {
 			return policy.RoundTripper(func(r *http.Request) (*http.Response, error) { return b.pass(k, r, next) })
 		},
 	}, nil
 }
 
-// pass lets an attempt through when there is a token for it. A token of which
-// nothing came, because a stage below refused, is given back.
-func (b *Block) pass(k Key, r *http.Request, next http.RoundTripper) (*http.Response, error) {
-	x := policy.From(r.Context())
-	if b.By != nil {
-		k.By, _ = b.By.String(x)
+func (b *Block) size() size {
+	return size{
+		rate: b.Rate, burst: b.Burst, concurrency: b.Concurrency, from: b.From, unit: b.Unit,
+		by: text(b.By), remaining: text(b.Remaining), reset: text(b.Reset), refill: text(b.Refill), cost: text(b.Cost),
 	}
-	place, err := b.take(r.Context(), x, k)
-	if err != nil {
-		return nil, err
-	}
-	sent := x.Attempts
-	resp, err := next.RoundTrip(r)
-	if place.OK && x.Attempts == sent {
-		place.Back()
-	}
-	return resp, err
 }
 
-// take takes a token, waiting for it if that is soon enough. A call that is only
-// observed goes on without one.
-func (b *Block) take(ctx context.Context, x *policy.Exchange, k Key) (Place, error) {
-	within := b.Wait.Duration
-	if until := x.Until(); !until.IsZero() {
-		within = min(within, time.Until(until))
+// text is an expression as written, "" if there is none.
+func text(e *block.Expr) string {
+	if e == nil {
+		return ""
 	}
-	if b.Mode == policy.Observe {
-		within = 0
+	return e.Source()
+}
+
+// reads reports whether what the provider says is in the body of its answers.
+func (b *Block) reads() bool {
+	for _, e := range []*block.Expr{b.Remaining, b.Reset, b.Refill, b.Cost} {
+		if e != nil && e.Reads("response.body") {
+			return true
+		}
 	}
-	place := b.source.Reserve(k, Rule{Rate: b.Rate.PerSecond(), Burst: b.Burst}, max(0, within))
-	if b.By == nil {
-		b.observer.LimitRemaining(k.Provider, k.Name, place.Left)
+	return false
+}
+
+func (b *Block) summary() string {
+	by := ""
+	if b.By != nil {
+		by = " by " + b.By.Source()
 	}
 	switch {
-	case !place.OK && b.Mode == policy.Observe:
-		x.Note("limit", "would_wait", k.Name+": "+place.Wait.Round(time.Millisecond).String())
-		return place, nil
-	case !place.OK:
-		return place, &policy.Denial{
-			Code: policy.Limited, Stage: "limit", RetryAfter: place.Wait,
-			Detail: fmt.Sprintf("limit %q of %s (%v) is reached, and the next free place is %v away", k.Name, k.Provider, b.Rate, place.Wait.Round(time.Millisecond)),
-			Hint:   "Call more slowly, or raise limit.rate or limit.wait if the provider grants more.",
-		}
-	case place.Wait == 0:
-		return place, nil
+	case b.kind == byConcurrency:
+		return fmt.Sprintf("%d at once%s, waits up to %v, %s", b.Concurrency, by, b.Wait, b.Mode)
+	case b.kind == byRate:
+		return fmt.Sprintf("%v, burst %d%s, waits up to %v, %s", b.Rate, b.Burst, by, b.Wait, b.Mode)
+	case by == "":
+		by = " by account"
 	}
-	start := time.Now()
-	if err := x.Sleep(ctx, place.Wait); err != nil {
-		place.Back()
-		b.observer.LimitWait(k.Provider, k.Name, time.Since(start))
-		return Place{}, err
-	}
-	b.observer.LimitWait(k.Provider, k.Name, place.Wait)
-	return place, nil
+	return fmt.Sprintf("what the provider says is left%s, waits up to %v, %s", by, b.Wait, b.Mode)
 }

@@ -39,4 +39,6 @@ type Place struct {
 	// Back gives the token back: at once if it can be used, else to whoever is
 	// last in the queue. It may be called once, and is nil if none was taken.
 	Back func()
+
+	evicted bool // none was taken, and the call had to leave the queue to others
 }

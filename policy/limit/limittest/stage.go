@@ -17,11 +17,16 @@ type silent struct{}
 
 func (silent) LimitWait(string, string, time.Duration) {}
 func (silent) LimitRemaining(string, string, float64)  {}
+func (silent) LimitObserved(string)                    {}
 
 // stage compiles a limit of n a second.
 func stage(t *testing.T, s limit.Source, n float64, burst int, change func(*limit.Block)) func(context.Context) (*policy.Exchange, error) {
 	t.Helper()
-	b := limit.Feature(silent{}, s).New().(*limit.Block)
+	f, err := limit.Feature(silent{}, s, func() int { return 1 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := f.New().(*limit.Block)
 	b.Default()
 	b.Rate, b.Burst = block.Rate{N: n, Per: time.Second}, burst
 	change(b)

@@ -27,7 +27,7 @@ COPY --from=build /out/postern /postern
 COPY --from=build /out/postern.cdx.json /postern.cdx.json
 COPY --from=build --chown=65532:65532 /out/etc/postern /etc/postern
 COPY --from=build --chown=65532:65532 /out/var/lib/postern /var/lib/postern
-ENV POSTERN_CONFIG=/etc/postern
+ENV POSTERN_CONFIG=/etc/postern TMPDIR=/var/lib/postern
 USER 65532:65532
 # Everything that is written is written here: the root file system can be read-only.
 VOLUME ["/var/lib/postern"]

@@ -9,19 +9,32 @@ import (
 	"sync/atomic"
 )
 
-// ErrNotReplayable says that a body was longer than the buffer, so that it
-// cannot be sent a second time.
-var ErrNotReplayable = errors.New("the request body is longer than the replay buffer")
+// ErrNotReplayable says that there is no copy of a body, so that it cannot be
+// sent a second time.
+var ErrNotReplayable = errors.New("there is no copy of the request body")
 
 // ErrTooLarge says that a body does not fit the buffer, where all of it is needed.
 var ErrTooLarge = errors.New("the request body is longer than the buffer")
 
+// ErrCopy says that the copy of a body could not be read: nobody but this machine
+// is to blame.
+var ErrCopy = errors.New("read the request body back from a temporary file")
+
 // ErrRequestBody says that the application broke off its request body.
 var ErrRequestBody = errors.New("the application broke off its request body")
 
+const (
+	// InMemory is how much of a body is kept in memory, in bytes: as much as the
+	// default buffer, so that nothing goes to a file unless a policy asks for it.
+	InMemory = 1 << 20
+	// MostWhole is up to what length a body is read where all of it is needed.
+	MostWhole = 64 << 20
+)
+
 // Body is a request body. It is spooled while it is sent, so that it can be
 // sent again, hashed or rewritten, up to a limit of bytes; past the limit it
-// streams and cannot be replayed.
+// streams and cannot be replayed. The first [InMemory] bytes are kept in memory,
+// the others in a sealed temporary file (spool.go).
 //
 // Two readers never read the source at once: a new one waits until a read that
 // is under way in an old one returns.
@@ -30,19 +43,24 @@ type Body struct {
 	src    io.Reader
 	length int64 // as announced; -1 is unknown
 	limit  int64
-	buf    []byte      // what was read of src so far, while it fits
-	ended  error       // what src ended with: io.EOF or a failure
-	over   bool        // buf has outgrown limit: nothing more is kept
-	gen    int         // the current reader
-	lost   atomic.Bool // bytes were sent that are not kept
+	memory int64 // how much goes to buf
+	open   opener
+	buf    []byte                // what was read of src so far, while it fits
+	rest   atomic.Pointer[spool] // what comes after buf; nil is nothing
+	ended  error                 // what src ended with: io.EOF or a failure
+	over   bool                  // it has outgrown limit: nothing more is kept
+	gen    int                   // the current reader
+	lost   atomic.Pointer[error] // why there is no copy
+	closed atomic.Bool
 }
 
 // NewBody wraps src, of length bytes or -1 for unknown. A nil src is empty.
+// Who made it closes it.
 func NewBody(src io.Reader, length, limit int64) *Body {
 	if src == nil || length == 0 {
 		return &Body{length: 0, limit: limit, ended: io.EOF}
 	}
-	return &Body{src: src, length: length, limit: limit}
+	return &Body{src: src, length: length, limit: limit, memory: InMemory, open: temporary}
 }
 
 // Limit changes how many bytes are kept; it has to be called before the first
@@ -54,8 +72,18 @@ func (b *Body) Len() int64 { return b.length }
 
 // Replayable reports whether another reader can start from the beginning, as
 // far as is known now: a body of unknown length may still outgrow the limit.
-func (b *Body) Replayable() bool {
-	return !b.lost.Load() && b.length <= b.limit
+func (b *Body) Replayable() bool { return b.Lost() == nil }
+
+// Lost says why there is no copy of the body, nil if there is one: it is longer
+// than the limit ([ErrTooLarge]), or it could not be kept.
+func (b *Body) Lost() error {
+	if err := b.lost.Load(); err != nil {
+		return *err
+	}
+	if b.length > b.limit {
+		return ErrTooLarge
+	}
+	return nil
 }
 
 // Reader returns a reader of the whole body, from the beginning. The one
@@ -63,26 +91,31 @@ func (b *Body) Replayable() bool {
 func (b *Body) Reader() (io.ReadCloser, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.lost.Load() {
+	if b.lost.Load() != nil {
 		return nil, ErrNotReplayable
 	}
 	b.gen++
 	return &bodyReader{b: b, gen: b.gen}, nil
 }
 
-// Bytes reads all of the body. It fails with [ErrTooLarge] past the limit, or
-// with the error of the source. The caller must not change the result.
+// Bytes reads all of the body into memory. It fails with [ErrTooLarge] past the
+// limit or [MostWhole], or with the error of the source. The caller must not
+// change the result.
 func (b *Body) Bytes() ([]byte, error) {
-	if b.length > b.limit {
+	most := min(b.limit, MostWhole)
+	if b.length > most {
 		return nil, ErrTooLarge
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for b.ended == nil && !b.over {
-		b.fill(max(512, len(b.buf), int(min(b.length, b.limit))-len(b.buf)+1)) // one more shows the end
+	if err := b.fetch(most); err != nil {
+		return nil, err
+	}
+	for b.ended == nil && !b.over && int64(len(b.buf)) <= most {
+		b.fill(max(512, len(b.buf), int(min(b.length, most))-len(b.buf)+1), most) // one more shows the end
 	}
 	switch {
-	case b.over:
+	case b.over, int64(len(b.buf)) > most:
 		return nil, ErrTooLarge
 	case b.ended != io.EOF:
 		return nil, b.ended
@@ -94,30 +127,106 @@ func (b *Body) Bytes() ([]byte, error) {
 func (b *Body) Replace(p []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.rest.Swap(nil).close()
 	b.buf, b.ended, b.over, b.length = p, io.EOF, false, int64(len(p))
-	b.lost.Store(false)
+	b.lost.Store(nil)
 	b.gen++
 }
 
-// fill reads up to n more bytes of the source into buf. Called with mu held.
-func (b *Body) fill(n int) {
+// Close gives back what the copy takes. It does not wait for the source. What
+// still reads the body gets no more of the copy.
+func (b *Body) Close() {
+	b.closed.Store(true)
+	b.rest.Load().close()
+}
+
+// fetch brings what is in the file into memory. Called with mu held.
+func (b *Body) fetch(most int64) error {
+	rest := b.rest.Load()
+	if rest == nil {
+		return nil
+	}
+	size := rest.size()
+	if int64(len(b.buf))+size > most {
+		return ErrTooLarge
+	}
+	all := make([]byte, int64(len(b.buf))+size)
+	for at := int64(copy(all, b.buf)); at < int64(len(all)); {
+		n, err := rest.read(all[at:], at-int64(len(b.buf)))
+		if err != nil {
+			b.lose(err)
+			return err
+		}
+		at += int64(n)
+	}
+	b.rest.Store(nil)
+	rest.close()
+	b.buf = all
+	return nil
+}
+
+// fill reads up to n more bytes of the source into buf, where all of most bytes
+// may be. Called with mu held.
+func (b *Body) fill(n int, most int64) {
 	at := len(b.buf)
-	if n = min(n, int(b.limit)-at+1); cap(b.buf)-at < n {
+	if n = min(n, int(most)-at+1); cap(b.buf)-at < n {
 		b.buf = slices.Grow(b.buf, n)
 	}
 	got, err := b.read(b.buf[at : at+n])
 	b.buf = b.buf[:at+got]
 	b.ended = err
-	if int64(len(b.buf)) > b.limit {
-		b.over = true
+	b.over = int64(len(b.buf)) > b.limit
+}
+
+// kept is how many bytes there are a copy of. Called with mu held.
+func (b *Body) kept() int64 {
+	n := int64(len(b.buf))
+	if rest := b.rest.Load(); rest != nil {
+		n += rest.size()
 	}
+	return n
+}
+
+// keep keeps more of the source. Called with mu held.
+func (b *Body) keep(p []byte) error {
+	rest := b.rest.Load()
+	if rest == nil && int64(len(b.buf)+len(p)) <= b.memory {
+		b.buf = append(b.buf, p...)
+		return nil
+	}
+	if rest == nil {
+		var err error
+		if rest, err = newSpool(b.open); err != nil {
+			return err
+		}
+		if b.rest.Store(rest); b.closed.Load() {
+			rest.close() // whoever closed may not have seen it
+		}
+	}
+	return rest.append(p)
+}
+
+// lose gives the copy up. Called with mu held.
+func (b *Body) lose(why error) {
+	b.rest.Load().close()
+	b.over, b.buf = true, nil
+	b.lost.CompareAndSwap(nil, &why)
+}
+
+// read reads the source. What it fails with is the application's doing.
+func (b *Body) read(p []byte) (int, error) {
+	n, err := b.src.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%w: %w", ErrRequestBody, err)
+	}
+	return n, err
 }
 
 // bodyReader is one pass over a Body.
 type bodyReader struct {
 	b   *Body
 	gen int
-	at  int
+	at  int64
 }
 
 var errReaderReplaced = errors.New("this attempt's body was replaced by a later one")
@@ -132,50 +241,55 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	switch {
 	case r.gen != b.gen:
 		return 0, errReaderReplaced
-	case r.at < len(b.buf):
+	case r.at < int64(len(b.buf)):
 		n := copy(p, b.buf[r.at:])
-		r.at += n
-		if b.over && r.at == len(b.buf) {
-			b.drop(r)
+		r.advance(n)
+		return n, nil
+	case b.lost.Load() == nil && r.at < b.kept():
+		n, err := b.rest.Load().read(p, r.at-int64(len(b.buf)))
+		if err != nil {
+			b.lose(err)
+			b.ended = err
+			return 0, err
 		}
+		r.advance(n)
 		return n, nil
 	case b.ended != nil:
 		return 0, b.ended
 	}
 	n, err := b.read(p)
 	b.ended = err
-	if b.over || b.length > b.limit || int64(len(b.buf)+n) > b.limit {
-		b.drop(r)
-		return n, err
+	switch {
+	case b.over: // it only streams
+	case b.length > b.limit || b.kept()+int64(n) > b.limit:
+		b.lose(ErrTooLarge)
+	default:
+		if err := b.keep(p[:n]); err != nil {
+			b.lose(err)
+		}
 	}
-	b.buf = append(b.buf, p[:n]...)
-	r.at += n
+	r.at += int64(n)
 	return n, err
 }
 
-// read reads the source. What it fails with is the application's doing.
-func (b *Body) read(p []byte) (int, error) {
-	n, err := b.src.Read(p)
-	if err != nil && err != io.EOF {
-		err = fmt.Errorf("%w: %w", ErrRequestBody, err)
+// advance goes on within the copy. At the end of one that has outgrown the limit
+// it is given up: from here on the body only streams through r. Called with mu
+// held.
+func (r *bodyReader) advance(n int) {
+	b := r.b
+	if r.at += int64(n); b.over && r.at == b.kept() {
+		b.lose(ErrTooLarge)
 	}
-	return n, err
-}
-
-// drop gives up replaying: from here on the body only streams through r.
-func (b *Body) drop(r *bodyReader) {
-	b.over, b.buf, r.at = true, nil, 0
-	b.lost.Store(true)
 }
 
 // WriteTo sends a body that is in memory already in one write.
 func (r *bodyReader) WriteTo(w io.Writer) (n int64, err error) {
 	b := r.b
 	b.mu.Lock()
-	whole := r.gen == b.gen && b.ended == io.EOF && !b.over
+	whole := r.gen == b.gen && b.ended == io.EOF && !b.over && b.rest.Load() == nil
 	var rest []byte
 	if whole {
-		rest, r.at = b.buf[min(r.at, len(b.buf)):], len(b.buf)
+		rest, r.at = b.buf[min(r.at, int64(len(b.buf))):], int64(len(b.buf))
 	}
 	b.mu.Unlock()
 	if whole {

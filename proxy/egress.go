@@ -129,6 +129,9 @@ func (e *errand) Close() error {
 
 func (e *errand) finish(err error) {
 	e.journal.Do(func() {
+		if e.x.Body != nil {
+			e.x.Body.Close()
+		}
 		r := &e.result
 		r.In, r.Duration = e.in.read.Load(), time.Since(e.x.Start)
 		if e.head == 0 {

@@ -171,6 +171,9 @@ func (c *call) done() {
 	c.settled = true
 	c.mu.Unlock()
 	c.body.close(c.r, c.h.Stall)
+	if c.x.Body != nil {
+		c.x.Body.Close()
+	}
 	end := time.Now()
 	r := &c.result
 	r.Duration, r.In = end.Sub(c.x.Start), c.body.read.Load()

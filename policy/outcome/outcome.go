@@ -136,6 +136,8 @@ func describe(x *policy.Exchange, d *policy.Denial) (detail, hint string) {
 	late := d.Code == policy.UpstreamTimeout
 	var untrusted *tls.CertificateVerificationError
 	switch {
+	case errors.Is(d.Err, policy.ErrCopy):
+		return "the copy of the request body could not be read back, and the request to " + host + " was broken off", "Look at the disk of Postern's temporary files (TMPDIR); the log has the cause."
 	case errors.As(d.Err, &untrusted):
 		return "the certificate of " + host + " is not trusted", "It is expired, for another name, or of an unknown authority; the log says which. Nothing was sent."
 	case !x.Now.Connected && late:

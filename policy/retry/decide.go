@@ -111,7 +111,7 @@ func (t *loop) decide(x *policy.Exchange, resp *http.Response, err error, n, ren
 	}
 	if err != nil {
 		e.fault, e.fresh = faultOf(err), false
-		return t.explain(x, decide(e))
+		return explain(x, decide(e))
 	}
 	e.final = e.keyed && slices.Contains(x.Key.Final, resp.StatusCode)
 	e.twice = len(x.Trail) > 1 && x.Trail[len(x.Trail)-2].Status == resp.StatusCode
@@ -123,15 +123,22 @@ func (t *loop) decide(x *policy.Exchange, resp *http.Response, err error, n, ren
 			e.word = no
 		}
 	}
-	return t.explain(x, decide(e))
+	return explain(x, decide(e))
 }
 
 // explain says why there is no copy of the body.
-func (t *loop) explain(x *policy.Exchange, v verdict) verdict {
-	if v.why == policy.UnretriedBody {
-		v.reason = "the request body is longer than retry.buffer"
+func explain(x *policy.Exchange, v verdict) verdict {
+	if err := x.Body.Lost(); v.why == policy.UnretriedBody && err != nil {
+		v.reason = uncopied(err)
 	}
 	return v
+}
+
+func uncopied(err error) string {
+	if err == policy.ErrTooLarge {
+		return "the request body is longer than retry.buffer"
+	}
+	return "the request body could not be kept: " + err.Error()
 }
 
 // faultOf tells a failure of the transport that may pass from a refusal, which

@@ -81,8 +81,8 @@ func (b *Block) Check() error {
 		return block.At("attempts", "%d is not between 1 and 20", b.Attempts)
 	case b.Budget < 0 || b.Budget > 1:
 		return block.At("budget", "%v is not between 0 and 1", b.Budget)
-	case b.Buffer > 64<<20:
-		return block.At("buffer", "%v is more than 64MiB", b.Buffer)
+	case b.Buffer > 64<<30:
+		return block.At("buffer", "%v is more than 64GiB", b.Buffer)
 	}
 	for _, o := range b.On {
 		switch {
@@ -146,9 +146,7 @@ func (t *loop) RoundTrip(r *http.Request) (*http.Response, error) {
 			v = t.affordable(x, v, wait)
 		}
 		if !v.again {
-			if x.Unretried = v.why; v.reason != "" {
-				x.Note("retry", "not_again", v.reason)
-			}
+			tell(x, v)
 			return last.resp, last.err
 		}
 		if v.fresh {
@@ -161,6 +159,16 @@ func (t *loop) RoundTrip(r *http.Request) (*http.Response, error) {
 			last.drop()
 			return nil, err
 		}
+	}
+}
+
+// tell says why there is no further attempt, or that there could have been none.
+func tell(x *policy.Exchange, v verdict) {
+	x.Unretried = v.why
+	if v.reason != "" {
+		x.Note("retry", "not_again", v.reason)
+	} else if err := x.Body.Lost(); err != nil {
+		x.Note("retry", "no_copy", uncopied(err))
 	}
 }
 

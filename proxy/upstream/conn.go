@@ -124,7 +124,11 @@ func (c *conn) roundTrip(ctx context.Context, x *policy.Exchange, o *outgoing) (
 		up = c.send(o)
 	}
 	resp, err := c.readHead(ctx, o)
-	x.Now.Complete, x.Now.Begun = up.complete(), c.heard
+	if x.Now.Begun = c.heard; err != nil {
+		x.Now.Complete = up.settled() // its last write may be returning just now
+	} else {
+		x.Now.Complete = up.complete()
+	}
 	x.Now.Written += up.sent()
 	if err != nil {
 		op, cause := up.blame(err, OpHeaders) // before failing it gives the upload an error of its own

@@ -83,9 +83,13 @@ func newOutgoing(req *http.Request, x *policy.Exchange, k key) (*outgoing, error
 	return o, nil
 }
 
-// sourceError is what reading the application's body failed with.
+// sourceError is what reading the application's body failed with, unless it was
+// our own copy of it.
 func sourceError(err error) error {
-	if errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, policy.ErrCopy):
+		return err
+	case errors.Is(err, io.EOF):
 		err = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("%w: %w", ErrRequestBody, err)

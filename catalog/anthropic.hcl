@@ -28,6 +28,7 @@ provider "anthropic" {
     attempts = 3
     on       = ["rate_limited", "conflict", "server_error", "timeout", "unreachable"]
     verdict  = response.header["X-Should-Retry"]
+    stop     = "x-should-retry"
     backoff {
       first = "500ms"
       max   = "8s"

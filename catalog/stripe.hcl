@@ -62,6 +62,7 @@ provider "stripe" {
     attempts = 4
     on       = ["rate_limited", "conflict", "server_error", "timeout", "unreachable"]
     verdict  = response.header["Stripe-Should-Retry"]
+    stop     = "Stripe-Should-Retry"
     backoff {
       first = "500ms"
       max   = "5s"

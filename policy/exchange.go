@@ -42,6 +42,9 @@ type Exchange struct {
 
 	Unretried Unretried // why there was no further attempt, set by retry
 
+	Repeat bool   // the application's SDK makes a retry of its own
+	Stop   string // canonical header by which the answer tells SDKs to make none; "" says nothing
+
 	// Certificate is what the attempt under way proves itself with, nil for
 	// nothing: it goes out over TLS on which that was shown, or not at all.
 	Certificate *ClientCertificate

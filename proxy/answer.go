@@ -78,8 +78,12 @@ func sourceOf(x *policy.Exchange) policy.AnswerSource {
 	return policy.FromProvider
 }
 
-// mark adds the headers that every answer of a provider bears.
+// mark adds the headers that every answer of a provider bears, and the one that
+// keeps its SDKs from asking again what was asked often enough.
 func (c *call) mark(h http.Header) {
+	if src := c.result.Source; c.x.Stop != "" && (src == policy.FromProvider || src == policy.FromPostern) {
+		h[c.x.Stop] = []string{"false"}
+	}
 	v := [...]string{c.x.ID, string(c.result.Source), string(c.result.Outcome), strconv.Itoa(c.x.Attempts)}
 	h["Postern-Id"], h["Postern-Source"], h["Postern-Outcome"], h["Postern-Attempts"] = v[0:1:1], v[1:2:2], v[2:3:3], v[3:4:4]
 	if c.x.Unretried != "" {

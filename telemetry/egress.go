@@ -46,6 +46,9 @@ func (m *metrics) call(x *policy.Exchange, c *Call) {
 	h.requests.Inc()
 	h.duration.Observe(c.Duration.Seconds())
 	h.overhead.Observe(c.Overhead.Seconds())
+	if x.Repeat {
+		m.retries.WithLabelValues(l.provider, "sdk").Inc()
+	}
 	for i := range x.Trail {
 		m.try(&l, &x.Trail[i])
 		if i > 0 {

@@ -51,3 +51,36 @@ test "OpenAI's own word comes first" {
     attempts = 1
   }
 }
+
+test "a spent credit is not asked for again, whatever a header says, nor by the SDK" {
+  request {
+    method = "POST"
+    url    = "https://api.openai.com/v1/responses"
+  }
+  upstream {
+    status = 429
+    header = { "x-should-retry" = "true" }
+    body   = "{\"error\":{\"type\":\"insufficient_quota\",\"code\":\"insufficient_quota\"}}"
+  }
+  expect {
+    status   = 429
+    attempts = 1
+    outcome  = "quota_exhausted"
+    header   = { "x-should-retry" = "false" }
+  }
+}
+
+test "milliseconds are waited for as they are" {
+  request { url = "https://api.openai.com/v1/models" }
+  upstream {
+    status = 429
+    header = { "retry-after-ms" = "1250", "Retry-After" = "9" }
+  }
+  upstream {}
+  expect {
+    status   = 200
+    attempts = 2
+  }
+  assert { condition = waited >= 1.25 && waited < 1.3 }
+  assert { condition = response.header["X-Should-Retry"] == null }
+}

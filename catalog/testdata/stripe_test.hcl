@@ -149,3 +149,40 @@ test "nothing else of the host is reached" {
     code   = "no_provider"
   }
 }
+
+test "stripe-node makes no attempt after the last one" {
+  request {
+    method = "POST"
+    url    = "https://api.stripe.com/v1/charges"
+  }
+  upstream {
+    status = 503
+    header = { "Stripe-Should-Retry" = "true" }
+  }
+  expect {
+    status   = 503
+    attempts = 4
+    header   = { "Stripe-Should-Retry" = "false" }
+  }
+}
+
+test "nor after a failure that Postern reports" {
+  request { url = "https://api.stripe.com/v1/customers" }
+  upstream { fault = "refuse" }
+  expect {
+    status   = 502
+    code     = "unreachable"
+    attempts = 4
+    header   = { "Stripe-Should-Retry" = "false" }
+  }
+}
+
+test "a refused payment is no word about retries" {
+  request {
+    method = "POST"
+    url    = "https://api.stripe.com/v1/charges"
+  }
+  upstream { status = 402 }
+  expect { status = 402 }
+  assert { condition = response.header["Stripe-Should-Retry"] == null }
+}

@@ -2,6 +2,7 @@ package retry
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -18,8 +19,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // if all of the body can be, and if there are attempts left.
 func TestP19NoSecondCharge(t *testing.T) {
 	reached := []policy.Attempt{
-		{}, {Dialled: true}, {Connected: true}, {Connected: true, Written: 1}, {Connected: true, Written: 9, Complete: true},
-		{Connected: true, Written: 9, Refused: true}, {Connected: true, Written: 9, Complete: true, Begun: true}, {Connected: true, Written: 9, Complete: true, Answered: true},
+		{},
+		{Dialled: true},
+		{Connected: true},
+		{Connected: true, Written: 1},
+		{Connected: true, Written: 9, Complete: true},
+		{Connected: true, Written: 9, Refused: true},
+		{Connected: true, Written: 9, Complete: true, Begun: true},
+		{Connected: true, Written: 9, Complete: true, Answered: true},
 	}
 	n, again := 0, 0
 	for _, o := range policy.Outcomes() {
@@ -110,7 +117,7 @@ func TestFaults(t *testing.T) {
 // share in retries, whatever the clock of the wall does.
 func TestBudgetModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		var b budget
+		b := newBudget()
 		share := rapid.Float64Range(0, 1).Draw(rt, "share")
 		type event struct {
 			at    time.Duration
@@ -125,6 +132,11 @@ func TestBudgetModel(t *testing.T) {
 			if rapid.Bool().Draw(rt, "call") {
 				b.call(start.Add(at))
 				events = append(events, event{at, false})
+				continue
+			}
+			if rapid.IntRange(0, 4).Draw(rt, "sdk") == 0 { // an SDK's retry is never refused, and counted
+				b.spend(start.Add(at))
+				events = append(events, event{at, true})
 				continue
 			}
 			took := b.take(start.Add(at), share)
@@ -146,4 +158,37 @@ func TestBudgetModel(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestBudgetKeys: a failed key is known for a minute at least and two at most, as
+// one of that client and account; their number is bounded.
+func TestBudgetKeys(t *testing.T) {
+	b, now := newBudget(), time.Now()
+	key := caller{"billing", "acct_1", "order-7"}
+	if b.repeated(key, now) {
+		t.Error("a key that nobody used is known")
+	}
+	b.failed(key, now)
+	for at, want := range map[time.Duration]bool{0: true, time.Second: true, memory - 1: true} {
+		if b.repeated(key, now.Add(at)) != want {
+			t.Errorf("after %v: not %v", at, want)
+		}
+	}
+	for _, other := range []caller{{"billing", "acct_2", "order-7"}, {"shop", "acct_1", "order-7"}, {"billing", "acct_1", "order-8"}, {"billingacct_1", "", "order-7"}} {
+		if b.repeated(other, now) {
+			t.Errorf("%v is taken for %v", other, key)
+		}
+	}
+	if !b.repeated(key, now.Add(memory)) {
+		t.Error("forgotten after a minute")
+	}
+	if b.repeated(key, now.Add(3*memory)) {
+		t.Error("known for ever")
+	}
+	for i := range 3 * maxKeys {
+		b.failed(caller{key: fmt.Sprint(i)}, now.Add(4*memory))
+	}
+	if n := len(b.fresh) + len(b.stale); n > 2*maxKeys {
+		t.Errorf("%d keys are remembered", n)
+	}
 }

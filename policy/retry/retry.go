@@ -2,12 +2,15 @@
 //
 //	retry.go     the block and the loop
 //	decide.go    one pure function: may there be another attempt?
+//	delay.go     how long to wait, the provider's word first, and whether that can be afforded
 //	budget.go    how much more than the application's own calls a provider gets
+//	sdk.go       the attempts that the application's SDK makes of its own
 package retry
 
 import (
 	"fmt"
 	"net/http"
+	"net/textproto"
 	"strings"
 	"sync"
 	"time"
@@ -17,10 +20,7 @@ import (
 	"github.com/postern-proxy/postern/policy"
 )
 
-const (
-	longest    = time.Hour // no call is held for a longer Retry-After, whatever its time limit
-	maxRenewed = 2         // attempts of one call that are made only for a fresh credential
-)
+const maxRenewed = 2 // attempts of one call that are made only for a fresh credential
 
 // Feature returns the feature. Budgets belong to it and outlive reloads. rnd
 // yields numbers in [0,1) for jitter.
@@ -37,6 +37,10 @@ type Block struct {
 	Budget   float64          `hcl:"budget,optional"` // extra requests as a share of the calls of the last 10 s
 	Buffer   block.Size       `hcl:"buffer,optional"` // longer bodies are streamed, and not sent again
 	Verdict  *block.Expr      `hcl:"verdict,optional" scope:"response"`
+	After    *block.Expr      `hcl:"after,optional" scope:"response"` // the wait that a limit asks for where it has no Retry-After
+	Unit     backoff.Unit     `hcl:"unit,optional"`                   // how After is written
+	Wait     block.Duration   `hcl:"wait,optional"`                   // a longer one that the provider asks for is not begun
+	Stop     string           `hcl:"stop,optional"`                   // header that tells the provider's SDKs to make no attempt of their own
 
 	rnd     func() float64
 	budgets *sync.Map
@@ -66,9 +70,10 @@ func (b *Backoff) Check() error {
 	return nil
 }
 
-// Default makes 3 attempts, within a budget of 20 %, of bodies up to 1 MiB.
+// Default makes 3 attempts, within a budget of 20 %, of bodies up to 1 MiB, and
+// waits for an hour if the provider asks for that.
 func (b *Block) Default() {
-	b.Attempts, b.Budget, b.Buffer = 3, 0.2, 1<<20
+	b.Attempts, b.Budget, b.Buffer, b.Wait.Duration = 3, 0.2, 1<<20, time.Hour
 	b.On = []policy.Outcome{policy.RateLimited, policy.ServerError, policy.Timeout, policy.Unreachable}
 	b.Backoff = new(Backoff)
 	b.Backoff.Default()
@@ -83,6 +88,10 @@ func (b *Block) Check() error {
 		return block.At("budget", "%v is not between 0 and 1", b.Budget)
 	case b.Buffer > 64<<30:
 		return block.At("buffer", "%v is more than 64GiB", b.Buffer)
+	case b.Unit != backoff.Natural && b.After == nil:
+		return block.At("unit", "unit says how after is written, which is missing")
+	case b.Stop != "" && policy.CheckHeader(b.Stop) != nil:
+		return block.At("stop", "%w", policy.CheckHeader(b.Stop))
 	}
 	for _, o := range b.On {
 		switch {
@@ -97,7 +106,8 @@ func (b *Block) Check() error {
 
 // Stage compiles the block.
 func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
-	share, _ := b.budgets.LoadOrStore(s.Provider, new(budget))
+	b.Stop = textproto.CanonicalMIMEHeaderKey(b.Stop)
+	share, _ := b.budgets.LoadOrStore(s.Provider, newBudget())
 	on := make([]string, len(b.On))
 	for i, o := range b.On {
 		on[i] = string(o)
@@ -106,7 +116,7 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 		Summary: fmt.Sprintf("up to %d attempts on %s; %v doubling by %v to %v, %v jitter; budget %v; buffer %v", b.Attempts, strings.Join(on, ", "),
 			b.Backoff.First, b.Backoff.Factor, b.Backoff.Max, b.Backoff.Jitter, b.Budget, b.Buffer),
 		Buffer:      int64(b.Buffer),
-		ReadsAnswer: b.Verdict != nil && b.Verdict.Reads("response.body"),
+		ReadsAnswer: b.Verdict != nil && b.Verdict.Reads("response.body") || b.After != nil && b.After.Reads("response.body"),
 		Wrap:        func(next http.RoundTripper) http.RoundTripper { return &loop{b, share.(*budget), next} },
 	}, nil
 }
@@ -120,7 +130,7 @@ type loop struct {
 // RoundTrip sends r until an attempt succeeds or there may be no other.
 func (t *loop) RoundTrip(r *http.Request) (*http.Response, error) {
 	x := policy.From(r.Context())
-	t.share.call(time.Now())
+	t.count(x)
 	var wait time.Duration
 	var last result
 	earlier, renewed := false, 0
@@ -132,7 +142,9 @@ func (t *loop) RoundTrip(r *http.Request) (*http.Response, error) {
 			if n > 1 && r.Context().Err() == nil {
 				x.Unretried = policy.UnretriedRefused
 				x.Note("retry", "not_again", "a stage refused the next attempt")
-				return last.restore(x)
+				resp, err := last.restore(x)
+				t.gaveUp(x)
+				return resp, err
 			}
 			last.drop()
 			return resp, err
@@ -142,11 +154,13 @@ func (t *loop) RoundTrip(r *http.Request) (*http.Response, error) {
 		earlier = earlier || last.effect()
 		v := t.decide(x, resp, err, n, renewed)
 		if v.again {
-			wait = t.delay(resp, n, wait, v.fresh)
-			v = t.affordable(x, v, wait)
+			var asked bool
+			wait, asked = t.delay(x, resp, n, wait, v.fresh)
+			v = t.affordable(x, v, wait, asked)
 		}
 		if !v.again {
 			tell(x, v)
+			t.gaveUp(x)
 			return last.resp, last.err
 		}
 		if v.fresh {
@@ -157,6 +171,7 @@ func (t *loop) RoundTrip(r *http.Request) (*http.Response, error) {
 		last.keep(x)
 		if err := x.Sleep(r.Context(), wait); err != nil {
 			last.drop()
+			t.gaveUp(x)
 			return nil, err
 		}
 	}
@@ -178,31 +193,4 @@ func begin(x *policy.Exchange, earlier bool) {
 	x.Deadline, x.Fresh, x.Keys, x.Send, x.Certificate = time.Time{}, false, "", nil, nil
 	x.Outcome, x.Hint, x.Response = "", "", nil
 	x.ProviderCode, x.ProviderMessage, x.ProviderRequestID = "", "", ""
-}
-
-// affordable checks what another attempt costs: time, and the budget.
-func (t *loop) affordable(x *policy.Exchange, v verdict, wait time.Duration) verdict {
-	switch {
-	case wait > longest:
-		return verdict{why: policy.UnretriedWait, reason: "the provider asks for a wait of " + wait.String()}
-	case !x.Total.IsZero() && time.Until(x.Total) <= wait:
-		return verdict{why: policy.UnretriedWait, reason: "the wait of " + wait.Round(time.Millisecond).String() + " is longer than the call may still take"}
-	case !v.fresh && !t.share.take(time.Now(), t.Budget):
-		return verdict{why: policy.UnretriedBudget, reason: "the provider's retry budget is spent"}
-	}
-	return v
-}
-
-// delay is how long to wait: the provider's word comes first.
-func (t *loop) delay(resp *http.Response, n int, before time.Duration, fresh bool) time.Duration {
-	if fresh {
-		return 0
-	}
-	if resp != nil {
-		if d, ok := backoff.RetryAfter(resp.Header, time.Now(), 24*time.Hour); ok {
-			return d
-		}
-	}
-	b := backoff.Backoff{First: t.Backoff.First.Duration, Factor: t.Backoff.Factor, Max: t.Backoff.Max.Duration, Jitter: t.Backoff.Jitter}
-	return b.Delay(n, before, t.rnd)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -84,7 +85,7 @@ func TestScriptThenBackend(t *testing.T) {
 
 func TestBreaksAtTheNamedPoint(t *testing.T) {
 	big := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(bytes.Repeat([]byte("x"), 1<<10)) })
-	for _, step := range []Step{ResetUnread(), ResetRead(), CloseUnread(), CloseRead(), ResetHalf()} {
+	for _, step := range []Step{ResetUnread(), ResetRead(), CloseUnread(), CloseRead(), ResetHalf(), ResetHead(), CloseHalf(), Garbage(), ResetStream(), GoAwayAfter()} {
 		t.Run(step.String(), func(t *testing.T) {
 			each(t, big, func(t *testing.T, s *Server, c *http.Client) {
 				s.Script(step)
@@ -167,6 +168,34 @@ func TestCloseIdle(t *testing.T) {
 		}
 		if status, _, err := post(c, s.URL(), "x"); status == 200 && s.Accepted() != 2 {
 			t.Fatalf("answered on a closed connection: %v", err)
+		}
+	})
+}
+
+// TestActing: the backend has the request although the peer is told nothing of it.
+func TestActing(t *testing.T) {
+	var acted atomic.Int64
+	counting := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { acted.Add(1) })
+	each(t, counting, func(t *testing.T, s *Server, c *http.Client) {
+		for _, step := range []Step{ResetRead(), CloseRead(), Garbage(), ResetStream(), GoAwayAfter(), ResetPart(), Answer(500, "")} {
+			for n, step := range map[int64]Step{0: step, 1: step.Acting()} {
+				acted.Store(0)
+				s.Script(step)
+				if status, _, err := post(c, s.URL(), "a body that is longer than sixteen bytes"); (err == nil) != (status == 500) {
+					t.Errorf("%v: %d %v", step, status, err)
+				}
+				if acted.Load() != n {
+					t.Errorf("%v: acted %d times", step, acted.Load())
+				}
+			}
+		}
+		s.TurnAway(1)
+		c.CloseIdleConnections()
+		if _, _, err := post(c, s.URL(), "x"); err == nil {
+			t.Error("a connection that is turned away serves")
+		}
+		if status, _, err := post(c, s.URL(), "x"); status != 200 {
+			t.Errorf("the next one does not: %v", err)
 		}
 	})
 }

@@ -30,6 +30,13 @@ func (s *Server) serveH1(c *conn) {
 		s.note(rec, func(r *Request) {
 			r.Method, r.Host, r.Target, r.Header = req.Method, req.Host, req.RequestURI, req.Header
 		})
+		if step.kind == resetPart && req.ContentLength != 0 {
+			some := make([]byte, 16)
+			n, _ := io.ReadFull(req.Body, some)
+			s.act(step, req, some[:n])
+			c.reset()
+			return
+		}
 		body, err := io.ReadAll(req.Body)
 		s.note(rec, func(r *Request) { r.Body, r.Read = body, err == nil })
 		if err != nil || !s.pause(step) {
@@ -55,9 +62,15 @@ func readH1(br *bufio.Reader, w io.Writer) (*http.Request, error) {
 
 // respondH1 does what step says and reports whether the connection goes on.
 func (s *Server) respondH1(c *conn, br *bufio.Reader, req *http.Request, body []byte, rec *Request, step Step) bool {
+	s.act(step, req, body)
 	switch step.kind {
-	case resetRead, closeRead:
+	case resetRead, closeRead, resetPart, resetStream, goAwayAfter:
 		s.breakH1(c, step)
+		return false
+	case garbage:
+		io.WriteString(c, "220 mail.example.com ESMTP\r\n")
+		c.tcp.CloseWrite()
+		io.Copy(io.Discard, c.tcp)
 		return false
 	case hang:
 		br.Peek(1) // returns when the peer closes or Close resets
@@ -75,10 +88,19 @@ func (s *Server) respondH1(c *conn, br *bufio.Reader, req *http.Request, body []
 	ans.header.Write(&b)
 	b.WriteString("\r\n")
 	s.note(rec, func(r *Request) { r.Status = ans.status })
-	if step.kind == resetHalf {
+	switch step.kind {
+	case resetHead:
+		c.Write(b.Bytes()[:b.Len()/2])
+		c.reset()
+		return false
+	case resetHalf, closeHalf:
 		b.Write(ans.body[:len(ans.body)/2])
 		c.Write(b.Bytes())
-		c.reset()
+		if step.kind == resetHalf {
+			c.reset()
+		} else {
+			s.breakH1(c, step)
+		}
 		return false
 	}
 	if req.Method != http.MethodHead && bodyAllowed(ans.status) {
@@ -90,7 +112,7 @@ func (s *Server) respondH1(c *conn, br *bufio.Reader, req *http.Request, body []
 
 func (s *Server) breakH1(c *conn, step Step) {
 	switch step.kind {
-	case resetUnread, resetRead:
+	case resetUnread, resetRead, resetPart, resetStream:
 		c.reset()
 	default:
 		c.tcp.CloseWrite() // a FIN even while unread bytes wait, which close would turn into a reset

@@ -203,6 +203,14 @@ func (h *h2conn) data(f *http2.DataFrame) {
 		return
 	}
 	st.body = append(st.body, f.Data()...)
+	if st.step.kind == resetPart {
+		h.mu.Lock()
+		h.end(st.id) // frames that are read already are of no more use
+		h.mu.Unlock()
+		h.s.act(st.step, st.req, st.body)
+		h.c.reset()
+		return
+	}
 	if f.StreamEnded() {
 		h.ready(st)
 	}
@@ -218,11 +226,30 @@ func (h *h2conn) respond(st *h2stream) {
 	if !h.s.pause(st.step) {
 		return
 	}
+	h.s.act(st.step, st.req, st.body)
 	switch st.step.kind {
-	case resetRead:
+	case resetRead, resetPart:
 		h.c.reset()
 		return
 	case closeRead:
+		h.s.breakH1(h.c, st.step)
+		return
+	case garbage:
+		h.mu.Lock()
+		io.WriteString(h.c, "220 mail.example.com ESMTP, and more than a frame's header\r\n")
+		h.mu.Unlock()
+		h.s.breakH1(h.c, st.step)
+		return
+	case resetStream:
+		h.mu.Lock()
+		h.fr.WriteRSTStream(st.id, http2.ErrCodeInternal)
+		h.end(st.id)
+		h.mu.Unlock()
+		return
+	case goAwayAfter:
+		h.mu.Lock()
+		h.fr.WriteGoAway(st.id, http2.ErrCodeNo, nil)
+		h.mu.Unlock()
 		h.s.breakH1(h.c, st.step)
 		return
 	case hang:
@@ -247,10 +274,21 @@ func (h *h2conn) respond(st *h2stream) {
 		}
 	}
 	h.s.note(st.rec, func(r *Request) { r.Status = ans.status })
-	if st.step.kind == resetHalf {
+	switch st.step.kind {
+	case resetHead:
+		h.mu.Lock()
+		h.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: st.id, BlockFragment: []byte{0x88}}) // ":status: 200", and more to come
+		h.mu.Unlock()
+		h.c.reset()
+		return
+	case resetHalf, closeHalf:
 		h.write(st, false, fields)
 		h.writeData(st, body[:len(body)/2], false)
-		h.c.reset()
+		if st.step.kind == resetHalf {
+			h.c.reset()
+		} else {
+			h.s.breakH1(h.c, st.step)
+		}
 		return
 	}
 	h.write(st, len(body) == 0, fields)

@@ -66,6 +66,7 @@ func (s *Server) Forget() {
 	s.requests = nil
 	s.script = nil
 	s.plan = nil
+	s.turned = 0
 }
 
 // WaitSends returns when n sends have arrived, or an error when within has passed.

@@ -32,6 +32,7 @@ type Server struct {
 	script   []Step
 	plan     func(n int) Step
 	accepted int
+	turned   int // connections that are still to be turned away
 	conns    map[*conn]struct{}
 	changed  chan struct{} // closed and replaced at each arrival
 }
@@ -114,6 +115,13 @@ func (s *Server) CloseIdle() int {
 	return n
 }
 
+// TurnAway resets the next n connections as soon as they are made.
+func (s *Server) TurnAway(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.turned = n
+}
+
 // Close stops listening, resets what is open and waits for the end of all it started.
 func (s *Server) Close() {
 	s.cancel()
@@ -135,6 +143,12 @@ func (s *Server) accept() {
 		tcp := nc.(*net.TCPConn)
 		s.mu.Lock()
 		s.accepted++
+		if s.turned > 0 {
+			s.turned--
+			s.mu.Unlock()
+			(&conn{tcp: tcp}).reset()
+			continue
+		}
 		c := &conn{Conn: tcp, tcp: tcp, id: s.accepted, proto: "HTTP/1.1"}
 		s.conns[c] = struct{}{}
 		s.mu.Unlock()

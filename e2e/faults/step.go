@@ -18,11 +18,19 @@ const (
 	refuse
 	goAway
 	hang
+	resetPart
+	resetHead
+	closeHalf
+	garbage
+	resetStream
+	goAwayAfter
 )
 
 var kindNames = map[kind]string{
 	pass: "pass", answer: "answer", resetUnread: "reset unread", resetRead: "reset read", resetHalf: "reset mid-body",
 	closeUnread: "close unread", closeRead: "close read", refuse: "refuse stream", goAway: "goaway", hang: "hang",
+	resetPart: "reset mid-request", resetHead: "reset mid-head", closeHalf: "close mid-body", garbage: "garbage",
+	resetStream: "reset stream", goAwayAfter: "goaway after it",
 }
 
 // Step says what becomes of one request. Steps are taken in the order in which requests arrive.
@@ -32,10 +40,23 @@ type Step struct {
 	status int
 	header http.Header
 	body   string
+	acts   bool
 }
 
 // String names the step in records and test failures.
-func (s Step) String() string { return kindNames[s.kind] }
+func (s Step) String() string {
+	if s.acts {
+		return kindNames[s.kind] + ", acting"
+	}
+	return kindNames[s.kind]
+}
+
+// Acting gives the request to the backend first, and throws its answer away: the provider has acted, whatever it says.
+// It does nothing for steps that do not read the request, nor for those that answer from the backend anyway.
+func (s Step) Acting() Step {
+	s.acts = !s.unread() && s.kind != pass && s.kind != resetHalf && s.kind != closeHalf && s.kind != resetHead
+	return s
+}
 
 // Pass gives the request to the backend.
 func Pass() Step { return Step{kind: pass} }
@@ -75,6 +96,24 @@ func GoAway() Step { return Step{kind: goAway} }
 
 // Hang reads the request and answers nothing until the peer gives up or the server closes.
 func Hang() Step { return Step{kind: hang} }
+
+// ResetPart sends a TCP reset once the first bytes of the request's body are there, or once the request is if it has none.
+func ResetPart() Step { return Step{kind: resetPart} }
+
+// ResetHead sends half of the head of the backend's answer, then a TCP reset.
+func ResetHead() Step { return Step{kind: resetHead} }
+
+// CloseHalf is ResetHalf with an orderly close: a truncated answer.
+func CloseHalf() Step { return Step{kind: closeHalf} }
+
+// Garbage reads the request and answers with what is no HTTP, then closes.
+func Garbage() Step { return Step{kind: garbage} }
+
+// ResetStream answers RST_STREAM(INTERNAL_ERROR), which promises nothing. On HTTP/1.1 it is ResetRead.
+func ResetStream() Step { return Step{kind: resetStream} }
+
+// GoAwayAfter sends GOAWAY with this request's stream as the last, and closes without an answer. On HTTP/1.1 it is CloseRead.
+func GoAwayAfter() Step { return Step{kind: goAwayAfter} }
 
 // After delays what the step does by d, counted from the moment the request is read.
 func (s Step) After(d time.Duration) Step {

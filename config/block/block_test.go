@@ -354,7 +354,7 @@ func TestTwice(t *testing.T) {
 
 func TestPercentEncoding(t *testing.T) {
 	x, _ := hclsyntax.ParseExpression([]byte(`"/v1/${request.header["X"]}?q=${request.header["X"]}"`), "x.hcl", hcl.InitialPos)
-	e, diags := NewContext("", NewSecrets(nil)).expr(x, "request", true)
+	e, diags := NewContext("", NewSecrets(nil)).expr(x, "request", inURL)
 	if diags.HasErrors() {
 		t.Fatal(diags)
 	}

@@ -65,14 +65,20 @@ func (e *Expr) Reads(name string) bool {
 	return false
 }
 
+// Refs lists the names that e uses, each once, in no order.
+func (e *Expr) Refs() []*Ref { return e.refs }
+
 // ParseExpr compiles an expression that stands alone, for tests.
-func ParseExpr(src, scope string) (*Expr, error) { return parseExpr(src, scope, false) }
+func ParseExpr(src, scope string) (*Expr, error) { return parseExpr(src, scope, asIs) }
 
 // ParseURLExpr compiles an expression of a URL or path, for defaults: what is
 // interpolated is percent-encoded.
-func ParseURLExpr(src, scope string) (*Expr, error) { return parseExpr(src, scope, true) }
+func ParseURLExpr(src, scope string) (*Expr, error) { return parseExpr(src, scope, inURL) }
 
-func parseExpr(src, scope string, encode bool) (*Expr, error) {
+// ParsePathExpr compiles an expression of a path with its query, for tests.
+func ParsePathExpr(src, scope string) (*Expr, error) { return parseExpr(src, scope, inPath) }
+
+func parseExpr(src, scope string, encode coding) (*Expr, error) {
 	x, diags := hclsyntax.ParseExpression([]byte(src), "expr.hcl", hcl.InitialPos)
 	if diags.HasErrors() {
 		return nil, diags
@@ -85,9 +91,8 @@ func parseExpr(src, scope string, encode bool) (*Expr, error) {
 	return e, nil
 }
 
-// expr compiles e for a scope. With encode set every interpolation is
-// percent-encoded, so that data cannot change the structure of a URL.
-func (c *Context) expr(e hcl.Expression, scope string, encode bool) (*Expr, hcl.Diagnostics) {
+// expr compiles e for a scope.
+func (c *Context) expr(e hcl.Expression, scope string, encode coding) (*Expr, hcl.Diagnostics) {
 	x, ok := e.(hclsyntax.Expression)
 	if !ok {
 		return nil, hcl.Diagnostics{problem("Unsupported expression", "Only HCL's native syntax is supported.", e.Range())}
@@ -98,8 +103,17 @@ func (c *Context) expr(e hcl.Expression, scope string, encode bool) (*Expr, hcl.
 		return nil, k.diags
 	}
 	out := &Expr{root: k.compile(x), where: e.Range(), text: c.Text(e.Range())}
+	seen := map[string]bool{}
 	for _, r := range k.found {
-		out.refs = append(out.refs, r)
+		if !seen[r.String()] {
+			seen[r.String()] = true
+			out.refs = append(out.refs, r)
+		}
+	}
+	if encode == inPath && !k.diags.HasErrors() {
+		if why := pathProblem(out.root); why != "" {
+			k.diags = append(k.diags, problem("Invalid path", why, e.Range()))
+		}
 	}
 	return out, k.diags
 }
@@ -117,7 +131,7 @@ func (e *Expr) mustBe(kind string, a *hcl.Attribute) hcl.Diagnostics {
 type compiler struct {
 	ctx    *Context
 	scope  string
-	encode bool
+	encode coding
 	found  map[*hclsyntax.ScopeTraversalExpr]*Ref
 	diags  hcl.Diagnostics
 }

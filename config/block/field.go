@@ -149,7 +149,7 @@ func (c *Context) Plain(e hcl.Expression) (string, hcl.Diagnostics) {
 }
 
 func decodeExpr(a *hcl.Attribute, ctx *Context, field reflect.StructField, dst reflect.Value) hcl.Diagnostics {
-	e, diags := ctx.expr(a.Expr, field.Tag.Get("scope"), field.Tag.Get("encode") == "url")
+	e, diags := ctx.expr(a.Expr, field.Tag.Get("scope"), codings[field.Tag.Get("encode")])
 	if e != nil && !diags.HasErrors() {
 		diags = append(diags, e.mustBe(field.Tag.Get("type"), a)...)
 	}
@@ -163,7 +163,7 @@ func exprMap(a *hcl.Attribute, ctx *Context, field reflect.StructField, dst refl
 	for _, p := range pairs {
 		key, d := ctx.value(p.Key)
 		diags = append(diags, d...)
-		e, d := ctx.expr(p.Value, field.Tag.Get("scope"), false)
+		e, d := ctx.expr(p.Value, field.Tag.Get("scope"), asIs)
 		diags = append(diags, d...)
 		if !diags.HasErrors() {
 			dst.SetMapIndex(reflect.ValueOf(key.AsString()), reflect.ValueOf(e))

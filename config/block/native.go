@@ -2,7 +2,6 @@ package block
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -26,10 +25,13 @@ func (n name) eval(s Source) (Value, error) { return s.Lookup(n.ref), nil }
 // text is a template. A null part is an error, as in HCL.
 type textParts struct {
 	parts  []node
-	encode bool
+	encode coding
 }
 
-var errNull = errors.New("a part of the text is null")
+var (
+	errNull  = errors.New("a part of the text is null")
+	errEmpty = errors.New("a part of the path is empty")
+)
 
 func (t *textParts) eval(s Source) (Value, error) {
 	var b strings.Builder
@@ -42,26 +44,15 @@ func (t *textParts) eval(s Source) (Value, error) {
 		if !ok {
 			return Value{}, errNull
 		}
-		if _, fixed := p.(literal); t.encode && !fixed {
+		if _, fixed := p.(literal); t.encode != asIs && !fixed {
+			if str == "" && t.encode == inPath {
+				return Value{}, errEmpty
+			}
 			str = percentEncode(str)
 		}
 		b.WriteString(str)
 	}
 	return Value{Kind: String, Str: b.String()}, nil
-}
-
-// percentEncode encodes all but RFC 3986's unreserved characters and the colon,
-// which means nothing inside a path segment or a query.
-func percentEncode(s string) string {
-	var b strings.Builder
-	for _, c := range []byte(s) {
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~:", c) >= 0 {
-			b.WriteByte(c)
-			continue
-		}
-		fmt.Fprintf(&b, "%%%02X", c)
-	}
-	return b.String()
 }
 
 // logic is && or ||; the right side is looked at only if it matters.
@@ -133,8 +124,8 @@ func (k *compiler) compile(x hclsyntax.Expression) node {
 	case *hclsyntax.ParenthesesExpr:
 		return k.compile(x.Expression)
 	case *hclsyntax.TemplateWrapExpr:
-		if k.encode {
-			return &textParts{[]node{k.compile(x.Wrapped)}, true}
+		if k.encode != asIs {
+			return &textParts{[]node{k.compile(x.Wrapped)}, k.encode}
 		}
 		return k.compile(x.Wrapped)
 	case *hclsyntax.LiteralValueExpr:
@@ -186,7 +177,7 @@ func (k *compiler) template(x *hclsyntax.TemplateExpr) node {
 	if len(x.Parts) == 0 {
 		return literal{Value{Kind: String}}
 	}
-	if constant && !(k.encode && len(x.Parts) > 1) {
+	if constant && !(k.encode != asIs && len(x.Parts) > 1) {
 		v, _ := (&textParts{parts: t.parts}).eval(nil)
 		return literal{v}
 	}

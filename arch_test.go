@@ -36,6 +36,8 @@ var may = map[string]string{
 	"policy":              "config/block backoff",
 	"policy/*":            "config/block backoff queue policy",
 	"policy/idempotency":  "config/block policy seal",
+	"policy/reconcile":    "config/block policy policy/look",
+	"policy/upsert":       "config/block backoff policy policy/look",
 	"policy/credential":   "config/block backoff connection oauth policy",
 	"policy/credential/*": "config/block connection oauth policy policy/credential",
 	"proxy":               "config/block drain policy proxy/ca",

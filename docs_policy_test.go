@@ -25,8 +25,10 @@ import (
 	"github.com/postern-proxy/postern/policy/credential/httpsignature"
 	"github.com/postern-proxy/postern/policy/idempotency"
 	"github.com/postern-proxy/postern/policy/limit"
+	"github.com/postern-proxy/postern/policy/reconcile"
 	"github.com/postern-proxy/postern/policy/retry"
 	"github.com/postern-proxy/postern/policy/timeout"
+	"github.com/postern-proxy/postern/policy/upsert"
 	"github.com/postern-proxy/postern/proxy"
 	"github.com/postern-proxy/postern/shared"
 	"github.com/postern-proxy/postern/store"
@@ -49,6 +51,9 @@ var documented = map[string]string{
 	"policy/timeout.Block":                  "timeout",
 	"policy/retry.Block":                    "retry",
 	"policy/retry.Backoff":                  "backoff",
+	"policy/reconcile.Block":                "reconcile",
+	"policy/upsert.Block":                   "upsert",
+	"policy/upsert.Update":                  "update",
 	"policy/breaker.Block":                  "breaker",
 	"policy/limit.Block":                    "limit",
 	"policy/version.Block":                  "version",
@@ -159,7 +164,7 @@ func TestPolicyDefaults(t *testing.T) {
 	for title, b := range map[string]any{
 		"proxy": new(proxy.Config), "inbound": new(inbound.Config), "admin": new(admin.Config), "connect": new(connect.Config), "store": new(store.Config), "shared": new(shared.Config),
 		"allow": new(allow.Block), "idempotency": new(idempotency.Block), "timeout": new(timeout.Block),
-		"retry": new(retry.Block), "backoff": new(retry.Backoff), "breaker": new(breaker.Block), "limit": new(limit.Block),
+		"retry": new(retry.Block), "backoff": new(retry.Backoff), "breaker": new(breaker.Block), "reconcile": new(reconcile.Block), "upsert": new(upsert.Block), "update": new(upsert.Update), "limit": new(limit.Block),
 		"rotation": new(credential.Rotation), `credential "bearer"`: new(bearer.Block), `credential "hmac"`: new(signing.Block), `credential "http_signature"`: new(httpsignature.Block), "webhook": new(inbound.Webhook), "event": new(inbound.EventNames),
 		"deliver": new(inbound.Deliver), "retry of a webhook": new(inbound.Retry), "backoff of a webhook": new(inbound.Backoff),
 		`verify "hmac"`: new(hmac.Grammar),

@@ -30,9 +30,12 @@ import (
 	"github.com/postern-proxy/postern/policy/credential/query"
 	"github.com/postern-proxy/postern/policy/idempotency"
 	"github.com/postern-proxy/postern/policy/limit"
+	"github.com/postern-proxy/postern/policy/look"
 	"github.com/postern-proxy/postern/policy/outcome"
+	"github.com/postern-proxy/postern/policy/reconcile"
 	"github.com/postern-proxy/postern/policy/retry"
 	"github.com/postern-proxy/postern/policy/timeout"
+	"github.com/postern-proxy/postern/policy/upsert"
 	"github.com/postern-proxy/postern/policy/version"
 )
 
@@ -48,7 +51,7 @@ func (silent) LimitRemaining(string, string, float64) {}
 func (silent) LimitObserved(string) {}
 
 // features are those of the program, in its order. Jitter is none.
-func features(t testing.TB) []policy.Feature {
+func features(t testing.TB, egress look.Egress) []policy.Feature {
 	t.Helper()
 	circuits, err := breaker.Feature(func(string, string, bool) {})
 	if err != nil {
@@ -64,7 +67,7 @@ func features(t testing.TB) []policy.Feature {
 	}
 	live := credential.NewLive()
 	return []policy.Feature{
-		allow.Feature(), idempotency.Feature(), timeout.Total(), retry.Feature(func() float64 { return 1 }), circuits, limits, timeout.Attempt(),
+		allow.Feature(), idempotency.Feature(), timeout.Total(), upsert.Feature(egress), reconcile.Feature(egress), retry.Feature(func() float64 { return 1 }), circuits, limits, timeout.Attempt(),
 		version.Feature(func(string) {}),
 		bearer.Feature(live), basic.Feature(live), header.Feature(live), query.Feature(live), path.Feature(live), body.Feature(live), hmac.Feature(live), awssigv4.Feature(live), httpsignature.Feature(live),
 		outcome.Fault(), outcome.Feature(),
@@ -104,7 +107,9 @@ type house struct {
 }
 
 func open(t testing.TB, base http.RoundTripper) *house {
-	return &house{t: t, features: features(t), base: base}
+	h := &house{t: t, base: base}
+	h.features = features(t, h.egress)
+	return h
 }
 
 // compile is what a load or reload does. A text is a provider "p" or, if it
@@ -145,11 +150,11 @@ func compile(t testing.TB, base policy.RoundTripper, srcs ...string) *house {
 // A call is one request of an application.
 type call struct {
 	provider, method, path, body, account, client string
-	header                                http.Header
-	length                                int64 // of the body as announced; 0 is the true one, -1 none
-	total                                 time.Duration
-	ctx                                   context.Context
-	src                                   io.Reader // instead of body
+	header                                        http.Header
+	length                                        int64 // of the body as announced; 0 is the true one, -1 none
+	total                                         time.Duration
+	ctx                                           context.Context
+	src                                           io.Reader // instead of body
 }
 
 // do sends c through its plan, as the handler does.

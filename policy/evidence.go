@@ -113,23 +113,36 @@ func Idempotent(method string) bool {
 func (x *Exchange) Keyed() bool { return x.Key.Value != "" && !x.Key.Local }
 
 // Repeatable reports whether the call has one effect however often it is made:
-// by its method, or by its key.
-func (x *Exchange) Repeatable() bool { return x.Keyed() || Idempotent(x.Request.Method) }
+// by its method, by its key, or because a stage sees to it.
+func (x *Exchange) Repeatable() bool {
+	return x.Keyed() || Idempotent(x.Request.Method) || x.Converges
+}
 
 // Doubtful reports whether nobody can tell if the call had its effect, and
-// another one might have a second: the provider may have acted, no answer says
-// what it did, and neither the method nor a key makes a repeat safe. It is about
-// all attempts so far.
+// another one might have a second: its effect is unknown, and nothing makes a
+// repeat safe. It is about all attempts so far.
 func (x *Exchange) Doubtful() bool {
-	if x.Repeatable() || x.Now.Executed() == No {
+	return !x.Repeatable() && x.Unknown()
+}
+
+// Unknown reports whether nobody can tell if the call had its effect: the
+// provider may have acted, no answer says what it did, and no look at it has
+// shown it. It is about all attempts so far, and about an earlier call with the
+// same key that nobody knows more of.
+func (x *Exchange) Unknown() bool {
+	switch {
+	case x.Done:
 		return false
-	}
-	if !x.Now.Answered || x.Response == nil {
+	case x.Now.Executed() == No:
+		return x.Unsure
+	case !x.Now.Answered, x.Response == nil:
 		return true
 	}
 	switch x.Outcome {
 	case ServerError, Timeout, Unreachable:
 		return true
+	case Redirect:
+		return x.Now.Earlier
 	}
 	return x.Now.Earlier && Harmless(x.Response.StatusCode, x.Outcome) // the answer is about this attempt alone
 }

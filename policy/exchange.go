@@ -26,6 +26,14 @@ type Exchange struct {
 	Key     Key           // the idempotency key, set by the stage of that name
 	Unsure  bool          // an earlier call with this key may have had its effect: look before sending
 
+	Aside     bool // made by Postern itself for the sake of another call: nobody keeps its answer or its failure
+	Done      bool // the call is known to have had its effect, whatever the last attempt shows
+	Converges bool // the whole call may be made again: a stage sees to it that it has one effect
+	// Absent asks the provider, and reports whether it surely shows no effect of the
+	// call so far; nil if nobody can ask. Before retry sends again what may have been
+	// done, and nothing else makes that safe, it asks.
+	Absent func(context.Context) bool
+
 	Send     *Body         // what the attempt under way sends instead of Body; nil is Body itself
 	Attempts int           // how often it was sent
 	Trail    []Try         // what became of each attempt, the last ones of many

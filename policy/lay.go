@@ -265,6 +265,9 @@ func (c *compiler) stage(scope Scope, l *laid) *PlannedStage {
 		c.fieldError(err, l.body, whole)
 		return nil
 	}
+	for _, w := range st.Warnings {
+		c.diags = append(c.diags, &hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: w.Summary, Detail: w.Detail, Subject: &w.At})
+	}
 	name := l.name
 	if l.label != "" {
 		name += fmt.Sprintf(" %q", l.label)

@@ -70,7 +70,7 @@ func TestOverlay(t *testing.T) {
 		}
 	`)
 	var seen *http.Request
-	set, diags := policy.Compile([]policy.Written{w}, features(t), ctx, policy.RoundTripper(func(r *http.Request) (*http.Response, error) {
+	set, diags := policy.Compile([]policy.Written{w}, features(t, nil), ctx, policy.RoundTripper(func(r *http.Request) (*http.Response, error) {
 		seen = r
 		return &http.Response{StatusCode: 418, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(""))}, nil
 	}))
@@ -154,7 +154,7 @@ func TestOfferedCredentials(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := play(t, step{status: 200})
 			ctx := block.NewContext("test", block.NewSecrets(environ))
-			set, diags := policy.Compile([]policy.Written{layers(t, "p", ctx, catalogue, c.src)}, features(t), ctx, s)
+			set, diags := policy.Compile([]policy.Written{layers(t, "p", ctx, catalogue, c.src)}, features(t, nil), ctx, s)
 			if diags.HasErrors() {
 				t.Fatal(diags)
 			}

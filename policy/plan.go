@@ -62,9 +62,17 @@ type Stage struct {
 	// Ready says what is wrong with the secrets that there are, so that it is said
 	// before a call needs them; nil for features that need none. It never says one.
 	Ready func() error
+	// Warnings are shown when the policy is loaded, each at its place.
+	Warnings []Warning
 	// Holds is what the feature wants to be found again by whoever compiled the
 	// policy, such as the source of a credential's tokens.
 	Holds any
+}
+
+// A Warning is about what works, and is likely not meant.
+type Warning struct {
+	Summary, Detail string
+	At              hcl.Range
 }
 
 // A KeyState says how one value of a credential stands. It never has the value.

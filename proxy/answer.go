@@ -52,7 +52,7 @@ func (c *call) answerHead(resp *http.Response) int {
 	}
 	res.Status, res.Source, res.Outcome = resp.StatusCode, sourceOf(&c.x), outcomeOf(&c.x, resp)
 	if c.x.Plan != nil {
-		c.mark(h)
+		mark(h, &c.x, &c.result)
 	}
 	c.w.WriteHeader(resp.StatusCode)
 	if f, ok := c.w.(http.Flusher); ok && streams(resp) {
@@ -78,16 +78,16 @@ func sourceOf(x *policy.Exchange) policy.AnswerSource {
 	return policy.FromProvider
 }
 
-// mark adds the headers that every answer of a provider bears, and the one that
-// keeps its SDKs from asking again what was asked often enough.
-func (c *call) mark(h http.Header) {
-	if src := c.result.Source; c.x.Stop != "" && (src == policy.FromProvider || src == policy.FromPostern) {
-		h[c.x.Stop] = []string{"false"}
+// mark adds the headers that every answer bears, and the one that keeps a
+// provider's SDKs from asking again what was asked often enough.
+func mark(h http.Header, x *policy.Exchange, r *Result) {
+	if x.Stop != "" && (r.Source == policy.FromProvider || r.Source == policy.FromPostern) {
+		h[x.Stop] = []string{"false"}
 	}
-	v := [...]string{c.x.ID, string(c.result.Source), string(c.result.Outcome), strconv.Itoa(c.x.Attempts)}
+	v := [...]string{x.ID, string(r.Source), string(r.Outcome), strconv.Itoa(x.Attempts)}
 	h["Postern-Id"], h["Postern-Source"], h["Postern-Outcome"], h["Postern-Attempts"] = v[0:1:1], v[1:2:2], v[2:3:3], v[3:4:4]
-	if c.x.Unretried != "" {
-		h["Postern-Unretried"] = []string{string(c.x.Unretried)}
+	if x.Unretried != "" {
+		h["Postern-Unretried"] = []string{string(x.Unretried)}
 	}
 }
 

@@ -15,10 +15,12 @@ import (
 // on behalf of an account ("" for the only one). Each call is an exchange of
 // its own with a line in the journal, written when the answer's body is
 // closed. A URL without host means the provider's own. Refusals and failures
-// are errors, mostly [policy.Denial]; redirects are not followed.
+// are errors, mostly [policy.Denial]; redirects are not followed. An answer bears
+// the headers that it would bear for an application.
 func (h *Handler) Egress(provider, account string) func(*http.Request) (*http.Response, error) {
 	return func(r *http.Request) (*http.Response, error) {
-		x := &policy.Exchange{Start: time.Now(), Account: account}
+		x := &policy.Exchange{Start: time.Now(), Account: account, Aside: true}
+		x.Total, _ = r.Context().Deadline() // stages go by it, and say so when it is over
 		id, _ := uuid.NewV7()
 		x.ID = id.String()
 		e := &errand{h: h, x: x}
@@ -74,11 +76,12 @@ func (e *errand) run(r *http.Request, provider string) (*http.Response, error) {
 		e.in.src = r.Body
 		e.x.Body = policy.NewBody(&e.in, length, m.Plan.Buffer)
 	}
-	out.Body = nil
+	out.Body, out.Host = nil, hostFor(m.Plan, out.Host)
 	resp, err := m.Plan.RoundTrip(out)
 	e.head = time.Since(e.x.Start)
 	if err == nil {
 		e.result.Status, e.result.Source, e.result.Outcome = resp.StatusCode, sourceOf(e.x), outcomeOf(e.x, resp)
+		mark(resp.Header, e.x, &e.result)
 	}
 	return resp, err
 }

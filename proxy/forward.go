@@ -74,9 +74,7 @@ func (c *call) outgoing() (*http.Request, error) {
 		out.Header["User-Agent"] = nil // net/http would name itself
 	}
 	if plan := c.x.Plan; plan != nil {
-		if up := plan.Upstream; up != nil && net.ParseIP(up.Hostname()) == nil {
-			out.Host = up.Host // another host goes by its own name; a mock at an address sees the provider's
-		}
+		out.Host = hostFor(plan, out.Host)
 		for _, name := range internal {
 			delete(out.Header, name)
 		}
@@ -86,6 +84,15 @@ func (c *call) outgoing() (*http.Request, error) {
 		c.takeTrailers(out, plan.Slots)
 	}
 	return out, nil
+}
+
+// hostFor is the Host header that goes out: another host goes by its own name; a
+// mock at an address sees the provider's.
+func hostFor(plan *policy.Plan, host string) string {
+	if up := plan.Upstream; up != nil && net.ParseIP(up.Hostname()) == nil {
+		return up.Host
+	}
+	return host
 }
 
 // internal are headers that tie calls together inside the application's own

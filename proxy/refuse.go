@@ -134,7 +134,7 @@ func (c *call) label(h http.Header, p *problem, size int) {
 	if p.RetryAfter > 0 {
 		h["Retry-After"] = []string{strconv.FormatInt(p.RetryAfter, 10)}
 	}
-	c.mark(h)
+	mark(h, &c.x, &c.result)
 }
 
 func (c *call) problem(d *policy.Denial) *problem {

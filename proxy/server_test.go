@@ -188,6 +188,9 @@ func TestEgress(t *testing.T) {
 			t.Errorf("%s: %v", c.url, err)
 		}
 		if err == nil {
+			if h := resp.Header; h.Get("Postern-Id") != seen.ID || h.Get("Postern-Source") != "provider" || h.Get("Postern-Outcome") != "ok" || !seen.Aside {
+				t.Errorf("%s: %v", c.url, h)
+			}
 			contains(t, body(t, resp, err), c.text, `"body":"hello"`)
 		}
 		if l := g.next(); l.Status != c.journal || c.journal == 200 && (l.x != seen || l.x.Account != "acct_1" || l.In != 5 || l.Out == 0 || l.x.ID == "") {

@@ -27,7 +27,7 @@ func (c *call) switchProtocols(resp *http.Response) error {
 	dropHop(resp.Header)
 	resp.Header["Connection"], resp.Header["Upgrade"] = []string{"Upgrade"}, protocol
 	if c.x.Plan != nil {
-		c.mark(resp.Header)
+		mark(resp.Header, &c.x, &c.result)
 	}
 	near, rw, err := http.NewResponseController(c.w).Hijack()
 	if err != nil {

@@ -91,7 +91,7 @@ func openGate(ctx context.Context, path string, log telemetry.Options, messages 
 	g.tel = telemetry.New(log)
 	g.secrets.Observe(func(c block.Change) { g.tel.Secret(c.Ref, c.Err, c.Kept, c.Till) })
 	var err error
-	if g.features, err = stages(g.tel, means{tokens: &g.tokens, alive: g.tokens.live, live: g.live}); err != nil {
+	if g.features, err = stages(g.tel, means{tokens: &g.tokens, alive: g.tokens.live, live: g.live, egress: g.egress}); err != nil {
 		return nil, &exitError{exitFailure, err}
 	}
 	if g.sockets, err = handedSockets(g.tel); err != nil {
@@ -315,6 +315,11 @@ func (g *gate) close() {
 // done writes the journal of one call.
 func (g *gate) done(x *policy.Exchange, r proxy.Result) {
 	g.tel.Outbound(x, telemetry.Call(r))
+}
+
+// egress is the way for stages to ask a provider: the handler is made after them.
+func (g *gate) egress(provider, account string) func(*http.Request) (*http.Response, error) {
+	return g.handler.Egress(provider, account)
 }
 
 func (g *gate) passed(p proxy.Passage) {

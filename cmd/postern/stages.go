@@ -2,6 +2,7 @@ package main
 
 import (
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"github.com/postern-proxy/postern/policy"
@@ -24,9 +25,12 @@ import (
 	"github.com/postern-proxy/postern/policy/credential/query"
 	"github.com/postern-proxy/postern/policy/idempotency"
 	"github.com/postern-proxy/postern/policy/limit"
+	"github.com/postern-proxy/postern/policy/look"
 	"github.com/postern-proxy/postern/policy/outcome"
+	"github.com/postern-proxy/postern/policy/reconcile"
 	"github.com/postern-proxy/postern/policy/retry"
 	"github.com/postern-proxy/postern/policy/timeout"
+	"github.com/postern-proxy/postern/policy/upsert"
 	"github.com/postern-proxy/postern/policy/version"
 )
 
@@ -47,6 +51,7 @@ type means struct {
 	tokens limit.Source     // of limits
 	alive  func() int       // how many replicas there are
 	live   *credential.Live // the state of credentials
+	egress look.Egress      // of what stages ask providers themselves
 }
 
 // stages lists every feature in the order in which it sees a request,
@@ -73,6 +78,10 @@ func stages(o observer, m means) ([]policy.Feature, error) {
 	if live == nil {
 		live = credential.NewLive()
 	}
+	egress := m.egress
+	if egress == nil {
+		egress = func(string, string) func(*http.Request) (*http.Response, error) { return nowhere }
+	}
 	live.Skew, live.Echoed = o.ClockSkew, o.Echoed
 	certificates := mtls.NewLive()
 	certificates.Changed, certificates.Ends = o.Certificate, o.CertificateEnds
@@ -80,6 +89,8 @@ func stages(o observer, m means) ([]policy.Feature, error) {
 		allow.Feature(),                    // may this leave?
 		idempotency.Feature(),              // one key for all attempts
 		timeout.Total(),                    // of the call, waits and retries included
+		upsert.Feature(egress),             // create or update: looks first
+		reconcile.Feature(egress),          // looks when the effect is unknown
 		retry.Feature(rand.Float64),        // the only place that sends again
 		circuits,                           // sees every attempt
 		limits,                             // counts what really goes out

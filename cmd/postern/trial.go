@@ -44,7 +44,8 @@ func (t *trial) run(path string, r *testResult) {
 	if t.Nonce != "" {
 		tokens.live.Nonce = func() string { return t.Nonce }
 	}
-	features, err := stages(silent{}, means{live: tokens.live})
+	h := proxy.NewHandler(stage.dial)
+	features, err := stages(silent{}, means{live: tokens.live, egress: h.Egress})
 	if err != nil {
 		fail("%v", err)
 		return
@@ -66,7 +67,6 @@ func (t *trial) run(path string, r *testResult) {
 		return
 	}
 	var x *policy.Exchange
-	h := proxy.NewHandler(stage.dial)
 	h.Done = func(done *policy.Exchange, _ proxy.Result) { x = done }
 	h.Swap(l.outbound, true)
 

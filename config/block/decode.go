@@ -33,6 +33,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -98,6 +99,10 @@ func Decode(body hcl.Body, ctx *Context, into any) hcl.Diagnostics {
 func schemaOf(val reflect.Value) (schema *hcl.BodySchema, partial bool) {
 	schema, partial = gohcl.ImpliedBodySchema(val.Addr().Interface())
 	for i := range val.NumField() {
+		if name, kind := tag(val.Type().Field(i)); kind == "attr" { // gohcl takes a pointer, as an expression is, for optional
+			at := slices.IndexFunc(schema.Attributes, func(a hcl.AttributeSchema) bool { return a.Name == name })
+			schema.Attributes[at].Required = true
+		}
 		if val.Type().Field(i).Anonymous {
 			inner, _ := schemaOf(val.Field(i))
 			schema.Attributes, schema.Blocks = append(schema.Attributes, inner.Attributes...), append(schema.Blocks, inner.Blocks...)

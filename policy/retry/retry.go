@@ -153,6 +153,9 @@ func (t *loop) RoundTrip(r *http.Request) (*http.Response, error) {
 		last = resultOf(x, resp, err)
 		earlier = earlier || last.effect()
 		v := t.decide(x, resp, err, n, renewed)
+		if v.why == policy.UnretriedUnsafe && x.Absent != nil && x.Body.Replayable() && x.Absent(r.Context()) {
+			v = verdict{again: true, reason: string(x.Outcome)}
+		}
 		if v.again {
 			var asked bool
 			wait, asked = t.delay(x, resp, n, wait, v.fresh)

@@ -10,4 +10,5 @@ provider "a" {
   outcome "not_found" {
     when = starts_with(response.body.error, "no") # error: Call to unknown function
   }
+  outcome "forbidden" {} # error: The argument "when" is required
 }

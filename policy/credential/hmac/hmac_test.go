@@ -66,14 +66,14 @@ func TestRefused(t *testing.T) {
 		"message = part.a\npart \"a\" { message = signature }":                                                                                  "the signature cannot sign itself",
 		"part \"a\" { message = request.path }\npart \"a\" { message = request.path }":                                                          "a name of its own",
 		"part \"a\" { message = secret }":                                                                                                       "the secret itself is for keys",
-		"part \"a\" {\nmessage = request.path\nkey = secret\n}":                                                                                 "a key needs an algorithm",
-		"part \"a\" {\nmessage = request.path\nmost = \"1KiB\"\n}":                                                                              "most is for what an algorithm reads",
-		"part \"a\" {\nmessage = request.path\nencoding = \"utf8\"\n}":                                                                          "unknown encoding \"utf8\"",
-		"part \"a\" {\nmessage = request.path\nalgorithm = \"sha1\"\nkey = signature\n}":                                                        "before there is a signature",
+		"message = part.a\npart \"a\" {\nmessage = request.path\nkey = secret\n}":                                                               "a key needs an algorithm",
+		"message = part.a\npart \"a\" {\nmessage = request.path\nmost = \"1KiB\"\n}":                                                            "most is for what an algorithm reads",
+		"message = part.a\npart \"a\" {\nmessage = request.path\nencoding = \"utf8\"\n}":                                                        "unknown encoding \"utf8\"",
+		"message = part.a\npart \"a\" {\nmessage = request.path\nalgorithm = \"sha1\"\nkey = signature\n}":                                      "before there is a signature",
 		"part \"a\" { message = request.raw_query }\nquery = { a = \"${part.a}\" }":                                                             "reads what is put at the same time",
 		"part \"a\" { message = request.header[\"X\"] }\npart \"b\" { message = part.a }\nheader = { B = \"${part.b}\", S = \"${signature}\" }": "reads what is put at the same time",
 		"part \"a\" { message = request.raw_body }\nfields = { a = \"${part.a}\" }":                                                             "reads what is put at the same time",
-		`requests = ["POST private"]`:                                                                                                           "private",
+		`requests = ["POST private"]`: "private",
 	} {
 		_, diags := decode(t, src)
 		if text := diags.Error(); !diags.HasErrors() || !strings.Contains(strings.ToLower(text), strings.ToLower(want)) {

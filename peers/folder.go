@@ -23,7 +23,7 @@ type folder struct {
 // when we are not.
 type account struct{ uid, gid int }
 
-// newFolder takes dir, or makes a folder below the system's temporary one when dir is empty. As root, the peer's user
+// newFolder takes dir, or makes a folder in memory, or below the system's temporary one, when dir is empty. As root, the peer's user
 // gets the folder, and all folders above have to let it through.
 func newFolder(dir, name string) (*folder, error) {
 	as, err := peerAccount()
@@ -32,7 +32,7 @@ func newFolder(dir, name string) (*folder, error) {
 	}
 	f := &folder{path: dir, own: dir == "", as: as}
 	if f.own {
-		parent := os.TempDir()
+		parent := temporary()
 		if as != nil && !open(parent) {
 			parent = "/tmp"
 		}
@@ -50,6 +50,21 @@ func newFolder(dir, name string) (*folder, error) {
 		return nil, fmt.Errorf("the user of %s cannot reach %s", name, f.path)
 	}
 	return f, nil
+}
+
+// memory is where Linux has a file system in memory, and room what a peer may need of it.
+const (
+	memory = "/dev/shm"
+	room   = 2 << 30
+)
+
+// temporary is where peers without a folder of their own live: in memory if there is room. They are killed, but the
+// machine stays: what they sync is there afterwards, and nobody has to wait for a disk.
+func temporary() string {
+	if free(memory) > room {
+		return memory
+	}
+	return os.TempDir()
 }
 
 // open reports whether everybody may pass through path and all that is above it.

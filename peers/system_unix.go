@@ -96,3 +96,12 @@ func children(pid int) (list []int) {
 	}
 	return list
 }
+
+// free is how many bytes of a file system are free, 0 if it is not there.
+func free(path string) uint64 {
+	var st syscall.Statfs_t
+	if syscall.Statfs(path, &st) != nil {
+		return 0
+	}
+	return uint64(st.Bavail) * uint64(st.Bsize)
+}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -39,6 +40,9 @@ func TestMain(m *testing.M) {
 	if text := os.Getenv(copyEnv); text != "" {
 		copying(text)
 		return
+	}
+	if os.Getenv("POSTERN_SOAK") == "" {
+		_ = flag.Set("rapid.checks", "25") // of each database: every step is a trip to it
 	}
 	goleak.VerifyTestMain(m)
 }

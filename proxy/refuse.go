@@ -38,6 +38,16 @@ type problem struct {
 	ProviderCode      string          `json:"provider_code,omitempty"`
 	Hint              string          `json:"hint,omitempty"`
 	Docs              string          `json:"docs"`
+	Error             sdkError        `json:"error"`
+}
+
+// sdkError is a problem as SDKs look for it. stripe-node 23.1.0 takes an answer
+// without the member error for a success, whatever its status (RequestSender.js,
+// _jsonResponseHandler); openai-node 7.59.0 has its text from there.
+type sdkError struct {
+	Type    string      `json:"type"`
+	Code    policy.Code `json:"code"`
+	Message string      `json:"message"`
 }
 
 // refuse is the only place where an error becomes the response to a call.
@@ -152,6 +162,10 @@ func (c *call) problem(d *policy.Denial) *problem {
 	}
 	if d.RetryAfter > 0 {
 		p.RetryAfter = int64(math.Ceil(d.RetryAfter.Seconds()))
+	}
+	p.Error = sdkError{"postern_error", d.Code, d.Detail}
+	if p.Hint != "" {
+		p.Error.Message += ". " + p.Hint
 	}
 	return p
 }

@@ -73,7 +73,7 @@ func (c *h2conn) roundTrip(ctx context.Context, x *policy.Exchange, o *outgoing)
 		x.Now.Begun, x.Now.Answered, x.Now.Status = true, true, resp.StatusCode
 		c.answered.Store(true)
 		if resp.StatusCode == http.StatusMisdirectedRequest {
-			c.SetDoNotReuse() // another connection may serve (RFC 9110 §15.5.20)
+			c.retire() // another connection may serve (RFC 9110 §15.5.20)
 		}
 		e.pace.enter(receiving, e.up == nil || e.done.Load())
 		e.body, resp.Body, resp.Request = resp.Body, (*body2)(e), o.req

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"strings"
@@ -129,5 +130,32 @@ func TestP19Misdirected(t *testing.T) {
 				t.Errorf("HTTP/2 %v: %+v over %d connections", h2, a, conns())
 			}
 		}
+	}
+}
+
+// severed is a connection that turns out to be dead at the first write.
+type severed struct{ net.Conn }
+
+func (s severed) Write([]byte) (int, error) {
+	s.Close()
+	return s.Conn.Write([]byte{0})
+}
+
+// TestP19NothingWritten: a connection that ends before a byte of the request is
+// written leaves nothing to doubt, with a body or without.
+func TestP19NothingWritten(t *testing.T) {
+	s := raw(t, func(s *wireServer, _ int, _ net.Conn, br *bufio.Reader) { s.read(br) })
+	tr := start(t, Options{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return severed{c}, err
+	}})
+	for _, size := range []int{0, 5, 100 << 10} {
+		a := reading(t, tr, s.URL, size)
+		if a.Reached() != policy.ReachedReady || a.Executed() != policy.No || a.Known() != "nothing sent" {
+			t.Errorf("%d bytes: %+v", size, a)
+		}
+	}
+	if n := s.requests.Load(); n != 0 {
+		t.Errorf("%d requests arrived", n)
 	}
 }

@@ -3,9 +3,6 @@ package inbound
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/signing"
 )
 
 // opaque hides what kind of reader a body is, so that the transport can never
@@ -44,40 +41,12 @@ func request(ctx context.Context, d *Delivery, t target, now time.Time) (*http.R
 	if t.deliver.Sign.IsZero() {
 		return req, nil
 	}
-	key, err := signingKey(t.deliver.Sign)
+	key, err := signing.Key(t.deliver.Sign)
 	if err != nil {
 		return nil, fmt.Errorf("sign the delivery: %w", err)
 	}
-	stamp := strconv.FormatInt(now.Unix(), 10)
-	mac := hmac.New(sha256.New, key)
-	fmt.Fprintf(mac, "%s.%s.", e.ID, stamp)
-	mac.Write(e.Body)
-	req.Header.Set("Webhook-Id", e.ID)
-	req.Header.Set("Webhook-Timestamp", stamp)
-	req.Header.Set("Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+	signing.Sign(req.Header, key, e.ID, now, e.Body)
 	return req, nil
-}
-
-// minSigningKey is the least that Standard Webhooks allows for a key, in bytes.
-const minSigningKey = 24
-
-// signingKey is the key of a Standard Webhooks secret: what follows whsec_ in
-// Base64, or the value itself if it has no such prefix.
-func signingKey(s block.Secret) ([]byte, error) {
-	v, err := s.Reveal()
-	if err != nil {
-		return nil, err
-	}
-	key := []byte(v)
-	if coded, ok := strings.CutPrefix(v, "whsec_"); ok {
-		if key, err = base64.StdEncoding.DecodeString(coded); err != nil {
-			return nil, fmt.Errorf("%v is not Base64 after whsec_", s)
-		}
-	}
-	if len(key) < minSigningKey {
-		return nil, fmt.Errorf("%v has %d bytes, and at least %d are needed", s, len(key), minSigningKey)
-	}
-	return key, nil
 }
 
 // printable makes any text fit for a header field: bytes that are not printable

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
+
+	"github.com/postern-proxy/postern/signing"
 )
 
 // Set is the inbound part of one policy: immutable, and swapped as a whole.
@@ -66,7 +68,7 @@ func (s *Set) Ready() error {
 			if d.Sign.IsZero() {
 				continue
 			}
-			if _, err := signingKey(d.Sign); err != nil {
+			if _, err := signing.Key(d.Sign); err != nil {
 				errs = append(errs, fmt.Errorf("webhook %q: sign: %w", w.Name, err))
 			}
 		}

@@ -16,12 +16,17 @@ func SetHeader(h http.Header, name, value string) { PutHeader(h, name, []string{
 // PutHeader is [SetHeader] with a line that is made already. It is shared, not
 // copied.
 func PutHeader(h http.Header, name string, line []string) {
+	DropHeader(h, name)
+	h[textproto.CanonicalMIMEHeaderKey(name)] = line
+}
+
+// DropHeader removes every spelling of that name.
+func DropHeader(h http.Header, name string) {
 	for other := range h {
 		if sameHeader(other, name) {
 			delete(h, other)
 		}
 	}
-	h[textproto.CanonicalMIMEHeaderKey(name)] = line
 }
 
 // HeaderValues lists the values of that name, in every spelling.

@@ -52,6 +52,16 @@ type Stage struct {
 	Buffer      int64  // bytes of the request body to keep for another attempt
 	Slots       []Slot // where a credential is put
 
+	// Admit is what the stage checks or settles about a call before it is sent: a
+	// call that is accepted for later passes all of these then, and the whole stage
+	// when it is sent. nil for nothing.
+	Admit func(*http.Request) error
+	// KeyLife is how long the provider knows an idempotency key again; 0 if nobody
+	// says.
+	KeyLife time.Duration
+	// Looks says that the stage looks at the provider before it sends what may have
+	// had its effect already ([Exchange.Unsure]).
+	Looks bool
 	// Answer answers a request itself, before any stage sees it, or returns nil.
 	Answer func(*http.Request) (*http.Response, error)
 	// Places says that the stage knows which host an account is at, and puts it in
@@ -100,7 +110,7 @@ const (
 // sent there is removed; a declared client may put its own token there.
 type Slot struct {
 	In   SlotKind
-	Name string // canonical header name, or query parameter; "" for all others
+	Name string // canonical header name, query parameter or field of the body; the form of the first segment of a path, see [DropSegment]; "" for TLS
 }
 
 // SlotKind is a part of what a provider receives.

@@ -162,3 +162,37 @@ func quote(s string) []byte {
 	text, _ := json.Marshal(s) // a string has no failure
 	return text
 }
+
+// DropField returns a JSON object without the members of that name. All others
+// stay byte for byte. It reports false if body is not a JSON object.
+func DropField(body []byte, name string) ([]byte, bool) {
+	if !block.ValidJSON(body) {
+		return nil, false
+	}
+	object := gjson.ParseBytes(body)
+	if !object.IsObject() {
+		return nil, false
+	}
+	out := append(make([]byte, 0, len(body)), '{')
+	object.ForEach(func(key, member gjson.Result) bool {
+		if key.String() != name {
+			if len(out) > 1 {
+				out = append(out, ',')
+			}
+			out = append(append(append(out, key.Raw...), ':'), member.Raw...)
+		}
+		return true
+	})
+	return append(out, '}'), true
+}
+
+// DropSegment returns an escaped path without a first segment that is of a form,
+// such as "/bot*"; * stands for at least one byte.
+func DropSegment(path, form string) string {
+	before, after, star := strings.Cut(form, "*")
+	segment, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if own := "/" + segment; star && len(before) > 1 && len(own) > len(before)+len(after) && strings.HasPrefix(own, before) && strings.HasSuffix(own, after) {
+		return "/" + rest
+	}
+	return path
+}

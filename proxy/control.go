@@ -35,7 +35,10 @@ func (c *call) control(name string, values []string) error {
 		}
 		c.x.Total = c.x.Start.Add(d)
 	case "Postern-Async":
-		return badRequest("Postern-Async: asynchronous calls are not built yet", "send the call without this header")
+		if v != "true" && v != "false" {
+			return badRequest("Postern-Async is neither true nor false", `send "Postern-Async: true", or leave it out`)
+		}
+		c.head.async = v == "true"
 	}
 	return nil
 }

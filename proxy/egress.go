@@ -19,19 +19,27 @@ import (
 // the headers that it would bear for an application.
 func (h *Handler) Egress(provider, account string) func(*http.Request) (*http.Response, error) {
 	return func(r *http.Request) (*http.Response, error) {
-		x := &policy.Exchange{Start: time.Now(), Account: account, Aside: true}
-		x.Total, _ = r.Context().Deadline() // stages go by it, and say so when it is over
+		return h.Send(&policy.Exchange{Account: account, Aside: true}, provider, r)
+	}
+}
+
+// Send is [Handler.Egress] with an exchange that has not begun, in which ID,
+// Client, Account, Tags, Unsure and Stored say on whose behalf the call is made.
+func (h *Handler) Send(x *policy.Exchange, provider string, r *http.Request) (*http.Response, error) {
+	x.Start = time.Now()
+	x.Total, _ = r.Context().Deadline() // stages go by it, and say so when it is over
+	if x.ID == "" {
 		id, _ := uuid.NewV7()
 		x.ID = id.String()
-		e := &errand{h: h, x: x}
-		resp, err := e.run(r, provider)
-		if err != nil {
-			e.finish(err)
-			return nil, err
-		}
-		e.body, resp.Body = resp.Body, e
-		return resp, nil
 	}
+	e := &errand{h: h, x: x}
+	resp, err := e.run(r, provider)
+	if err != nil {
+		e.finish(err)
+		return nil, err
+	}
+	e.body, resp.Body = resp.Body, e
+	return resp, nil
 }
 
 // An errand is a call by Postern itself; it is also its answer's body.
@@ -76,7 +84,8 @@ func (e *errand) run(r *http.Request, provider string) (*http.Response, error) {
 		e.in.src = r.Body
 		e.x.Body = policy.NewBody(&e.in, length, m.Plan.Buffer)
 	}
-	out.Body, out.Host = nil, hostFor(m.Plan, out.Host)
+	out.Body = nil
+	fit(out, m.Plan)
 	resp, err := m.Plan.RoundTrip(out)
 	e.head = time.Since(e.x.Start)
 	if err == nil {

@@ -74,25 +74,23 @@ func (c *call) outgoing() (*http.Request, error) {
 		out.Header["User-Agent"] = nil // net/http would name itself
 	}
 	if plan := c.x.Plan; plan != nil {
-		out.Host = hostFor(plan, out.Host)
-		for _, name := range internal {
-			delete(out.Header, name)
-		}
-		if plan.ReadsAnswer {
-			limitEncodings(out.Header)
-		}
+		fit(out, plan)
 		c.takeTrailers(out, plan.Slots)
 	}
 	return out, nil
 }
 
-// hostFor is the Host header that goes out: another host goes by its own name; a
-// mock at an address sees the provider's.
-func hostFor(plan *policy.Plan, host string) string {
+// fit makes out what its plan wants to see.
+func fit(out *http.Request, plan *policy.Plan) {
 	if up := plan.Upstream; up != nil && net.ParseIP(up.Hostname()) == nil {
-		return up.Host
+		out.Host = up.Host // another host goes by its own name; a mock at an address sees the provider's
 	}
-	return host
+	for _, name := range internal {
+		delete(out.Header, name)
+	}
+	if plan.ReadsAnswer {
+		limitEncodings(out.Header)
+	}
 }
 
 // internal are headers that tie calls together inside the application's own

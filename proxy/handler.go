@@ -25,6 +25,9 @@ type Handler struct {
 	Done func(*policy.Exchange, Result)
 	// Passed gets the traffic of hosts that no provider names. It may be nil.
 	Passed func(Passage)
+	// Accept stores a call that is to be sent later, as it is on its way to its
+	// plan, and says where it is found. nil if nothing is stored here.
+	Accept func(*policy.Exchange, *http.Request) (Accepted, error)
 	// Stall is how long an application may keep a body of its own, or the
 	// reading of an answer, without progress where the policy sets no limit.
 	Stall time.Duration
@@ -123,6 +126,9 @@ func (c *call) serve() error {
 	}
 	if err := c.match(); err != nil {
 		return err
+	}
+	if c.head.async {
+		return c.accept()
 	}
 	return c.forward()
 }

@@ -25,6 +25,7 @@ type controls struct {
 	upgrade   string // protocol asked for, "" if none that is passed on
 	trailers  bool   // TE: trailers
 	expects   bool   // Expect: 100-continue
+	async     bool   // Postern-Async: hand the call over for later
 }
 
 // errExpectation is answered with 417, as net/http does by itself in HTTP/1.1.

@@ -28,6 +28,8 @@ type Memory struct {
 	connections map[connection.Key]*memoryConnection
 	tickets     map[string]connection.Ticket
 	answers     map[idempotency.ID]*answer
+
+	calls map[int64]*memoryCall // of the outbox, by seq
 }
 
 type memoryKey struct{ webhook, account, eventID string }
@@ -54,6 +56,7 @@ func NewMemory() *Memory {
 		ids: map[string]int64{}, rows: map[int64]*memoryDelivery{},
 		connections: map[connection.Key]*memoryConnection{}, tickets: map[string]connection.Ticket{},
 		answers: map[idempotency.ID]*answer{},
+		calls:   map[int64]*memoryCall{},
 	}
 }
 

@@ -7,8 +7,9 @@
 // connections.go, connections_write.go and connections_read.go for connections,
 // answers.go and answers_sqlite.go for calls with an idempotency key;
 // for PostgreSQL, postgres.go, which says how to go on. memory.go, memory_read.go,
-// memory_connections.go and memory_answers.go are the same without a disk;
-// migrations holds the schemas. copy.go, copy_sum.go, copy_connections.go and those of each database,
+// memory_connections.go, memory_answers.go and memory_outbox.go are the same
+// without a disk. The outbox of both databases is outbox.go, which says how to go
+// on; migrations holds the schemas. copy.go, copy_sum.go, copy_connections.go and those of each database,
 // with copy in their names, bring everything from one database into another,
 // backup.go into a file. Package storetest says what every implementation
 // promises.
@@ -23,6 +24,7 @@ import (
 
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/outbox"
 	"github.com/postern-proxy/postern/policy/idempotency"
 	"github.com/postern-proxy/postern/replica"
 )
@@ -33,6 +35,7 @@ type Database interface {
 	Inbox() inbound.Store
 	Connections() connection.Store
 	Answers() idempotency.Store
+	Outbox() outbox.Store
 	// Members and Leases are nil if no other process can use the database.
 	Members() replica.Members
 	Leases() replica.Leases

@@ -45,6 +45,7 @@ type metrics struct {
 	refreshes                    *prometheus.CounterVec // provider result
 	expiries                     *expiries
 	tunnels                      prometheus.Counter
+	deadLetters                  *prometheus.CounterVec   // provider outcome
 	inboxRequests                *prometheus.CounterVec   // webhook result
 	inboxAck                     *prometheus.HistogramVec // webhook
 	inboxApply                   *prometheus.HistogramVec // webhook
@@ -103,6 +104,7 @@ func (m *metrics) egress() {
 }
 
 func (m *metrics) inbox() {
+	m.deadLetters = m.counter("deadletter_total", "Calls that were kept because they had finally failed, or because nobody knows whether they had their effect.", "provider", "outcome")
 	m.inboxRequests = m.counter("inbox_requests_total", "Requests to the inbox, by what became of them.", "webhook", "result")
 	m.inboxAck = m.histogram("inbox_ack_seconds", "Time until a webhook was acknowledged, which is when it is on disk.", callBuckets, "webhook")
 	m.inboxApply = m.histogram("inbox_apply_seconds", "Time from the receipt of an event until the application applied it.", applyBuckets, "webhook")

@@ -22,6 +22,7 @@ import (
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/drain"
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/outbox"
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/policy/credential"
 	"github.com/postern-proxy/postern/proxy"
@@ -56,6 +57,8 @@ type gate struct {
 	vault     vault
 	shared    *shared.Redis // nil if there is none
 	inbox     *inbound.Inbox
+	outbox    *outbox.Outbox
+	letters   letters
 	receiver  *http.Server
 	drainer   *drain.Drain // of receiver
 	webhooks  net.Listener
@@ -91,7 +94,7 @@ func openGate(ctx context.Context, path string, log telemetry.Options, messages 
 	g.tel = telemetry.New(log)
 	g.secrets.Observe(func(c block.Change) { g.tel.Secret(c.Ref, c.Err, c.Kept, c.Till) })
 	var err error
-	if g.features, err = stages(g.tel, means{tokens: &g.tokens, alive: g.tokens.live, live: g.live, egress: g.egress}); err != nil {
+	if g.features, err = stages(g.tel, means{tokens: &g.tokens, alive: g.tokens.live, live: g.live, egress: g.egress, letters: &g.letters}); err != nil {
 		return nil, &exitError{exitFailure, err}
 	}
 	if g.sockets, err = handedSockets(g.tel); err != nil {
@@ -193,6 +196,7 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 		},
 	})
 	g.tel.InboxStats(g.inbox.Stats)
+	g.openOutbox(l)
 	if err := g.use(l); err != nil {
 		return err
 	}
@@ -211,6 +215,7 @@ func (g *gate) openStore(ctx context.Context, l *loaded) error {
 		Wake: func() {
 			if g.ready.Load() {
 				g.inbox.Wake()
+				g.outbox.Wake()
 			}
 		},
 	})

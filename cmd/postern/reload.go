@@ -7,13 +7,14 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/postern-proxy/postern/outbox"
 	"github.com/postern-proxy/postern/shared"
 )
 
 // use makes l the configuration in force: whole, or not at all.
 func (g *gate) use(l *loaded) error {
 	grants := sources(l.outbound)
-	if len(grants) > 0 && l.ring == nil {
+	if (len(grants) > 0 || keepsCalls(l.outbound)) && l.ring == nil {
 		return errUnsealed
 	}
 	if err := g.proxy.Swap(l.outbound, l.Proxy); err != nil {
@@ -26,12 +27,16 @@ func (g *gate) use(l *loaded) error {
 			targets = append(targets, hostPort(d.To))
 		}
 	}
+	for _, u := range outbox.Callbacks(l.outbound) {
+		targets = append(targets, hostPort(u))
+	}
 	d := dialer(g.guard.DialerFor(targets...))
 	g.deliveries.Store(&d)
 	g.inbox.Swap(l.inbound)
 	g.keeper.Swap(grants)
 	now, none := time.Now(), ""
 	g.now.Store(l)
+	g.outbox.Wake()
 	g.loadedAt.Store(&now)
 	g.refused.Store(&none)
 	g.secrets.Use(l.Context)

@@ -14,7 +14,7 @@ import (
 )
 
 // errUnsealed says that something has to be sealed and there is no key.
-var errUnsealed = errors.New("what Postern keeps for accounts is stored sealed, and there is no key: run `postern secrets keygen`, keep what it prints as a secret, and name it in the policy, such as seal { keys = [file(\"/run/secrets/seal\")] }")
+var errUnsealed = errors.New("what Postern keeps for accounts, and calls that it keeps, are stored sealed, and there is no key: run `postern secrets keygen`, keep what it prints as a secret, and name it in the policy, such as seal { keys = [file(\"/run/secrets/seal\")] }")
 
 // vault is the keys that are in force, and where they are from.
 type vault struct {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/postern-proxy/postern/outbox"
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/policy/allow"
 	"github.com/postern-proxy/postern/policy/breaker"
@@ -23,6 +24,7 @@ import (
 	"github.com/postern-proxy/postern/policy/credential/oauth2"
 	"github.com/postern-proxy/postern/policy/credential/path"
 	"github.com/postern-proxy/postern/policy/credential/query"
+	"github.com/postern-proxy/postern/policy/deadletter"
 	"github.com/postern-proxy/postern/policy/idempotency"
 	"github.com/postern-proxy/postern/policy/limit"
 	"github.com/postern-proxy/postern/policy/look"
@@ -48,10 +50,11 @@ type observer interface {
 // means is what features live on that outlives every policy. Each may be left
 // out: then it is of this process alone, or there is none.
 type means struct {
-	tokens limit.Source     // of limits
-	alive  func() int       // how many replicas there are
-	live   *credential.Live // the state of credentials
-	egress look.Egress      // of what stages ask providers themselves
+	tokens  limit.Source       // of limits
+	alive   func() int         // how many replicas there are
+	live    *credential.Live   // the state of credentials
+	letters deadletter.Letters // where calls are kept that have failed
+	egress  look.Egress        // of what stages ask providers themselves
 }
 
 // stages lists every feature in the order in which it sees a request,
@@ -87,6 +90,8 @@ func stages(o observer, m means) ([]policy.Feature, error) {
 	certificates.Changed, certificates.Ends = o.Certificate, o.CertificateEnds
 	return []policy.Feature{
 		allow.Feature(),                    // may this leave?
+		outbox.Feature(),                   // what becomes of calls that are handed over for later; no stage
+		deadletter.Feature(m.letters),      // a final failure is kept
 		idempotency.Feature(),              // one key for all attempts
 		timeout.Total(),                    // of the call, waits and retries included
 		upsert.Feature(egress),             // create or update: looks first

@@ -35,18 +35,25 @@ func (b *Block) Check() error {
 func (b *Block) Stage(policy.Scope) (policy.Stage, error) {
 	return policy.Stage{
 		Summary: fmt.Sprintf("%d patterns, %s", len(b.Requests), b.Mode),
+		Admit:   b.admit,
 		Wrap: func(next http.RoundTripper) http.RoundTripper {
 			return policy.RoundTripper(func(r *http.Request) (*http.Response, error) {
-				if err := b.check(r); err != nil {
-					if b.Mode == policy.Enforce {
-						return nil, err
-					}
-					policy.From(r.Context()).Note("allow", "would_refuse", r.Method+" "+r.URL.EscapedPath())
+				if err := b.admit(r); err != nil {
+					return nil, err
 				}
 				return next.RoundTrip(r)
 			})
 		},
 	}, nil
+}
+
+func (b *Block) admit(r *http.Request) error {
+	err := b.check(r)
+	if err != nil && b.Mode != policy.Enforce {
+		policy.From(r.Context()).Note("allow", "would_refuse", r.Method+" "+r.URL.EscapedPath())
+		return nil
+	}
+	return err
 }
 
 func (b *Block) check(r *http.Request) error {

@@ -112,17 +112,24 @@ func (b *Block) Stage(policy.Scope) (policy.Stage, error) {
 	}
 	return policy.Stage{
 		Summary: fmt.Sprintf("%s on %s: %s", place, strings.Join(b.Methods, " "), source),
+		Admit:   b.admit,
 		Wrap: func(next http.RoundTripper) http.RoundTripper {
 			return policy.RoundTripper(func(r *http.Request) (*http.Response, error) {
-				if slices.Contains(b.Methods, r.Method) {
-					if err := b.key(r); err != nil {
-						return nil, err
-					}
+				if err := b.admit(r); err != nil {
+					return nil, err
 				}
 				return next.RoundTrip(r)
 			})
 		},
 	}, nil
+}
+
+// admit settles the key of a call that is to have one.
+func (b *Block) admit(r *http.Request) error {
+	if !slices.Contains(b.Methods, r.Method) {
+		return nil
+	}
+	return b.key(r)
 }
 
 // key decides on the call's key and puts it where the provider reads it.

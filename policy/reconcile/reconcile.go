@@ -63,6 +63,7 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 	return policy.Stage{
 		Summary:  fmt.Sprintf("on doubt GET %s: if %s, answer %d with %s; up to %d looks, %v apart and doubling", b.Get.Source(), b.Found.Source(), b.Status, given, b.Tries, b.Wait),
 		Warnings: look.Warnings(b.Get, b.Found),
+		Looks:    true,
 		Wrap:     func(next http.RoundTripper) http.RoundTripper { return &stage{b, l, next} },
 	}, nil
 }

@@ -76,6 +76,7 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 	return policy.Stage{
 		Summary:  fmt.Sprintf("GET %s first: if %s, %s %s instead", b.Lookup.Source(), b.Found.Source(), b.Update.Method, b.Update.Path.Source()),
 		Warnings: look.Warnings(b.Lookup, b.Found),
+		Looks:    true,
 		Wrap:     func(next http.RoundTripper) http.RoundTripper { return &stage{b, l, next} },
 	}, nil
 }

@@ -6,7 +6,7 @@
 // the promises of what processes share besides; connections.go with its
 // connections_fence.go, connections_list.go and connections_model.go, and
 // tickets.go, those of the store of connections; answers.go and answers_model.go
-// those of calls with an idempotency key.
+// those of calls with an idempotency key; outbox.go those of the outbox.
 package storetest
 
 import (

@@ -3,8 +3,6 @@ provider "a" {
   hosts = ["a.example"]
   fallback { stale = "10m" }                       # error: Not built yet
   drift { mode = "observe" }                       # error: Not built yet
-  deadletter { outcomes = ["server_error"] }       # error: Not built yet
-  async {}                                         # error: Not built yet
   limit "learned" {
     remaining = response.header["X-RateLimit-Remaining"] # error: Not built yet
   }

@@ -42,11 +42,14 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 	names := slices.Sorted(maps.Keys(b.Fields))
 	k := credential.Kind{
 		Name: "body", Summary: "values in body fields " + strings.Join(names, ", "),
-		Slot: policy.Slot{In: policy.InBody, Name: names[0]}, Values: []block.Secret{b.Fields[names[0]]},
-		On: []policy.Outcome{policy.Auth}, // there is one value, which may be replaced
+		Values: []block.Secret{b.Fields[names[0]]},
+		On:     []policy.Outcome{policy.Auth}, // there is one value, which may be replaced
 		Put: func(r *http.Request, x *policy.Exchange, value string, also []string) error {
 			return put(r, x, names, append([]string{value}, also...))
 		},
+	}
+	for _, n := range names {
+		k.Slots = append(k.Slots, policy.Slot{In: policy.InBody, Name: n})
 	}
 	for _, n := range names[1:] {
 		k.Also = append(k.Also, b.Fields[n])

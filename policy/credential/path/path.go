@@ -56,23 +56,14 @@ func (b *Block) Check() error {
 // Stage compiles the block.
 func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 	sample, _ := b.Prefix.String(token("T0KEN"))
-	before, after, _ := strings.Cut(sample, "T0KEN")
+	form := strings.Replace(sample, "T0KEN", "*", 1)
 	return b.live.Stage(s, credential.Kind{
-		Name: "path", Summary: "token in the path, " + before + "…" + after,
-		Slot: policy.Slot{In: policy.InPath}, Values: b.Token, On: b.On,
+		Name: "path", Summary: "token in the path, " + strings.Replace(form, "*", "…", 1),
+		Slot: policy.Slot{In: policy.InPath, Name: form}, Values: b.Token, On: b.On,
 		Put: func(r *http.Request, _ *policy.Exchange, value string, _ []string) error {
 			prefix, _ := b.Prefix.String(token(value))
-			policy.SetPath(r.URL, prefix+without(r.URL.EscapedPath(), before, after))
+			policy.SetPath(r.URL, prefix+policy.DropSegment(r.URL.EscapedPath(), form)) // the application's own goes
 			return nil
 		},
 	}), nil
-}
-
-// without removes the application's own segment of this form.
-func without(path, before, after string) string {
-	segment, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	if own := "/" + segment; len(own) > len(before)+len(after) && len(before) > 1 && strings.HasPrefix(own, before) && strings.HasSuffix(own, after) {
-		return "/" + rest
-	}
-	return path
 }

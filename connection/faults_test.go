@@ -386,6 +386,19 @@ func TestMachine(t *testing.T) {
 		if got := w.token(k, "a"); got != "a-3" {
 			t.Fatal(got)
 		}
+		key := connection.Key{Provider: "shop", Account: "a", Credential: w.source.Credential}
+		if _, err := k.Revoke(t.Context(), key, "by hand", "me"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := k.Token(t.Context(), w.source, "a"); state(err) != connection.Revoked {
+			t.Fatalf("after the end: %v", err)
+		}
+		if r, err := k.Renew(t.Context(), key); err != nil || r.State != connection.Active {
+			t.Fatalf("renewed by hand: %+v, %v", r.State, err)
+		}
+		if got := w.token(k, "a"); got != "a-4" {
+			t.Fatal(got)
+		}
 	})
 }
 

@@ -91,7 +91,8 @@ func (k *Keeper) put(ctx context.Context, s *Source, r Row, t *oauth.Token, why 
 }
 
 // Renew asks for a new token now, whatever the one in use is good for and however
-// often that has failed, and returns the connection as it is then.
+// often that has failed, and returns the connection as it is then. One that was
+// revoked is in use again if its tokens are asked for without a person.
 func (k *Keeper) Renew(ctx context.Context, key Key) (Row, error) {
 	s := k.Source(key)
 	if s == nil {
@@ -100,6 +101,13 @@ func (k *Keeper) Renew(ctx context.Context, key Key) (Row, error) {
 	r, err := k.opt.Store.Load(ctx, key)
 	if err != nil {
 		return r, fmt.Errorf("renew %s: %w", key, err)
+	}
+	if r.State == Revoked && !s.Person {
+		next, m := restored(r)
+		if r, err = k.save(ctx, next, m); err != nil {
+			return r, fmt.Errorf("renew %s: %w", key, err)
+		}
+		k.apply(&r)
 	}
 	e := k.entry(key)
 	e.insists.Store(true)

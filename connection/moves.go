@@ -77,6 +77,15 @@ func revoked(r Row, why string, due time.Time) (Row, Move) {
 	return r, m
 }
 
+// restored is r in use again, after it was revoked: its token is asked for without
+// a person. What the provider was still to be told of the old one is dropped, as
+// with a new grant.
+func restored(r Row) (Row, Move) {
+	m := Move{From: r.State, To: Active, Generation: r.Generation, Reason: "renewed by hand"}
+	r.State, r.RevokeDue, r.Access, r.Refresh, r.Extra = Active, time.Time{}, nil, nil, nil
+	return r, m
+}
+
 // asked is a row that is made because somebody asked for a link.
 func asked(r Row, needs []string) (Row, Move) {
 	r.State, r.Needs = Pending, needs

@@ -139,6 +139,29 @@ func TestHeaderTables(t *testing.T) {
 	equal(t, "headers", document, slices.Sorted(maps.Keys(program)))
 }
 
+// TestHintTable compares the hints of the classes. Every failure has one, and so
+// has every code.
+func TestHintTable(t *testing.T) {
+	var document, program []string
+	for _, row := range rows(find(t, sections(t, "docs/errors.md"), "Hints").text, "class") {
+		document = append(document, code(row[0])[0]+": "+row[1])
+	}
+	for _, o := range policy.Outcomes() {
+		if o.Hint() != "" {
+			program = append(program, string(o)+": "+o.Hint())
+		}
+		if (o.Hint() == "") != (o == policy.OK || o == policy.Redirect) {
+			t.Errorf("the hint of %s is %q", o, o.Hint())
+		}
+	}
+	equal(t, "hints", document, program)
+	for c := range policy.Codes() {
+		if c.Hint() == "" {
+			t.Errorf("%s has no hint", c)
+		}
+	}
+}
+
 // TestProblemTable compares the fields of a problem.
 func TestProblemTable(t *testing.T) {
 	var document, program []string

@@ -153,7 +153,9 @@ func (e *errand) finish(err error) {
 		if err != nil {
 			d := denial(e.x, err)
 			r.Err, r.Source, r.Status, r.Code, r.Outcome, r.Executed = err, policy.FromPostern, d.Code.Status(), d.Code, d.Code.Outcome(), d.Executed
+			r.Hint = d.Hint
 		}
+		r.conclude(e.x)
 		e.h.Done(e.x, *r)
 	})
 }

@@ -191,6 +191,7 @@ func (c *call) done() {
 		c.h.passed(Passage{c.x.Start, c.x.Client, c.target.at, r.In, r.Out, r.Duration, r.Err})
 		return
 	}
+	r.conclude(&c.x)
 	c.h.Done(&c.x, *r)
 }
 

@@ -17,7 +17,8 @@ type Result struct {
 	Source   policy.AnswerSource
 	Outcome  policy.Outcome
 	Code     policy.Code     // of a refusal or failure made here, else ""
-	Executed policy.Executed // on answers made here, and on those that broke off
+	Executed policy.Executed // on every failure, whoever made it
+	Hint     string          // what to do next, on every failure
 	In, Out  int64           // body bytes from and to the application
 	Duration time.Duration   // from the request's head to the last byte out
 	Overhead time.Duration   // spent here until response headers: neither in the transport nor waiting
@@ -33,4 +34,22 @@ type Passage struct {
 	In, Out  int64 // bytes from and to the application
 	Duration time.Duration
 	Err      error // why it could not be opened, or broke off
+}
+
+// conclude fills in what every failure says in the journal, whoever made it:
+// whether the provider may have acted, and what to do next. The policy's own word
+// comes before the class's.
+func (r *Result) conclude(x *policy.Exchange) {
+	switch r.Outcome {
+	case policy.OK, policy.Redirect:
+		return
+	}
+	if r.Executed == "" && (r.Source == policy.FromProvider || r.Source == policy.FromPostern) {
+		r.Executed = x.Now.Executed()
+	}
+	for _, hint := range [...]string{x.Hint, r.Code.Hint(), r.Outcome.Hint()} {
+		if r.Hint == "" {
+			r.Hint = hint
+		}
+	}
 }

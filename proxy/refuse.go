@@ -62,6 +62,7 @@ func (c *call) refuse(err error) {
 	d := denial(&c.x, err)
 	res.Status, res.Code, res.Outcome, res.Executed = d.Code.Status(), d.Code, d.Code.Outcome(), d.Executed
 	p := c.problem(d)
+	res.Hint = p.Hint
 	if err == errExpectation {
 		p.Status, res.Status = http.StatusExpectationFailed, http.StatusExpectationFailed
 	}
@@ -157,8 +158,10 @@ func (c *call) problem(d *policy.Denial) *problem {
 	if c.x.Plan != nil {
 		p.Provider = c.x.Plan.Provider
 	}
-	if p.Hint == "" {
-		p.Hint = c.x.Hint
+	for _, hint := range [...]string{c.x.Hint, d.Code.Hint()} {
+		if p.Hint == "" {
+			p.Hint = hint
+		}
 	}
 	if d.RetryAfter > 0 {
 		p.RetryAfter = int64(math.Ceil(d.RetryAfter.Seconds()))

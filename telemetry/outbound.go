@@ -16,7 +16,8 @@ type Call struct {
 	Source   policy.AnswerSource
 	Outcome  policy.Outcome
 	Code     policy.Code     // of a refusal or failure made here, else ""
-	Executed policy.Executed // on answers made here, and on those that broke off
+	Executed policy.Executed // on every failure, whoever made it
+	Hint     string          // what to do next, on every failure
 	In, Out  int64           // body bytes from and to the application
 	Duration time.Duration   // until the last byte was out
 	Overhead time.Duration   // spent here until response headers: neither upstream nor waiting
@@ -49,7 +50,7 @@ func (t *Telemetry) Outbound(x *policy.Exchange, c Call) {
 	l.str("provider_code", x.ProviderCode)
 	l.str("code", string(c.Code))
 	l.str("executed", string(c.Executed))
-	l.str("hint", x.Hint)
+	l.str("hint", c.Hint)
 	l.add(slog.Int64("bytes_in", c.In))
 	l.add(slog.Int64("bytes_out", c.Out))
 	l.str("notes", notes(&l.made, x.Notes))

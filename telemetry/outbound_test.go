@@ -17,7 +17,7 @@ import (
 func TestOutboundLine(t *testing.T) {
 	tel, lines := logged(t)
 	x, call := aCall()
-	x.Tags, x.ProviderCode, x.Waited, x.Hint = "order=7,team=a", "card_declined", 412*time.Millisecond, "ask for another card"
+	x.Tags, x.ProviderCode, x.Waited, call.Hint = "order=7,team=a", "card_declined", 412*time.Millisecond, "ask for another card"
 	x.Trail[0] = policy.Try{Status: 503, Outcome: policy.ServerError, Wait: 412 * time.Millisecond, Reason: "server_error"}
 	x.Began()
 	x.Ended(402, policy.ClientError)
@@ -80,7 +80,7 @@ func TestLineHolds(t *testing.T) {
 	keys := map[string]bool{}
 	tel, lines := logged(t)
 	x, call := aCall()
-	x.Tags, x.ProviderCode, x.Hint, call.Code, call.Executed, call.Err = "a=b", "c", "h", policy.Limited, policy.Maybe, io.EOF
+	x.Tags, x.ProviderCode, call.Hint, call.Code, call.Executed, call.Err = "a=b", "c", "h", policy.Limited, policy.Maybe, io.EOF
 	x.Began()
 	tel.Outbound(x, call)
 	for _, l := range lines() {

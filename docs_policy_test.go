@@ -81,6 +81,7 @@ var documented = map[string]string{
 	"policy/credential/oauth2.Revoke":       "revoke",
 	"policy/credential/jwtbearer.Block":     `credential "jwt_bearer"`,
 	"policy/credential/githubapp.Block":     `credential "github_app"`,
+	"policy/limit.Pause":                    "cooldown",
 	"policy/outcome.Fields":                 "error",
 	"policy/outcome.Block":                  "outcome",
 	"inbound.Webhook":                       "webhook",

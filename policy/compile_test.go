@@ -61,13 +61,17 @@ func features(t testing.TB, egress look.Egress) []policy.Feature {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cooldown, guard, err := limit.Cooldown(silent{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	limits, err := limit.Feature(silent{}, tokens, func() int { return 1 })
 	if err != nil {
 		t.Fatal(err)
 	}
 	live := credential.NewLive()
 	return []policy.Feature{
-		allow.Feature(), idempotency.Feature(), timeout.Total(), upsert.Feature(egress), reconcile.Feature(egress), retry.Feature(func() float64 { return 1 }), circuits, limits, timeout.Attempt(),
+		allow.Feature(), idempotency.Feature(), timeout.Total(), upsert.Feature(egress), reconcile.Feature(egress), retry.Feature(func() float64 { return 1 }), circuits, cooldown, limits, guard, timeout.Attempt(),
 		version.Feature(func(string) {}),
 		bearer.Feature(live), basic.Feature(live), header.Feature(live), query.Feature(live), path.Feature(live), body.Feature(live), hmac.Feature(live), awssigv4.Feature(live), httpsignature.Feature(live),
 		outcome.Fault(), outcome.Feature(),

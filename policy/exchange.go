@@ -51,6 +51,10 @@ type Exchange struct {
 
 	Unretried Unretried // why there was no further attempt, set by retry
 
+	// Asked is the wait that an answer asks for, by its headers or by what the policy
+	// names; set by retry.
+	Asked func(*Exchange, *http.Response) (time.Duration, bool)
+
 	Repeat bool   // the application's SDK makes a retry of its own
 	Stop   string // canonical header by which the answer tells SDKs to make none; "" says nothing
 

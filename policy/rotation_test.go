@@ -127,7 +127,8 @@ func TestP27RateLimited(t *testing.T) {
 			}
 			return 200, nil, ""
 		})
-		h := compile(t, base, oneTry+`outcome "rate_limited" { when = response.body.error == "ratelimited" }
+		h := compile(t, base, oneTry+`cooldown { mode = "observe" }
+outcome "rate_limited" { when = response.body.error == "ratelimited" }
 credential "bearer" {
 token = [env("NEW"), env("OLD")]
 rotate_on = ["rate_limited"]

@@ -34,6 +34,7 @@ const tenantPolicy = `
 		by    = account
 		wait  = "0s"
 	}
+	cooldown { wait = "0s" }
 	idempotency { header = "Idempotency-Key" }
 	credential "bearer" { token = [env("NEW"), env("OLD")] }
 `

@@ -74,6 +74,10 @@ func stages(o observer, m means) ([]policy.Feature, error) {
 			return nil, err
 		}
 	}
+	cooldown, guard, err := limit.Cooldown(o)
+	if err != nil {
+		return nil, err
+	}
 	limits, err := limit.Feature(o, tokens, alive)
 	if err != nil {
 		return nil, err
@@ -98,7 +102,9 @@ func stages(o observer, m means) ([]policy.Feature, error) {
 		reconcile.Feature(egress),          // looks when the effect is unknown
 		retry.Feature(rand.Float64),        // the only place that sends again
 		circuits,                           // sees every attempt
-		limits,                             // counts what really goes out
+		cooldown,                           // holds back who was told to slow down
+		limits,                             // count what really goes out
+		guard,                              // of cooldown, for those who waited for a limit
 		timeout.Attempt(),                  // of one attempt, without the waits above
 		version.Feature(o.VersionMismatch), //
 		mtls.Feature(certificates),         // credentials last: unseen by the others, afresh for each attempt

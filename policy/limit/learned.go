@@ -85,7 +85,7 @@ func (w *window) begin() Place {
 		defer w.mu.Unlock()
 		w.flying = max(0, w.flying-1)
 		w.left += cost
-		w.ramp.done(false)
+		w.ramp.done()
 	}}
 }
 
@@ -137,7 +137,7 @@ func (b *Block) learn(k Key, x *policy.Exchange, resp *http.Response, start time
 	if resp != nil && x.Outcome != policy.Redirect { // what follows a redirect is the same call to the application
 		said, ok = b.word(x, resp)
 	}
-	left := w.answer(said, ok, resp != nil, start, time.Now())
+	left := w.answer(said, ok, start, time.Now())
 	if ok {
 		b.st.hall.stir(k)
 		if b.By == nil {
@@ -146,11 +146,11 @@ func (b *Block) learn(k Key, x *policy.Exchange, resp *http.Response, start time
 	}
 }
 
-func (w *window) answer(said word, ok, answered bool, start, now time.Time) (left float64) {
+func (w *window) answer(said word, ok bool, start, now time.Time) (left float64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.flying = max(0, w.flying-1)
-	w.ramp.done(answered)
+	w.ramp.done()
 	if !ok {
 		return w.left
 	}

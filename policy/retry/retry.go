@@ -117,7 +117,11 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 			b.Backoff.First, b.Backoff.Factor, b.Backoff.Max, b.Backoff.Jitter, b.Budget, b.Buffer),
 		Buffer:      int64(b.Buffer),
 		ReadsAnswer: b.Verdict != nil && b.Verdict.Reads("response.body") || b.After != nil && b.After.Reads("response.body"),
-		Wrap:        func(next http.RoundTripper) http.RoundTripper { return &loop{b, share.(*budget), next} },
+		Wrap: func(next http.RoundTripper) http.RoundTripper {
+			t := &loop{Block: b, share: share.(*budget), next: next}
+			t.ask = t.asked
+			return t
+		},
 	}, nil
 }
 
@@ -125,12 +129,14 @@ type loop struct {
 	*Block
 	share *budget
 	next  http.RoundTripper
+	ask   func(*policy.Exchange, *http.Response) (time.Duration, bool) // asked
 }
 
 // RoundTrip sends r until an attempt succeeds or there may be no other.
 func (t *loop) RoundTrip(r *http.Request) (*http.Response, error) {
 	x := policy.From(r.Context())
 	t.count(x)
+	x.Asked = t.ask
 	var wait time.Duration
 	var last result
 	earlier, renewed := false, 0

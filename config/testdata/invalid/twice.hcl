@@ -5,7 +5,7 @@ provider "a" {
   retry {} # error: Duplicate retry
   limit "a" { rate = "1/s" }
   limit "a" { rate = "2/s" } # error: Duplicate limit
-  limit "b" {}               # error: The argument "rate" is required
+  limit "b" {}               # error: A limit needs rate, concurrency
   credential "bearer" { token = env("A") }
   credential "basic" { username = env("B") } # error: Duplicate credential
   timeout "all" {} # error: Extraneous label for timeout

@@ -3,7 +3,4 @@ provider "a" {
   hosts = ["a.example"]
   fallback { stale = "10m" }                       # error: Not built yet
   drift { mode = "observe" }                       # error: Not built yet
-  limit "learned" {
-    remaining = response.header["X-RateLimit-Remaining"] # error: Not built yet
-  }
 }

@@ -1,0 +1,84 @@
+package limit
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestP28PlaceOfOneWhoLeft: a place that is given at the very moment at which its
+// call leaves is either used or given back.
+func TestP28PlaceOfOneWhoLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		used, back := 0, 0
+		for i := range 100 {
+			h, k := new(hall), Key{Name: "l"}
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan Place)
+			go func() {
+				p, _, why, err := h.wait(ctx, k, supply{take: func() Place { return Place{} }, length: 1}, wish{within: time.Hour})
+				if why != 0 || p.OK == (err != nil) {
+					t.Errorf("%+v, %v, %v", p, why, err)
+				}
+				done <- p
+			}()
+			synctest.Wait()
+			h.mu.Lock()
+			g := h.queues[k]
+			h.mu.Unlock()
+			if i%2 == 0 {
+				cancel()
+			}
+			h.hand(g, Place{OK: true, Back: func() { back++ }})
+			cancel()
+			if p := <-done; p.OK {
+				used++
+			}
+			g.stir()
+			synctest.Wait()
+			if h.open.Load() != 0 || len(h.queues) != 0 {
+				t.Fatal("a queue is left that nobody is in")
+			}
+		}
+		if used+back != 100 || used == 0 || back == 0 {
+			t.Errorf("%d were used, %d given back", used, back)
+		}
+	})
+}
+
+// TestHallForesees: who would wait in vain is told so at once, and when to come.
+func TestHallForesees(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, k := new(hall), Key{Name: "l"}
+		next := time.Now().Add(time.Second)
+		s := supply{every: time.Second, length: 100, take: func() Place {
+			at := next
+			next = next.Add(time.Second)
+			return Place{OK: true, Wait: time.Until(at)}
+		}}
+		ends := make(chan time.Duration, 10)
+		start := time.Now()
+		for range 5 {
+			go func() {
+				_, waited, _, _ := h.wait(t.Context(), k, s, wish{within: time.Hour, next: time.Second})
+				ends <- waited
+			}()
+			synctest.Wait()
+		}
+		p, waited, why, _ := h.wait(t.Context(), k, s, wish{within: 5 * time.Second})
+		if why != tooLate || waited != 0 || p.Wait != 6*time.Second {
+			t.Errorf("%+v after %v: %v", p, waited, why)
+		}
+		p, waited, why, _ = h.wait(t.Context(), k, s, wish{within: 6*time.Second + 1})
+		if why != 0 || waited != 6*time.Second || time.Since(start) != 6*time.Second {
+			t.Errorf("%+v after %v: %v", p, waited, why)
+		}
+		for i := range 5 {
+			if got := <-ends; got != time.Duration(i+1)*time.Second {
+				t.Errorf("number %d waited %v", i, got)
+			}
+		}
+		synctest.Wait()
+	})
+}

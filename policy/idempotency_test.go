@@ -46,7 +46,8 @@ func TestP33Keys(t *testing.T) {
 		code                        policy.Code
 	}{
 		{"own", keyHeader, "/x", "", "", http.Header{"Idempotency-Key": {"mine"}}, "mine", policy.KeyApp, ""},
-		{"own, quoted", keyHeader, "/x", "", "", http.Header{"Idempotency-Key": {`"mine"`}}, `"mine"`, policy.KeyApp, ""},
+		{"own, quoted", keyHeader, "/x", "", "", http.Header{"Idempotency-Key": {`"mine"`}}, "mine", policy.KeyApp, ""},
+		{"own, half quoted", keyHeader, "/x", "", "", http.Header{"Idempotency-Key": {`"mine`}}, `"mine`, policy.KeyApp, ""},
 		{"two", keyHeader, "/x", "", "", http.Header{"Idempotency-Key": {"a", "b"}}, "", "", policy.BadRequest},
 		{"two spellings", keyHeader, "/x", "", "", http.Header{"Idempotency-Key": {"a"}, "idempotency-key": {"b"}}, "", "", policy.BadRequest},
 		{"blank is none", keyHeader, "/x", "", "", http.Header{"Idempotency-Key": {" "}}, "*", policy.KeyRandom, ""},

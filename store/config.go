@@ -14,15 +14,17 @@ import (
 
 // Config is the store block.
 type Config struct {
-	URL    block.Secret   `hcl:"url,optional" literal:"allowed"` // sqlite:PATH or postgres://…
-	Retain block.Duration `hcl:"retain,optional"`                // after its last move an event is kept this long; 0s is for ever
-	Range  hcl.Range      `hcl:",def_range"`
+	URL     block.Secret   `hcl:"url,optional" literal:"allowed"` // sqlite:PATH or postgres://…
+	Retain  block.Duration `hcl:"retain,optional"`                // after its last move an event is kept this long; 0s is for ever
+	Answers block.Size     `hcl:"answers,optional"`               // of answers under idempotency keys that are kept; of more the oldest go
+	Range   hcl.Range      `hcl:",def_range"`
 }
 
-// Default sets an SQLite database beside the policy, and thirty days.
+// Default sets an SQLite database beside the policy, thirty days and a GiB.
 func (c *Config) Default() {
 	c.URL = block.Written("sqlite:postern.db")
 	_ = c.Retain.UnmarshalText([]byte("30d"))
+	c.Answers = 1 << 30
 }
 
 // Check implements [block.Checker]. A URL that comes from elsewhere is checked

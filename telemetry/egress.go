@@ -63,7 +63,9 @@ func (m *metrics) call(x *policy.Exchange, c *Call) {
 	case policy.IdempotencyInFlight:
 		m.idempotency.WithLabelValues(l.provider, "in_flight").Inc()
 	default:
-		if x.Key.Origin != policy.KeyNone && x.Attempts > 0 {
+		if c.Source == policy.Replayed {
+			m.idempotency.WithLabelValues(l.provider, "replayed").Inc()
+		} else if x.Key.Origin != policy.KeyNone && x.Attempts > 0 {
 			m.keyed.get(l.provider).Inc()
 		}
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/postern-proxy/postern/outbox"
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/policy/credential"
+	"github.com/postern-proxy/postern/policy/idempotency"
 	"github.com/postern-proxy/postern/proxy"
 	"github.com/postern-proxy/postern/proxy/ca"
 	"github.com/postern-proxy/postern/proxy/clientenv"
@@ -41,6 +42,7 @@ type gate struct {
 	messages io.Writer
 	features []policy.Feature
 	live     *credential.Live
+	answers  *idempotency.Live
 	secrets  *block.Secrets
 	tel      *telemetry.Telemetry
 
@@ -86,7 +88,7 @@ type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 // openGate loads the configuration and opens everything, listeners included.
 // Nothing is served yet.
 func openGate(ctx context.Context, path string, log telemetry.Options, messages io.Writer) (*gate, error) {
-	g := &gate{path: path, messages: messages, live: credential.NewLive(), secrets: block.NewSecrets(os.Environ()), guard: new(upstream.Guard), reloaded: make(chan struct{}, 1)}
+	g := &gate{path: path, messages: messages, live: credential.NewLive(), answers: new(idempotency.Live), secrets: block.NewSecrets(os.Environ()), guard: new(upstream.Guard), reloaded: make(chan struct{}, 1)}
 	log.Secrets, log.Gather = g.secrets, true
 	log.Version, log.Revision = buildVersion()
 	g.self = replica.Self(os.Getenv("POSTERN_REPLICA"), log.Version)
@@ -94,7 +96,7 @@ func openGate(ctx context.Context, path string, log telemetry.Options, messages 
 	g.tel = telemetry.New(log)
 	g.secrets.Observe(func(c block.Change) { g.tel.Secret(c.Ref, c.Err, c.Kept, c.Till) })
 	var err error
-	if g.features, err = stages(g.tel, means{tokens: &g.tokens, alive: g.tokens.live, live: g.live, egress: g.egress, letters: &g.letters}); err != nil {
+	if g.features, err = stages(g.tel, means{tokens: &g.tokens, alive: g.tokens.live, live: g.live, egress: g.egress, letters: &g.letters, answers: g.answers}); err != nil {
 		return nil, &exitError{exitFailure, err}
 	}
 	if g.sockets, err = handedSockets(g.tel); err != nil {
@@ -181,6 +183,7 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 		return err
 	}
 	g.openKeeper()
+	g.answers.Store, g.answers.Ring, g.answers.Told = g.db.Answers(), g.vault.ring, g.tel.Trouble
 	g.roster = replica.NewRoster(g.self, g.tel.Trouble, g.tokens.changed, g.places()...)
 	g.tel.Replicas(g.roster.Live)
 	g.handler = proxy.NewHandler(g.dial)
@@ -211,7 +214,7 @@ func (g *gate) openStore(ctx context.Context, l *loaded) error {
 	}
 	g.vault.file = keyFile(where)
 	g.db, err = store.Open(ctx, where, store.Options{
-		Replica: g.self.ID, Retain: l.Store.Retain.Duration, Trouble: g.tel.Trouble,
+		Replica: g.self.ID, Retain: l.Store.Retain.Duration, Answers: int64(l.Store.Answers), Trouble: g.tel.Trouble,
 		Wake: func() {
 			if g.ready.Load() {
 				g.inbox.Wake()

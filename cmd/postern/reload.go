@@ -14,7 +14,7 @@ import (
 // use makes l the configuration in force: whole, or not at all.
 func (g *gate) use(l *loaded) error {
 	grants := sources(l.outbound)
-	if (len(grants) > 0 || keepsCalls(l.outbound)) && l.ring == nil {
+	if (len(grants) > 0 || keepsCalls(l.outbound) || keepsAnswers(l.outbound)) && l.ring == nil {
 		return errUnsealed
 	}
 	if err := g.proxy.Swap(l.outbound, l.Proxy); err != nil {

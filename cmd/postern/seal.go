@@ -10,11 +10,13 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/postern-proxy/postern/policy"
+	"github.com/postern-proxy/postern/policy/idempotency"
 	"github.com/postern-proxy/postern/seal"
 )
 
 // errUnsealed says that something has to be sealed and there is no key.
-var errUnsealed = errors.New("what Postern keeps for accounts, and calls that it keeps, are stored sealed, and there is no key: run `postern secrets keygen`, keep what it prints as a secret, and name it in the policy, such as seal { keys = [file(\"/run/secrets/seal\")] }")
+var errUnsealed = errors.New("what Postern keeps for accounts, calls that it keeps and answers under idempotency keys are stored sealed, and there is no key: run `postern secrets keygen`, keep what it prints as a secret, and name it in the policy, such as seal { keys = [file(\"/run/secrets/seal\")] }")
 
 // vault is the keys that are in force, and where they are from.
 type vault struct {
@@ -57,6 +59,18 @@ func (v *vault) known(id string) string {
 		return fmt.Sprintf(", as file(%q)", v.file)
 	}
 	return ""
+}
+
+// keepsAnswers reports whether a stage of a policy stores answers.
+func keepsAnswers(set *policy.Set) bool {
+	for _, name := range set.Providers() {
+		for _, plan := range set.Provider(name).Plans() {
+			if slices.ContainsFunc(plan.Stages, func(st policy.PlannedStage) bool { _, ok := st.Holds.(*idempotency.Live); return ok }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // keyFile is where the key of a store is if the policy names none, "" if there

@@ -55,6 +55,7 @@ type means struct {
 	live    *credential.Live   // the state of credentials
 	letters deadletter.Letters // where calls are kept that have failed
 	egress  look.Egress        // of what stages ask providers themselves
+	answers *idempotency.Live  // where answers under idempotency keys are kept
 }
 
 // stages lists every feature in the order in which it sees a request,
@@ -89,6 +90,10 @@ func stages(o observer, m means) ([]policy.Feature, error) {
 	if egress == nil {
 		egress = func(string, string) func(*http.Request) (*http.Response, error) { return nowhere }
 	}
+	answers := m.answers
+	if answers == nil {
+		answers = new(idempotency.Live)
+	}
 	live.Skew, live.Echoed = o.ClockSkew, o.Echoed
 	certificates := mtls.NewLive()
 	certificates.Changed, certificates.Ends = o.Certificate, o.CertificateEnds
@@ -96,7 +101,7 @@ func stages(o observer, m means) ([]policy.Feature, error) {
 		allow.Feature(),                    // may this leave?
 		outbox.Feature(),                   // what becomes of calls that are handed over for later; no stage
 		deadletter.Feature(m.letters),      // a final failure is kept
-		idempotency.Feature(),              // one key for all attempts
+		idempotency.Feature(answers),       // one key for all attempts
 		timeout.Total(),                    // of the call, waits and retries included
 		upsert.Feature(egress),             // create or update: looks first
 		reconcile.Feature(egress),          // looks when the effect is unknown

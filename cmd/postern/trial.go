@@ -45,7 +45,7 @@ func (t *trial) run(path string, r *testResult) {
 		tokens.live.Nonce = func() string { return t.Nonce }
 	}
 	h := proxy.NewHandler(stage.dial)
-	features, err := stages(silent{}, means{live: tokens.live, egress: h.Egress})
+	features, err := stages(silent{}, means{live: tokens.live, egress: h.Egress, answers: tokens.answers})
 	if err != nil {
 		fail("%v", err)
 		return

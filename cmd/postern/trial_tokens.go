@@ -12,6 +12,7 @@ import (
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/oauth"
 	"github.com/postern-proxy/postern/policy/credential"
+	"github.com/postern-proxy/postern/policy/idempotency"
 	"github.com/postern-proxy/postern/seal"
 	"github.com/postern-proxy/postern/store"
 )
@@ -43,9 +44,10 @@ var tokenScript = []trialUpstream{{Status: http.StatusOK, Body: `{"access_token"
 // trialTokens are the connections of one test, and the authorization server that
 // answers by its script.
 type trialTokens struct {
-	stage  *testStage
-	keeper *connection.Keeper
-	live   *credential.Live
+	stage   *testStage
+	keeper  *connection.Keeper
+	live    *credential.Live
+	answers *idempotency.Live
 }
 
 func (t *trial) newTokens() (*trialTokens, error) {
@@ -65,9 +67,10 @@ func (t *trial) newTokens() (*trialTokens, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &trialTokens{stage: stage, live: credential.NewLive()}
+	memory, open := store.NewMemory(), func() (*seal.Ring, error) { return ring, nil }
+	k := &trialTokens{stage: stage, live: credential.NewLive(), answers: &idempotency.Live{Store: memory.Answers(), Ring: open}}
 	k.keeper = connection.NewKeeper(connection.Options{
-		Store: store.NewMemory().Connections(), Ring: func() (*seal.Ring, error) { return ring, nil }, Holder: "test",
+		Store: memory.Connections(), Ring: open, Holder: "test",
 		Observer: silent{}, Guard: func(...string) {}, Random: func() float64 { return 0.5 },
 	})
 	k.live.Keeper = k.keeper

@@ -1,48 +1,89 @@
 // Package idempotency is the stage that gives a call one key for all its
-// attempts: the application's own comes first, then the policy's expression,
-// then a random one.
+// attempts, and remembers what became of it: the application's own key comes
+// first, then the policy's expression, then a random one. A repeat under a key
+// that somebody can repeat is answered from the store, if the policy keeps
+// answers.
+//
+//	idempotency.go  the block and the stage
+//	key.go          which key, and where the provider reads it
+//	rules.go        what a provider takes for a key
+//	scope.go        whose a key is, and what it was used for
+//	keep.go         a call that is kept, from the look into the store to the last byte
+//	judge.go        what is known of a call by its end
+//	record.go       the answer as it goes by
+//	stored.go       the answer as it is stored
+//	store.go        what is wanted of a store
 package idempotency
 
 import (
 	"errors"
 	"fmt"
-	"mime"
 	"net/http"
 	"slices"
 	"strings"
-
-	"github.com/google/uuid"
+	"time"
 
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/policy"
+	"github.com/postern-proxy/postern/seal"
 )
 
-// maxKey is the longest key that is accepted, in bytes; providers that say so
-// take 255 (Stripe) or less.
-const maxKey = 255
+// Live is where answers are kept. It outlives reloads; its fields are set before
+// the first call, and are nil where policies are only checked.
+type Live struct {
+	Store Store
+	Ring  func() (*seal.Ring, error)    // seals what is stored
+	Told  func(doing string, err error) // of what failed behind a call; may be nil
+}
 
 // Feature returns the feature.
-func Feature() policy.Feature {
-	return policy.Feature{Name: "idempotency", New: func() policy.Block { return new(Block) }}
+func Feature(live *Live) policy.Feature {
+	return policy.Feature{Name: "idempotency", New: func() policy.Block { return &Block{live: live} }}
 }
 
 // Block is an idempotency block. One of Header, Query and Field says where the
-// key goes.
+// key goes, or none if only Postern knows it.
 type Block struct {
-	Header   string      `hcl:"header,optional"`
-	Query    string      `hcl:"query,optional"` // name of the parameter
-	Field    string      `hcl:"field,optional"` // of a JSON body
-	Methods  []string    `hcl:"methods,optional"`
-	Key      *block.Expr `hcl:"key,optional" scope:"request"`
-	Required bool        `hcl:"required,optional"` // refuse a call for which nobody has a key
-	Final    []int       `hcl:"final,optional"`    // statuses that the provider saves for the key and only repeats
-	Keep     string      `hcl:"keep,optional"`
+	Header   string         `hcl:"header,optional"`
+	Query    string         `hcl:"query,optional"`  // name of the parameter
+	Field    string         `hcl:"field,optional"`  // of a JSON body
+	Quoted   bool           `hcl:"quoted,optional"` // the header's value is a String of RFC 9651, in quotes
+	Methods  []string       `hcl:"methods,optional"`
+	Key      *block.Expr    `hcl:"key,optional" scope:"request"`
+	Required bool           `hcl:"required,optional"`   // refuse a call for which nobody has a key
+	Length   int            `hcl:"length,optional"`     // longest key that the provider takes, in bytes
+	Chars    string         `hcl:"characters,optional"` // that the provider takes, as in a class of a regular expression
+	Lifetime block.Duration `hcl:"lifetime,optional"`   // how long the provider knows a key
+	Final    []int          `hcl:"final,optional"`      // statuses that the provider saves for the key and only repeats
+	InFlight []int          `hcl:"in_flight,optional"`  // statuses by which it says that the first call is still running
+	Keep     block.Duration `hcl:"keep,optional"`       // how long an answer is kept; 0 is not at all
+	KeepSize block.Size     `hcl:"keep_size,optional"`  // of the longest body that is kept
+	Vary     []string       `hcl:"vary,optional"`       // request headers that say on whose behalf a call is
+
+	live  *Live
+	chars *charset
 }
 
-// Default gives keys to POST.
-func (b *Block) Default() { b.Methods = []string{http.MethodPost} }
+// Default gives keys to POST, of up to 255 bytes, which the provider knows for a
+// day, as most say.
+func (b *Block) Default() {
+	b.Methods = []string{http.MethodPost}
+	b.Length, b.Lifetime.Duration, b.KeepSize = 255, 24*time.Hour, 1<<20
+}
 
-// Check wants exactly one place.
+// local reports whether no key goes to the provider.
+func (b *Block) local() bool { return b.Header == "" && b.Query == "" && b.Field == "" }
+
+// place is where the key goes, for people.
+func (b *Block) place() string { return b.Header + b.Query + b.Field }
+
+// Bounds of keep and keep_size.
+const (
+	longestKeep = 400 * 24 * time.Hour
+	largestKept = 64 << 20
+)
+
+// Check wants one place, or none and a policy that keeps answers.
 func (b *Block) Check() error {
 	places := 0
 	for _, p := range []string{b.Header, b.Query, b.Field} {
@@ -51,77 +92,66 @@ func (b *Block) Check() error {
 		}
 	}
 	var errs []error
-	if places != 1 {
+	switch {
+	case places > 1:
 		errs = append(errs, block.At("idempotency", "say where the key goes by one of header, query and field"))
-	}
-	if b.Keep != "" {
-		errs = append(errs, block.At("keep", "keep is part of the policy language, but this version has no response store yet"))
+	case places == 0 && (b.Key == nil || b.Keep.Duration == 0):
+		errs = append(errs, block.At("idempotency", "say where the key goes by one of header, query and field; for a provider that knows no keys, say key and keep: then Postern alone knows a repeat"))
+	case places == 0 && len(b.Final)+len(b.InFlight) > 0:
+		errs = append(errs, block.At("idempotency", "final and in_flight are about what the provider makes of a key, and none goes there"))
 	}
 	if b.Header != "" {
 		if err := policy.CheckHeader(b.Header); err != nil {
 			errs = append(errs, block.At("header", "%w", err))
 		}
+	} else if b.Quoted {
+		errs = append(errs, block.At("quoted", "only the value of a header is a String of RFC 9651"))
 	}
-	errs = append(errs, b.checkKey())
+	errs = append(errs, b.checkKey(), b.checkRules(), b.checkKeep())
 	for _, m := range b.Methods {
 		if m != strings.ToUpper(m) || m == "" {
 			errs = append(errs, block.At("methods", "%q is not a method in capitals", m))
 		}
 	}
-	for _, s := range b.Final {
-		if s < 100 || s > 599 {
-			errs = append(errs, block.At("final", "%d is not a status", s))
+	return errors.Join(errs...)
+}
+
+// checkKeep refuses a memory that nothing fits into.
+func (b *Block) checkKeep() error {
+	var errs []error
+	switch keep := b.Keep.Duration; {
+	case keep > longestKeep:
+		errs = append(errs, block.At("keep", "%v is longer than 400d", b.Keep))
+	case keep > 0 && keep < time.Second:
+		errs = append(errs, block.At("keep", "%v is shorter than a second; \"0s\" keeps nothing", b.Keep))
+	}
+	if b.KeepSize > largestKept {
+		errs = append(errs, block.At("keep_size", "%v is more than 64MiB", b.KeepSize))
+	}
+	for _, name := range b.Vary {
+		if err := policy.CheckHeader(name); err != nil {
+			errs = append(errs, block.At("vary", "%w", err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// checkKey refuses a key that two genuine calls would share: then the provider
-// makes one of them.
-func (b *Block) checkKey() error {
-	if b.Key == nil {
-		return nil
-	}
-	if _, constant := b.Key.Constant(); constant {
-		return block.At("key", "it is the same for every call, so that the provider would take all of them for one")
-	}
-	told := false
-	for _, name := range []string{"request.header", "request.query", "request.path", "request.body"} {
-		told = told || b.Key.Reads(name)
-	}
-	if !told {
-		return block.At("key", "two genuine calls with the same body would get the same key: use a business id that the application sends, such as request.header[\"X-Order-Id\"]")
-	}
-	return nil
-}
-
 // Stage compiles the block.
 func (b *Block) Stage(policy.Scope) (policy.Stage, error) {
-	place := "header " + b.Header
-	if b.Query != "" {
-		place = "query " + b.Query
-	} else if b.Field != "" {
-		place = "JSON field " + b.Field
-	}
-	source := "the application's key, else a random one per call"
-	if b.Key != nil {
-		source = "the application's key, else " + b.Key.Source() + ", else a random one per call"
-	}
-	if b.Required {
-		source = strings.Replace(source, ", else a random one per call", ", else refused", 1)
-	}
-	return policy.Stage{
-		Summary: fmt.Sprintf("%s on %s: %s", place, strings.Join(b.Methods, " "), source),
+	st := policy.Stage{
+		Summary: b.summary(),
 		Admit:   b.admit,
 		Wrap: func(next http.RoundTripper) http.RoundTripper {
-			return policy.RoundTripper(func(r *http.Request) (*http.Response, error) {
-				if err := b.admit(r); err != nil {
-					return nil, err
-				}
-				return next.RoundTrip(r)
-			})
+			return policy.RoundTripper(func(r *http.Request) (*http.Response, error) { return b.send(r, next) })
 		},
-	}, nil
+	}
+	if !b.local() {
+		st.KeyLife = b.Lifetime.Duration
+	}
+	if b.Keep.Duration > 0 {
+		st.Holds = b.live
+	}
+	return st, nil
 }
 
 // admit settles the key of a call that is to have one.
@@ -132,120 +162,45 @@ func (b *Block) admit(r *http.Request) error {
 	return b.key(r)
 }
 
-// key decides on the call's key and puts it where the provider reads it.
-func (b *Block) key(r *http.Request) error {
+func (b *Block) send(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	if err := b.admit(r); err != nil {
+		return nil, err
+	}
 	x := policy.From(r.Context())
-	k := policy.Key{Origin: policy.KeyApp, Final: b.Final}
-	var err error
-	if k.Value, err = b.given(x, r); err != nil {
-		return err
+	if b.Keep.Duration > 0 && (x.Key.Origin == policy.KeyApp || x.Key.Origin == policy.KeyPolicy) {
+		return b.keep(x, r, next)
 	}
-	if blank(k.Value) {
-		k.Origin, k.Value = policy.KeyPolicy, ""
-		if b.Key != nil {
-			k.Value, _ = b.Key.String(x)
-		}
-	}
-	if blank(k.Value) && b.Required {
-		return b.required("neither the application nor the policy has one")
-	}
-	if blank(k.Value) {
-		k.Origin, k.Value = policy.KeyRandom, uuid.NewString()
-	}
-	if len(k.Value) > maxKey || strings.ContainsFunc(k.Value, func(c rune) bool { return c < ' ' || c == 0x7f }) {
-		return &policy.Denial{
-			Code: policy.BadRequest, Stage: "idempotency", Detail: fmt.Sprintf("the idempotency key is longer than %d bytes or holds control characters", maxKey),
-			Hint: "Use a key of visible characters, such as an order number or a UUID.",
-		}
-	}
-	x.Key = k
-	x.Note("idempotency", "key", string(k.Origin))
-	if k.Origin == policy.KeyApp {
-		return nil
-	}
-	return b.put(x, r, k.Value)
+	return next.RoundTrip(r) // nobody can repeat a random key
 }
 
-// blank reports whether a provider would take a key for none.
-func blank(key string) bool { return strings.TrimSpace(key) == "" }
-
-func (b *Block) required(why string) error {
-	return &policy.Denial{
-		Code: policy.IdempotencyRequired, Stage: "idempotency", Detail: "this call needs an idempotency key, and " + why,
-		Hint: fmt.Sprintf("Send a key of your own in %s, the same for every repeat of this operation.", b.Header+b.Query+b.Field),
+// summary is what explain shows.
+func (b *Block) summary() string {
+	last := ", else a random one per call"
+	if b.local() {
+		last = ", else none"
 	}
-}
-
-// given is the application's own key. Which of several a provider reads cannot
-// be known.
-func (b *Block) given(x *policy.Exchange, r *http.Request) (string, error) {
-	var keys []string
+	if b.Required {
+		last = ", else refused"
+	}
+	source := "the application's key"
 	switch {
-	case b.Header != "":
-		keys = policy.HeaderValues(r.Header, b.Header)
-	case b.Query != "":
-		keys = policy.QueryValues(r.URL.RawQuery, b.Query)
-	default:
-		body, err := b.json(x, r)
-		if err != nil || body == nil {
-			return "", err
-		}
-		members, _ := policy.Fields(body, b.Field)
-		for _, m := range members {
-			text, _ := m.Text()
-			keys = append(keys, text)
-		}
+	case b.local():
+		source = b.Key.Source()
+	case b.Key != nil:
+		source += ", else " + b.Key.Source()
 	}
-	switch len(keys) {
-	case 0:
-		return "", nil
-	case 1:
-		return keys[0], nil
-	}
-	return "", &policy.Denial{
-		Code: policy.BadRequest, Stage: "idempotency", Detail: "the request has more than one idempotency key",
-		Hint: "Send " + b.Header + b.Query + b.Field + " once.",
-	}
-}
-
-// put adds a key that the application did not send.
-func (b *Block) put(x *policy.Exchange, r *http.Request, key string) error {
+	place := "header " + b.Header
 	switch {
-	case b.Header != "":
-		policy.SetHeader(r.Header, b.Header, key)
-		return nil
+	case b.local():
+		place = "known to Postern alone,"
 	case b.Query != "":
-		policy.SetQuery(r.URL, b.Query, key)
-		return nil
+		place = "query " + b.Query
+	case b.Field != "":
+		place = "JSON field " + b.Field
 	}
-	body, err := b.json(x, r)
-	if err != nil {
-		return err
+	text := fmt.Sprintf("%s on %s: %s%s", place, strings.Join(b.Methods, " "), source, last)
+	if b.Keep.Duration > 0 {
+		text += fmt.Sprintf("; answers up to %v are kept %v", b.KeepSize, b.Keep)
 	}
-	changed, ok := policy.SetField(body, b.Field, key)
-	if !ok && b.Required {
-		return b.required("it goes into a JSON object, which the body is not")
-	}
-	if !ok {
-		x.Key = policy.Key{}
-		x.Note("idempotency", "no_key", "the body is not a JSON object")
-		return nil
-	}
-	x.Body.Replace(changed)
-	return nil
-}
-
-// json returns the body if it may be a JSON object, which needs all of it.
-func (b *Block) json(x *policy.Exchange, r *http.Request) ([]byte, error) {
-	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" && !strings.HasSuffix(kind, "+json") {
-		return nil, nil
-	}
-	body, err := x.Body.Bytes()
-	if errors.Is(err, policy.ErrTooLarge) {
-		return nil, &policy.Denial{
-			Code: policy.BodyTooLarge, Stage: "idempotency", Detail: "the key of this provider is a field of the body, and the body is longer than retry.buffer",
-			Hint: "Send a shorter body, or raise retry.buffer of this provider.", Err: err,
-		}
-	}
-	return body, err
+	return text
 }

@@ -1,0 +1,163 @@
+package idempotency
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/postern-proxy/postern/policy"
+)
+
+// parts writes texts so that different lists never look alike.
+type parts struct{ hash.Hash }
+
+func (p parts) add(texts ...string) {
+	var size [8]byte
+	for _, t := range texts {
+		binary.BigEndian.PutUint64(size[:], uint64(len(t)))
+		p.Write(size[:])
+		p.Write([]byte(t))
+	}
+}
+
+// id stands for the key of a call in its scope: provider, client and account, what
+// of a credential the policy puts and what the application itself sends, and
+// whatever else says on whose behalf the call is. Those who differ in any of it
+// know nothing of each other's keys.
+func (b *Block) id(x *policy.Exchange, r *http.Request) ID {
+	p := parts{sha256.New()}
+	p.add("postern idempotency 1", x.Plan.Provider, x.Client, x.Account, x.Key.Value)
+	for _, s := range x.Plan.Slots {
+		p.add("slot", string(s.In), s.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		if !b.behalf(name) || slices.ContainsFunc(x.Plan.Slots, func(s policy.Slot) bool { return s.In == policy.InHeader && s.Name == name }) {
+			continue
+		}
+		p.add("header", name)
+		for _, v := range r.Header[name] {
+			p.add(principal(v))
+		}
+	}
+	return ID(p.Sum(nil))
+}
+
+// whose are words in the name of a header that says who calls or on whose behalf,
+// such as Authorization, X-Api-Key, Stripe-Account, Xero-Tenant-Id, Cookie.
+var whose = map[string]bool{
+	"authorization": true, "auth": true, "token": true, "apikey": true, "key": true, "secret": true, "password": true, "cookie": true, "session": true,
+	"account": true, "subaccount": true, "tenant": true, "organization": true, "organisation": true, "org": true, "workspace": true, "project": true,
+	"team": true, "company": true, "merchant": true, "customer": true, "shop": true, "site": true, "user": true, "behalf": true, "impersonate": true,
+	"assertion": true, "context": true, "member": true, "seller": true, "environment": true, "sandbox": true,
+}
+
+// passing are words in the name of a header that is another for every attempt.
+var passing = map[string]bool{"agent": true, "request": true, "trace": true, "span": true, "telemetry": true, "retry": true, "attempt": true, "idempotency": true, "websocket": true, "invocation": true}
+
+// behalf reports whether a header says who calls or on whose behalf. One that is
+// taken for such keeps calls apart; one that is overlooked would bring them
+// together, and is named by vary.
+func (b *Block) behalf(name string) bool {
+	if slices.ContainsFunc(b.Vary, func(v string) bool { return strings.EqualFold(v, name) }) {
+		return true
+	}
+	found := false
+	for word := range strings.SplitSeq(strings.ToLower(name), "-") {
+		if passing[word] {
+			return false
+		}
+		found = found || whose[word]
+	}
+	return found && !strings.EqualFold(name, b.Header)
+}
+
+// signed are the parameters of a signature that say whose it is: of AWS, RFC 9421
+// and its drafts, OAuth 1.0, and Digest.
+var signed = regexp.MustCompile(`(?i)\b(credential|keyid|oauth_consumer_key|oauth_token|username)="?([^",/ ]+)`)
+
+// principal is what of a credential stays the same from call to call: of a
+// signature whose it is, of all others everything.
+func principal(value string) string {
+	if low := strings.ToLower(value); !strings.Contains(low, "signature=") && !strings.Contains(low, "nonce=") {
+		return value
+	}
+	var b strings.Builder
+	for _, m := range signed.FindAllStringSubmatch(value, -1) {
+		b.WriteString(strings.ToLower(m[1]) + "=" + m[2] + " ")
+	}
+	return b.String()
+}
+
+// fingerprint is what a key was used for: method, host, path, query and body. What
+// changes from one attempt of an SDK to the next has no part in it. It is made
+// with the key, so that who reads the store cannot try bodies out without it.
+func (b *Block) fingerprint(x *policy.Exchange, r *http.Request, body []byte) (f [32]byte) {
+	p := parts{hmac.New(sha256.New, []byte(x.Key.Value))}
+	kind, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	p.add(r.Method, r.URL.Host, r.URL.EscapedPath(), kind, strings.ToLower(r.Header.Get("Content-Encoding")))
+	for _, pair := range b.query(x, r.URL.RawQuery) {
+		p.add(pair[0], pair[1])
+	}
+	sum := sha256.Sum256(unbounded(body, kind, params))
+	p.add(string(sum[:]))
+	p.Sum(f[:0])
+	return f
+}
+
+// query is the query without the key and without what a credential replaces, its
+// parameters in the order of their names.
+func (b *Block) query(x *policy.Exchange, raw string) (pairs [][2]string) {
+	for part := range strings.SplitSeq(raw, "&") {
+		name, value, _ := strings.Cut(part, "=")
+		name, value = plain(name), plain(value)
+		if part == "" || name == b.Query || slices.ContainsFunc(x.Plan.Slots, func(s policy.Slot) bool { return s.In == policy.InQuery && s.Name == name }) {
+			continue
+		}
+		pairs = append(pairs, [2]string{name, value})
+	}
+	slices.SortStableFunc(pairs, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
+	return pairs
+}
+
+// plain is s decoded, or itself if it is not well escaped.
+func plain(s string) string {
+	if out, err := url.QueryUnescape(s); err == nil {
+		return out
+	}
+	return s
+}
+
+// unbounded is a multipart body without its boundary, which every sending has anew.
+func unbounded(body []byte, kind string, params map[string]string) []byte {
+	boundary := params["boundary"]
+	if !strings.HasPrefix(kind, "multipart/") || boundary == "" {
+		return body
+	}
+	return []byte(strings.ReplaceAll(string(body), "--"+boundary, "--"))
+}
+
+// immaterial says why a call is none whose answer can be kept, "" if it can
+// (pitfall P18): the answer depends on what the client has already, or is not all
+// of one.
+func immaterial(r *http.Request) string {
+	switch {
+	case r.Method == http.MethodHead:
+		return "the answer to HEAD has no body"
+	case r.Header.Get("Upgrade") != "":
+		return "the call asks for another protocol"
+	}
+	for name := range r.Header {
+		if name == "Range" || strings.HasPrefix(name, "If-") {
+			return "the answer depends on " + name
+		}
+	}
+	return ""
+}

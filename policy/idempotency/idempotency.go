@@ -167,7 +167,7 @@ func (b *Block) send(r *http.Request, next http.RoundTripper) (*http.Response, e
 		return nil, err
 	}
 	x := policy.From(r.Context())
-	if b.Keep.Duration > 0 && (x.Key.Origin == policy.KeyApp || x.Key.Origin == policy.KeyPolicy) {
+	if b.Keep.Duration > 0 && !x.Aside && (x.Key.Origin == policy.KeyApp || x.Key.Origin == policy.KeyPolicy) {
 		return b.keep(x, r, next)
 	}
 	return next.RoundTrip(r) // nobody can repeat a random key

@@ -173,6 +173,9 @@ func (c *running) renew() {
 // nobody knows, and whoever waits for the answer gets it all the same.
 func (c *running) end(e Ending) {
 	c.timer.Stop()
+	if c.x.Done && e.State != Done { // a look at the provider has shown it
+		e.State, e.Why = Done, "the provider has it, but its answer is not known"
+	}
 	e.Keep = c.Keep.Duration
 	ctx, cancel := context.WithTimeout(c.ctx, storeTime)
 	defer cancel()

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type looks struct{ asked *int }
 
 func (l *looks) Stage(policy.Scope) (policy.Stage, error) {
-	return policy.Stage{Wrap: func(next http.RoundTripper) http.RoundTripper {
+	return policy.Stage{Looks: true, Wrap: func(next http.RoundTripper) http.RoundTripper {
 		return policy.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			if x := policy.From(r.Context()); x.Unsure {
 				*l.asked++

@@ -70,7 +70,7 @@ func (b *Block) keep(x *policy.Exchange, r *http.Request, next http.RoundTripper
 // had its effect: for good where that is looked up first, or where the method
 // makes it safe, else as long as the provider knows the key.
 func (b *Block) resend(x *policy.Exchange) time.Duration {
-	looks := slices.ContainsFunc(x.Plan.Stages, func(s policy.PlannedStage) bool { return s.Looks || s.Name == "reconcile" || s.Name == "upsert" })
+	looks := slices.ContainsFunc(x.Plan.Stages, func(s policy.PlannedStage) bool { return s.Looks })
 	switch {
 	case looks, policy.Idempotent(x.Request.Method):
 		return always

@@ -171,28 +171,3 @@ func TestP26Probe(t *testing.T) {
 		finish(t, resp, err)
 	})
 }
-
-// TestF22Storm: during an outage the provider sees few calls, and it is found
-// healthy again soon.
-func TestF22Storm(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := play(t, step{status: 503})
-		h := compile(t, s.RoundTrip, `breaker { open = "5s" }
-			retry {
-				backoff { first = "0s" }
-			}`)
-		for range 6000 { // 100 calls a second for a minute
-			time.Sleep(10 * time.Millisecond)
-			if _, resp, err := h.do(call{method: "GET", path: "/a"}); err == nil {
-				finish(t, resp, err)
-			}
-		}
-		if len(s.sent) > 200 {
-			t.Errorf("the provider saw %d attempts", len(s.sent))
-		}
-		s.steps = []step{{status: 200}}
-		time.Sleep(5 * time.Second)
-		_, resp, err := h.do(call{method: "GET", path: "/a"})
-		finish(t, resp, err)
-	})
-}

@@ -2,6 +2,7 @@
 //
 //	breaker.go   the block and the stage
 //	circuit.go   one circuit: closed, open, half-open
+//	answer.go    answers that break off count, too
 package breaker
 
 import (
@@ -22,7 +23,11 @@ const circuits = 16_384
 // Feature returns the feature. Its circuits outlive reloads. changed is told
 // when one opens or closes; it must not block.
 func Feature(changed func(provider, endpoint string, open bool)) (policy.Feature, error) {
-	known, err := lru.New[key, *circuit](circuits)
+	known, err := lru.NewWithEvict(circuits, func(k key, c *circuit) {
+		if c.isOpen() {
+			changed(k.provider, k.endpoint, false) // nobody remembers it
+		}
+	})
 	if err != nil {
 		return policy.Feature{}, fmt.Errorf("make the breaker's memory: %w", err)
 	}
@@ -43,9 +48,9 @@ type Block struct {
 	changed func(provider, endpoint string, open bool)
 }
 
-// Default opens for 15 s when half of at least 20 attempts within 30 s failed.
+// Default opens for 10 s when half of at least 20 attempts within 30 s failed.
 func (b *Block) Default() {
-	b.Failures, b.Calls, b.Window.Duration, b.Open.Duration = 0.5, 20, 30*time.Second, 15*time.Second
+	b.Failures, b.Calls, b.Window.Duration, b.Open.Duration = 0.5, 20, 30*time.Second, 10*time.Second
 }
 
 // Check refuses numbers that mean nothing.
@@ -78,7 +83,7 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 // pass lets one attempt through, if the circuit does.
 func (b *Block) pass(provider string, x *policy.Exchange, r *http.Request, next http.RoundTripper) (*http.Response, error) {
 	c := b.circuit(key{provider, x.Account, x.Endpoint})
-	permit, wait := c.ask(b, time.Now())
+	permit, wait := c.ask(b, x.Repeatable(), time.Now())
 	if permit == refused {
 		return nil, &policy.Denial{
 			Code: policy.BreakerOpen, Stage: "breaker", RetryAfter: wait,
@@ -98,6 +103,9 @@ func (b *Block) pass(provider string, x *policy.Exchange, r *http.Request, next 
 		x.Note("breaker", "circuit", map[bool]string{true: "opened", false: "closed"}[opened])
 		b.changed(provider, x.Endpoint, opened)
 	}
+	if err == nil && judge(x, nil) == success {
+		b.watch(c, provider, x, resp)
+	}
 	return resp, err
 }
 
@@ -113,13 +121,17 @@ func (b *Block) circuit(k key) *circuit {
 }
 
 // judge says what an attempt tells about the provider: 4xx and rate limits are
-// no failures of it, and a client that left or a refusal of ours says nothing.
+// no failures of it, unless a rule of the policy says so, and a client that left
+// or a refusal of ours says nothing. A 408 may be about a slow client.
 func judge(x *policy.Exchange, err error) judgement {
 	if err != nil {
 		var d *policy.Denial
 		if errors.As(err, &d) && d.Code != policy.CodeUnreachable && d.Code != policy.UpstreamTimeout {
 			return neutral
 		}
+	}
+	if x.Now.Status == http.StatusRequestTimeout && x.Outcome == policy.Timeout {
+		return neutral
 	}
 	switch x.Outcome {
 	case policy.ServerError, policy.Timeout, policy.Unreachable:

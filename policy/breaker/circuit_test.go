@@ -31,14 +31,16 @@ func TestP26CircuitModel(t *testing.T) {
 			failed bool
 		}
 		var results []told
+		run, since := 0, time.Time{}
 		for range rapid.IntRange(1, 200).Draw(rt, "n") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 2000).Draw(rt, "ms")) * time.Millisecond)
 			if len(held) == 0 || rapid.Bool().Draw(rt, "ask") {
-				p, wait := c.ask(b, now)
+				repeatable := rapid.Bool().Draw(rt, "repeatable")
+				p, wait := c.ask(b, repeatable, now)
 				want := normal
 				if open {
 					want = probe
-					if now.Before(until) || probing {
+					if now.Before(until) || probing || !repeatable && now.Before(until.Add(b.Open.Duration)) {
 						want = refused
 					}
 				}
@@ -65,7 +67,7 @@ func TestP26CircuitModel(t *testing.T) {
 			case p == probe:
 				probing = false
 				if j == success {
-					open, wantClosed, results = false, true, nil
+					open, wantClosed, results, run = false, true, nil, 0
 				} else if j == failure {
 					until = now.Add(b.Open.Duration)
 				}
@@ -81,7 +83,13 @@ func TestP26CircuitModel(t *testing.T) {
 						}
 					}
 				}
-				if j == failure && calls >= b.Calls && float64(failed) >= b.Failures*float64(calls) {
+				if run++; j == success {
+					run = 0
+				} else if run == 1 {
+					since = now
+				}
+				down := run >= b.Calls && now.Sub(since) >= time.Second
+				if j == failure && (down || calls >= b.Calls && float64(failed) >= b.Failures*float64(calls)) {
 					open, wantOpened, until = true, true, now.Add(b.Open.Duration)
 				}
 			}

@@ -37,8 +37,9 @@ func (l *listener) keep() {
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	l.ring = func() (*seal.Ring, error) { return ring, nil }
 	l.keeper = connection.NewKeeper(connection.Options{
-		Store: l.rows, Ring: func() (*seal.Ring, error) { return ring, nil }, Holder: "here-1",
+		Store: l.rows, Ring: l.ring, Holder: "here-1",
 		Observer: unheard{}, Guard: func(...string) {}, Random: func() float64 { return 0.5 },
 	})
 	n := 0

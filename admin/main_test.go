@@ -19,7 +19,9 @@ import (
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/inbound/scheme/none"
+	"github.com/postern-proxy/postern/outbox"
 	"github.com/postern-proxy/postern/policy"
+	"github.com/postern-proxy/postern/seal"
 	"github.com/postern-proxy/postern/store"
 )
 
@@ -54,6 +56,8 @@ type listener struct {
 	store   inbound.Store
 	rows    connection.Store
 	keeper  *connection.Keeper
+	calls   outbox.Store
+	ring    func() (*seal.Ring, error)
 	mint    error // what a request for a new token fails with
 	link    error // what a request for a link fails with
 	checks  map[string]error
@@ -66,7 +70,7 @@ func serve(t *testing.T, src string, environ ...string) *listener {
 	t.Helper()
 	memory := store.NewMemory()
 	memory.Replica = "here-1"
-	l := &listener{t: t, store: memory.Inbox(), rows: memory.Connections(), checks: map[string]error{}}
+	l := &listener{t: t, store: memory.Inbox(), rows: memory.Connections(), calls: memory.Outbox(), checks: map[string]error{}}
 	l.keep()
 	in := inbound.New(inbound.Options{Store: l.store})
 	in.Swap(webhooks(t))
@@ -80,6 +84,7 @@ func serve(t *testing.T, src string, environ ...string) *listener {
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "postern_build_info 1\n") }),
 		Checks:  []Check{check("config"), check("store")},
 		Policy:  func() *policy.Set { return set }, Inbox: in, Keeper: l.keeper,
+		Outbox: outbox.New(outbox.Options{Store: l.calls, Ring: l.ring, Policy: func() *policy.Set { return set }}),
 		Connect: func(_ context.Context, ask NewConnectSession, by string) (ConnectSession, error) {
 			return ConnectSession{URL: "https://connect.example.com/connect/x", Expires: time.Now(), Provider: ask.Provider, Account: ask.Account, Credential: by, Scopes: []string{}}, l.link
 		},

@@ -35,7 +35,7 @@ func document(table []route, version string) []byte {
 		"openapi": "3.1.0",
 		"info": object{
 			"title": "Postern admin API", "version": version,
-			"description": "What is running, the webhooks that are stored, and the connections of accounts. Names and fields are promises; new ones may be added.",
+			"description": "What is running, the webhooks and the calls that are stored, and the connections of accounts. Names and fields are promises; new ones may be added.",
 			"license":     object{"name": "Apache-2.0", "identifier": "Apache-2.0"},
 		},
 		"servers":  []object{{"url": "/"}},

@@ -107,9 +107,11 @@ func TestOpenAPIAnswers(t *testing.T) {
 	fill(l)
 	l.granted("acme", "a1")
 	l.granted("other", "a1")
+	l.failed("e0")
 	d := readDocument(t, l)
 	bodies := map[string]string{
 		"/api/v1/inbox/replay": `{"filter":{"status":"failed"},"limit":1}`, "/api/v1/inbox/release": `{"all":true,"dry_run":true}`, "/api/v1/inbox/discard": `{"filter":{"ids":["none"]}}`,
+		"/api/v1/outbox/replay": `{"filter":{"status":"failed"},"limit":1,"force":true}`, "/api/v1/outbox/discard": `{"all":true,"dry_run":true}`, "/api/v1/outbox/resolve": `{"filter":{"ids":["e0"]},"executed":true}`,
 		"/api/v1/connect-sessions":   `{"provider":"acme","account":"a","credential":"oauth2","return_to":"/x"}`,
 		"/api/v1/connections/export": fmt.Sprintf(`{"key":%q,"provider":"acme","limit":1,"cursor":""}`, seal.Generate()),
 		"/api/v1/connections/import": `{"key":"","overwrite":true,"connections":[{"provider":"acme","account":"new","access_token":"x","scopes":["a"],"expires_at":"2100-01-01T00:00:00Z","answer":{"x":1}},{"provider":"nobody","account":""}]}`,
@@ -127,7 +129,7 @@ func TestOpenAPIAnswers(t *testing.T) {
 			}
 			for _, p := range op.Parameters {
 				if p.In == "query" {
-					value := map[string]string{"state": "active", "credential": "oauth2", "webhook": "github", "provider": "github", "status": "failed", "since": "2026-01-01T00:00:00Z", "until": "2027-01-01T00:00:00Z", "limit": "1", "cursor": ""}[p.Name]
+					value := map[string]string{"state": "active", "credential": "oauth2", "webhook": "github", "provider": "github", "status": "failed", "since": "2026-01-01T00:00:00Z", "until": "2027-01-01T00:00:00Z", "limit": "1", "cursor": "", "kind": "async", "outcome": "timeout"}[p.Name]
 					if p.Name == "account" && with == "&" {
 						continue // it is there already
 					}

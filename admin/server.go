@@ -9,6 +9,7 @@ import (
 
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/outbox"
 	"github.com/postern-proxy/postern/policy"
 )
 
@@ -22,6 +23,7 @@ type Options struct {
 
 	Policy func() *policy.Set // in force
 	Inbox  *inbound.Inbox
+	Outbox *outbox.Outbox
 	Keeper *connection.Keeper
 	// Connect makes a link by which a customer connects an account; by is who asks.
 	// Its error is a [*Problem], a [*connection.RequestError], or that of the store.

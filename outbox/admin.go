@@ -28,7 +28,8 @@ type View struct {
 	Attempts int            `json:"attempts"`
 	Request  *ViewRequest   `json:"request,omitempty"`
 	Answer   *ViewAnswer    `json:"answer,omitempty"`
-	Risk     string         `json:"risk,omitempty"` // why a replay may have a second effect
+	Risk     string         `json:"risk,omitempty"`     // why a replay may have a second effect
+	Unopened string         `json:"unopened,omitempty"` // why what is kept cannot be shown
 }
 
 // ViewRequest is what was asked for.
@@ -124,7 +125,7 @@ func (o *Outbox) Show(ctx context.Context, id string) (*Record, *View, error) {
 	}
 	v, err := o.view(r)
 	if err != nil {
-		v = &View{ID: r.ID, Kind: r.Kind, Provider: r.Provider, Status: r.State, Risk: "what is kept cannot be opened: " + err.Error()}
+		v = &View{ID: r.ID, Kind: r.Kind, Provider: r.Provider, Status: r.State, Unopened: err.Error()}
 	}
 	return r, v, nil
 }

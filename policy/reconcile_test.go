@@ -394,6 +394,7 @@ func TestReconcileBrokenAnswer(t *testing.T) {
 		{"201, found", 201, there, row, ""},
 		{"201, not there yet", 201, nothing, "", policy.Yes},
 		{"201, no look-up", 201, step{status: 403}, "", policy.Yes},
+		{"409, which did nothing", 409, there, "", policy.No},
 		{"500, found", 500, there, row, ""},
 		{"500, no look-up", 500, step{status: 403}, "", policy.Maybe},
 	} {

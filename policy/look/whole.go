@@ -14,21 +14,19 @@ import (
 
 // Whole reads an answer of up to [policy.PeekLimit] bytes before it is passed on:
 // one that breaks off can then still be replaced, and whoever gets half of one
-// takes the call for one to repeat. It is then the failure of the call instead,
-// unless it says that nothing was done. Streams are left as they are.
+// takes the call for one to repeat. It is then the failure of the call instead.
+// Streams are left as they are.
 func Whole(x *policy.Exchange, resp *http.Response, stage string) (*http.Response, error) {
 	cut := read(x, resp)
-	if cut == nil || policy.Harmless(resp.StatusCode, x.Outcome) {
+	if cut == nil {
 		return resp, nil
 	}
 	resp.Body.Close()
 	d := &policy.Denial{
 		Code: policy.CodeUnreachable, Stage: stage, Detail: fmt.Sprintf("the provider answered %d, and the answer broke off", resp.StatusCode),
-		Executed: policy.Maybe, Err: cut,
+		Executed: x.Now.Executed(), Err: cut,
 	}
-	if x.Outcome == policy.OK {
-		x.Done, d.Executed = true, policy.Yes
-	}
+	x.Done = d.Executed == policy.Yes
 	x.Outcome, x.Response, x.Now.Err = policy.Unreachable, nil, cut
 	return nil, d
 }

@@ -103,12 +103,10 @@ func (s *stage) RoundTrip(r *http.Request) (*http.Response, error) {
 	x.Absent = func(context.Context) bool { d.ask(); return d.res.Finding == look.Absent }
 	resp, err := s.next.RoundTrip(r)
 	x.Absent = outer
-	broken := false
 	if err == nil {
 		resp, err = look.Whole(x, resp, "reconcile")
-		broken = err != nil
 	}
-	if !x.Unknown() && !broken || r.Context().Err() != nil || errors.Is(err, policy.ErrRequestBody) {
+	if !x.Unknown() && !x.Done || r.Context().Err() != nil || errors.Is(err, policy.ErrRequestBody) {
 		return resp, err
 	}
 	if d.after != x.Attempts {

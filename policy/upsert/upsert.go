@@ -123,16 +123,15 @@ func (u *upsert) create(r *http.Request) (*http.Response, error) {
 	x.Absent = func(context.Context) bool { ask(); return res.Finding == look.Absent }
 	resp, err := u.next.RoundTrip(r)
 	x.Absent = nil
+	conflict := err == nil && x.Outcome == policy.Conflict
 	if err == nil && x.Source != policy.Reconciled {
 		resp, err = look.Whole(x, resp, "upsert")
 	}
 	switch {
 	case x.Source == policy.Reconciled, r.Context().Err() != nil, errors.Is(err, policy.ErrRequestBody):
 		return resp, err
-	case err == nil && x.Outcome != policy.Conflict && !x.Unknown():
-		return resp, nil
-	case err != nil && !x.Done && !x.Unknown(): // nothing was done
-		return nil, err
+	case !conflict && !x.Done && !x.Unknown(): // it is answered, or nothing was done
+		return resp, err
 	}
 	if after != x.Attempts {
 		ask()

@@ -244,6 +244,40 @@ func TestReconcileNotThereByStatus(t *testing.T) {
 	})
 }
 
+// TestReconcileReads: what cannot be read, or is not the provider's word of now,
+// says nothing, even where the condition would be false for it.
+func TestReconcileReads(t *testing.T) {
+	src := strings.Replace(reconciled, "length(response.body.data) > 0", "response.body.data != null", 1)
+	for name, looked := range map[string]step{
+		"a page":        {status: 200, header: map[string]string{"Content-Type": "text/html"}, body: "<p>log in"},
+		"half of it":    {status: 200, header: jsonType, body: `{"data":[`},
+		"nothing":       {status: 204},
+		"too long":      {status: 200, header: jsonType, body: `{"x":"` + strings.Repeat("x", policy.PeekLimit) + `"}`},
+		"another place": {status: 302, header: jsonType, body: `{}`},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := play(t, lost, looked)
+			_, _, err := compile(t, s.RoundTrip, src).do(order("7"))
+			if d := denied(t, err, policy.CodeUnreachable); d.Executed != policy.Maybe || slices.Contains(s.requests()[1:], "POST /orders") || s.open != 0 {
+				t.Errorf("%s: %v, sent %q", name, d, s.requests())
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, lost, nothing)
+		h := compile(t, func(r *http.Request) (*http.Response, error) {
+			if policy.From(r.Context()).Aside {
+				policy.From(r.Context()).Source = policy.Stale
+			}
+			return s.RoundTrip(r)
+		}, reconciled)
+		_, _, err := h.do(order("7"))
+		if d := denied(t, err, policy.CodeUnreachable); slices.Contains(s.requests()[1:], "POST /orders") || !strings.Contains(d.Hint, "what is kept") {
+			t.Errorf("%v, sent %q", d, s.requests())
+		}
+	})
+}
+
 // TestReconcileAnswers: the answer is what the expression says, as the provider
 // wrote it. That it has no value changes nothing about the call.
 func TestReconcileAnswers(t *testing.T) {
@@ -286,6 +320,7 @@ func TestReconcileUnsure(t *testing.T) {
 	}{
 		{"found", []step{there}, "GET", row},
 		{"not there", []step{nothing, nothing, nothing, {status: 201, body: "new"}}, "GET GET GET POST", "new"},
+		{"not there, not connected", []step{nothing, nothing, nothing, refused}, "GET GET GET POST POST POST", "no"},
 		{"unclear", []step{{status: 403}}, "GET GET GET", ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -304,8 +339,8 @@ func TestReconcileUnsure(t *testing.T) {
 			if got := strings.Join(methods, " "); got != c.sent {
 				t.Errorf("%s: sent %s", c.name, got)
 			}
-			if c.want == "" {
-				if d := denied(t, err, policy.CodeUnreachable); d.Executed != policy.Maybe || !x.Unknown() {
+			if c.want == "" || c.want == "no" {
+				if d := denied(t, err, policy.CodeUnreachable); (d.Executed == policy.Maybe) != (c.want == "") || x.Unknown() != (c.want == "") {
 					t.Errorf("%s: %v", c.name, d)
 				}
 			} else if text := finish(t, resp, err); text != c.want || x.Unknown() {
@@ -415,7 +450,7 @@ func TestReconcileBrokenAnswer(t *testing.T) {
 				if text := finish(t, resp, err); text != c.want || x.Source != policy.Reconciled {
 					t.Errorf("%s: %q", c.name, text)
 				}
-			} else if d := denied(t, err, policy.CodeUnreachable); d.Executed != c.executed || x.Doubtful() != (c.executed == policy.Maybe) {
+			} else if d := denied(t, err, policy.CodeUnreachable); d.Executed != c.executed || x.Outcome != policy.Unreachable || x.Doubtful() != (c.executed == policy.Maybe) {
 				t.Errorf("%s: %v, executed %s", c.name, d, d.Executed)
 			}
 			if s.open != 0 || slices.Contains(s.requests()[1:], "POST /orders") && c.executed == policy.Yes {

@@ -70,6 +70,8 @@ func TestUpsert(t *testing.T) {
 		{"the update is lost", []step{there, lost, updated}, []string{get, patch, patch}, 200, "updated", "", 2},
 		{"the update is lost for good", []step{there, lost}, []string{get, patch, patch, patch}, 0, "", policy.Maybe, 3},
 		{"the update is a 503", []step{there, {status: 503}, updated}, []string{get, patch, patch}, 200, "updated", "", 2},
+		{"the create is lost, and the update cannot be sent", []step{nothing, lost, there, refused}, []string{get, post, get, patch, patch, patch}, 0, "", policy.Maybe, 2},
+		{"the update cannot be sent", []step{there, refused}, []string{get, patch, patch, patch}, 0, "", policy.No, 1},
 		{"the update is refused", []step{there, {status: 422, body: "bad"}}, []string{get, patch}, 422, "bad", "", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -123,7 +123,11 @@ func (u *upsert) result(a *look.Answer, err error) (*http.Response, error) {
 	var d *policy.Denial
 	switch {
 	case errors.As(err, &d):
-		return nil, d
+		failure := *d
+		if failure.Executed == policy.No {
+			failure.Executed = x.Now.Executed() // the create may have been
+		}
+		return nil, &failure
 	case err != nil && u.ctx.Err() != nil:
 		return nil, context.Cause(u.ctx)
 	case err != nil && a != nil:

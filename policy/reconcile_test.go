@@ -379,10 +379,11 @@ func TestReconcileWithKey(t *testing.T) {
 // after such outcomes, as retry says; and not at all by a call whose client left.
 func TestReconcileKeepsToRetry(t *testing.T) {
 	for name, src := range map[string]string{
-		"no attempts":   strings.Replace(reconciled, "retry {", "retry {\nattempts = 1", 1),
-		"other class":   strings.Replace(reconciled, "retry {", "retry {\non = [\"rate_limited\"]", 1),
-		"long body":     strings.Replace(reconciled, "retry {", "retry {\nbuffer = \"4B\"", 1),
-		"short of time": strings.Replace(reconciled, `timeout { attempt = "10s" }`, `timeout { total = "3010ms" }`, 1),
+		"no attempts":                      strings.Replace(reconciled, "retry {", "retry {\nattempts = 1", 1),
+		"other class":                      strings.Replace(reconciled, "retry {", "retry {\non = [\"rate_limited\"]", 1),
+		"long body":                        strings.Replace(reconciled, "retry {", "retry {\nbuffer = \"4B\"", 1),
+		"long body, looked up by a header": strings.Replace(strings.Replace(reconciled, "retry {", "retry {\nbuffer = \"4B\"", 1), "request.body.ref", `request.header["Content-Type"]`, 1),
+		"short of time":                    strings.Replace(reconciled, `timeout { attempt = "10s" }`, `timeout { total = "3010ms" }`, 1),
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := play(t, lost, nothing)

@@ -72,7 +72,7 @@ func (s *ledger) next(ref string) (fault string, shows time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fault = works
-	if !s.first[ref] || s.rnd.IntN(4) == 0 {
+	if !s.first[ref] || s.rnd.IntN(8) == 0 {
 		fault = faults[s.rnd.IntN(len(faults))]
 	}
 	s.first[ref] = true

@@ -49,7 +49,7 @@ const (
     upsert {
       lookup = "/rows?ref=${request.body.ref}"
       found  = length(response.body.data) == 1
-      tries  = 6
+      tries  = 7
       wait   = "20ms"
       update {
         path = "/rows/${response.body.data[0].id}"

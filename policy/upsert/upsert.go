@@ -123,7 +123,7 @@ func (u *upsert) create(r *http.Request) (*http.Response, error) {
 	x.Absent = func(context.Context) bool { ask(); return res.Finding == look.Absent }
 	resp, err := u.next.RoundTrip(r)
 	x.Absent = nil
-	conflict := err == nil && x.Outcome == policy.Conflict
+	conflict := x.Now.Outcome == policy.Conflict // also if the answer that says so broke off
 	if err == nil && x.Source != policy.Reconciled {
 		resp, err = look.Whole(x, resp, "upsert")
 	}

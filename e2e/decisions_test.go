@@ -35,6 +35,7 @@ provider "KIND-plain" {
       max   = "1ms"
     }
   }
+  cooldown { mode = "observe" } # each trial stands alone
   timeout {
     connect = "400ms"
     attempt = "HASTE"

@@ -31,6 +31,7 @@ provider "NAME-plain" {
       max   = "5ms"
     }
   }
+  cooldown { mode = "observe" } # each call meets its own faults
   timeout {
     connect = "2s"
     attempt = "250ms"
@@ -54,6 +55,7 @@ provider "NAME-keyed" {
       max   = "5ms"
     }
   }
+  cooldown { mode = "observe" } # each call meets its own faults
   timeout {
     connect = "2s"
     attempt = "250ms"

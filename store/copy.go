@@ -100,6 +100,10 @@ type copyable interface {
 	// transaction.
 	addConnections(ctx context.Context, all []wholeConnection) error
 	addTickets(ctx context.Context, all []connection.Ticket) error
+	// someAnswers returns calls with an idempotency key in the order of their ids,
+	// those after one, none at the end; addAnswers stores those that are not there yet.
+	someAnswers(ctx context.Context, after []byte) ([]*answer, error)
+	addAnswers(ctx context.Context, all []*answer) error
 	// end makes the database one to run on.
 	end(ctx context.Context) error
 }
@@ -143,6 +147,9 @@ func Copy(ctx context.Context, from, to string, told func(Progress)) (Summary, e
 		return Summary{}, err
 	}
 	if err := copyGrants(ctx, source, dest); err != nil {
+		return Summary{}, err
+	}
+	if err := copyAnswers(ctx, source, dest); err != nil {
 		return Summary{}, err
 	}
 	sum, err := compare(ctx, source, dest, total, told)

@@ -24,7 +24,7 @@ const (
 )
 
 // grants counts what a database has besides events.
-type grants struct{ connections, tickets int64 }
+type grants struct{ connections, tickets, answers int64 }
 
 // foreign is an error if there is any of it where there has to be nothing.
 func (g grants) foreign() error {
@@ -33,6 +33,8 @@ func (g grants) foreign() error {
 		return errForeign(g.connections, "connections")
 	case g.tickets > 0:
 		return errForeign(g.tickets, "tickets")
+	case g.answers > 0:
+		return errForeign(g.answers, "answers under idempotency keys")
 	}
 	return nil
 }

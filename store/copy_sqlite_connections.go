@@ -9,7 +9,7 @@ import (
 )
 
 func (s *SQLite) grants(ctx context.Context) (g grants, err error) {
-	err = s.read.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM connections), (SELECT count(*) FROM tickets)").Scan(&g.connections, &g.tickets)
+	err = s.read.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM connections), (SELECT count(*) FROM tickets), (SELECT count(*) FROM answers)").Scan(&g.connections, &g.tickets, &g.answers)
 	return g, err
 }
 

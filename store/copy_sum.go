@@ -16,6 +16,7 @@ import (
 type Summary struct {
 	Events, Deliveries, Moves, Bytes      int64    // Bytes of bodies
 	Connections, ConnectionMoves, Tickets int64    // Tickets that nobody has taken
+	Answers                               int64    // calls with an idempotency key
 	SHA256                                [32]byte // of everything
 }
 
@@ -54,6 +55,9 @@ func compare(ctx context.Context, source, dest copyable, total int64, told func(
 		}
 		if len(want) == 0 {
 			if err := compareGrants(ctx, source, dest, &sum, everything); err != nil {
+				return sum, err
+			}
+			if err := compareAnswers(ctx, source, dest, &sum, everything); err != nil {
 				return sum, err
 			}
 			everything.Sum(sum.SHA256[:0])

@@ -12,8 +12,8 @@ import (
 )
 
 func (p *Postgres) grants(ctx context.Context) (g grants, err error) {
-	err = p.read(ctx, func(r pgx.Rows) error { return r.Scan(&g.connections, &g.tickets) },
-		"SELECT (SELECT count(*) FROM postern_connections), (SELECT count(*) FROM postern_tickets WHERE taken IS NULL)")
+	err = p.read(ctx, func(r pgx.Rows) error { return r.Scan(&g.connections, &g.tickets, &g.answers) },
+		"SELECT (SELECT count(*) FROM postern_connections), (SELECT count(*) FROM postern_tickets WHERE taken IS NULL), (SELECT count(*) FROM postern_answers)")
 	return g, err
 }
 

@@ -48,6 +48,19 @@ provider "airtable" {
     message = response.body.error.message
   }
 
+  # airtable.com/developers/web/api/errors and …/rate-limits; not looked up.
+  outcome "quota_exhausted" {
+    when = response.status == 429 && response.body.error.type == "PUBLIC_API_BILLING_LIMIT_EXCEEDED"
+    hint = "The plan's calls of this month are spent: upgrade the workspace, or wait for the next month."
+  }
+  outcome "rate_limited" {
+    when = response.status == 429
+    hint = "Five calls a second and base: the base is closed for 30 s. Write ten records with one call."
+  }
+  outcome "validation" {
+    when = response.status == 422
+    hint = "A field or value is refused; the message names it. typecast = true has texts converted."
+  }
   outcome "auth" {
     when = response.status == 401
     hint = "Airtable refuses the token: it has expired, was revoked, or is not for this base."

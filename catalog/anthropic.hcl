@@ -51,6 +51,24 @@ provider "anthropic" {
     request_id = response.header["Request-Id"]
   }
 
+  # platform.claude.com/docs/en/api/rate-limits; not looked up.
+  outcome "rate_limited" {
+    when = response.status == 429
+    hint = "Requests or tokens a minute of this model are used up: anthropic-ratelimit-* say which. Send less at once, or raise the tier."
+  }
+  # platform.claude.com/docs/en/api/errors; not looked up.
+  outcome "validation" {
+    when = response.status == 413
+    hint = "The request is larger than 32 MB: upload files by the Files API, or send less."
+  }
+  outcome "forbidden" {
+    when = response.status == 403
+    hint = "The key may not use this (permission_error): its workspace lacks the model or the feature."
+  }
+  outcome "server_error" {
+    when = response.status == 504
+    hint = "The answer took too long (timeout_error): stream it, or use a batch."
+  }
   # 529 is overloaded_error: nothing was done, and it is nobody's quota.
   outcome "rate_limited" {
     when = response.status == 529

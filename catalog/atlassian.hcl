@@ -37,6 +37,10 @@ provider "atlassian" {
   # is no idempotency key.
   retry {
     attempts = 5
+    # In ISO 8601 (developer.atlassian.com/cloud/jira/platform/rate-limiting, read
+    # 2026-11-23).
+    after = response.header["X-RateLimit-Reset"]
+    unit  = "rfc3339"
     backoff {
       first = "1s"
       max   = "30s"
@@ -56,6 +60,25 @@ provider "atlassian" {
     request_id = response.header["Atl-Traceid"]
   }
 
+  # developer.atlassian.com/cloud/jira/platform/rate-limiting, read 2026-11-23.
+  outcome "rate_limited" {
+    when = response.status == 429 && can(regex("quota", response.header["RateLimit-Reason"]))
+    hint = "The app's points of this hour are used up: X-RateLimit-Reset says when they begin anew. Ask for fewer fields and objects."
+  }
+  outcome "rate_limited" {
+    when = response.status == 429 && can(regex("per-issue", response.header["RateLimit-Reason"]))
+    hint = "Too many changes of one issue: put them together, and leave that issue alone for a while."
+  }
+  outcome "rate_limited" {
+    when = response.status == 429
+    hint = "Too many calls in this second, to one endpoint of one site: spread them."
+  }
+  # developer.atlassian.com/cloud/jira/platform/rest/v3/intro#status-codes; not looked
+  # up.
+  outcome "not_found" {
+    when = response.status == 404
+    hint = "There is no such thing, or the user may not see it: check the cloud id in the path, and the permission to browse the project."
+  }
   outcome "auth" {
     when = response.status == 401
     hint = "Atlassian refuses the token: it has expired, or is of another site or product."

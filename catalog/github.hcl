@@ -56,6 +56,10 @@ provider "github" {
   # by its method is sent again (plugin-retry 8.1.1 makes 3 tries).
   retry {
     attempts = 4
+    # The primary limit says when the hour begins anew; a secondary one without
+    # Retry-After wants a minute at least (the page of the limits below).
+    after = response.header["X-RateLimit-Remaining"] == "0" ? response.header["X-RateLimit-Reset"] : "PT1M"
+    unit  = "epoch_seconds"
     backoff {
       first = "1s"
       max   = "1m"
@@ -75,11 +79,44 @@ provider "github" {
     request_id = response.header["X-GitHub-Request-Id"]
   }
 
+  # docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api, read
+  # 2026-11-23.
+  outcome "rate_limited" {
+    when = (response.status == 403 || response.status == 429) && can(regex("secondary rate limit|abuse detection", response.body.message))
+    hint = "GitHub's secondary limit: make fewer calls at once and at most one write a second; wait for Retry-After, or at least a minute. Persisting gets an integration banned."
+  }
+  outcome "rate_limited" {
+    when = (response.status == 403 || response.status == 429) && response.header["X-RateLimit-Remaining"] == "0"
+    hint = "The hour's calls are used up: X-RateLimit-Reset says when they begin anew. Conditional requests cost nothing, and an App's installation has calls of its own."
+  }
+  # docs.github.com/graphql/overview/rate-limits-and-query-limits-for-the-graphql-api;
+  # not looked up.
+  outcome "rate_limited" {
+    when = response.status == 200 && (response.body.errors[0].type == "RATE_LIMITED" || response.body.errors[0].type == "RATE_LIMIT")
+    hint = "The hour's points of GraphQL are used up: ask for fewer nodes, and see rateLimit { remaining resetAt }."
+  }
+  # docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api; not looked up.
+  outcome "forbidden" {
+    when = response.status == 403 && response.header["X-GitHub-SSO"] != null
+    hint = "The organization demands SAML single sign-on: authorize the token for it by the link in X-GitHub-SSO."
+  }
+  outcome "forbidden" {
+    when = response.status == 403 && can(regex("^Resource not accessible by", response.body.message))
+    hint = "The App or token lacks a permission: X-Accepted-GitHub-Permissions names it. Grant it, and have the installation accept the change."
+  }
+  outcome "conflict" {
+    when = response.status == 422 && response.body.errors[0].code == "already_exists"
+    hint = "It exists already: look it up and update it."
+  }
+  outcome "not_found" {
+    when = response.status == 404
+    hint = "There is no such thing, or the token may not see it: GitHub says 404 of what is private, too."
+  }
   # Primary and secondary limits are 403 or 429; the headers tell them from a
   # refusal (docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api).
   outcome "rate_limited" {
-    when = response.status == 403 && (response.header["X-RateLimit-Remaining"] == "0" || response.header["Retry-After"] != null || can(regex("secondary rate limit", response.body.message)))
-    hint = "GitHub's limit is reached: wait for Retry-After or X-RateLimit-Reset. Persisting gets an integration banned."
+    when = response.status == 403 && response.header["Retry-After"] != null
+    hint = "GitHub's limit is reached: wait for Retry-After. Persisting gets an integration banned."
   }
   outcome "auth" {
     when = response.status == 401

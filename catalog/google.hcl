@@ -49,6 +49,11 @@ provider "google" {
   # (developers.google.com/workspace/drive/api/guides/handle-errors; not looked up).
   retry {
     attempts = 5
+    # Gmail has a time in its message (NangoHQ/nango 2f4c0af), others
+    # google.rpc.RetryInfo, such as 3.5s (cloud.google.com/apis/design/errors; not
+    # looked up).
+    after = try(regex("Retry after ([0-9T:.Z+-]+)", response.body.error.message)[0], "PT${upper(response.body.error.details[0].retryDelay)}", "PT${upper(response.body.error.details[1].retryDelay)}", "PT${upper(response.body.error.details[2].retryDelay)}", null)
+    unit  = "rfc3339"
     backoff {
       first = "1s"
       max   = "32s"
@@ -67,11 +72,25 @@ provider "google" {
     message = coalesce(response.body.error.message, response.body.error_description)
   }
 
-  # A spent minute may be a 403 as well; a day's or a user's storage may not be waited
-  # for (the same page).
+  # developers.google.com/gmail/api/guides/handle-errors, looked up;
+  # cloud.google.com/apis/design/errors not.
   outcome "rate_limited" {
-    when = response.status == 403 && (response.body.error.errors[0].reason == "rateLimitExceeded" || response.body.error.errors[0].reason == "userRateLimitExceeded")
+    when = response.status == 429 || response.status == 403 && (response.body.error.errors[0].reason == "rateLimitExceeded" || response.body.error.errors[0].reason == "userRateLimitExceeded")
+    hint = "A quota of this minute is used up, of the project or the user: spread the calls, tell users apart by quotaUser, or raise it at console.cloud.google.com/apis/dashboard."
   }
+  outcome "forbidden" {
+    when = response.status == 403 && (response.body.error.errors[0].reason == "accessNotConfigured" || response.body.error.details[0].reason == "SERVICE_DISABLED")
+    hint = "The API is not enabled in the project of this credential: enable it at console.cloud.google.com/apis/library, and wait some minutes."
+  }
+  outcome "forbidden" {
+    when = response.status == 403 && (response.body.error.errors[0].reason == "insufficientPermissions" || response.body.error.details[0].reason == "ACCESS_TOKEN_SCOPE_INSUFFICIENT")
+    hint = "The token lacks a scope: add it to the policy's scopes, and connect the account again."
+  }
+  outcome "forbidden" {
+    when = response.status == 403 && response.body.error.errors[0].reason == "domainPolicy"
+    hint = "The administrator of this Workspace domain does not let apps do this: ask them to allow the app."
+  }
+  # A day's quota or a user's storage may not be waited for (the same page).
   outcome "quota_exhausted" {
     when = response.status == 403 && (response.body.error.errors[0].reason == "dailyLimitExceeded" || response.body.error.errors[0].reason == "quotaExceeded")
     hint = "The project's quota of the day is spent: see console.cloud.google.com/apis/dashboard."

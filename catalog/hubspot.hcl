@@ -51,6 +51,27 @@ provider "hubspot" {
     request_id = response.body.correlationId
   }
 
+  # developers.hubspot.com/docs/api-reference/error-handling, looked up.
+  outcome "rate_limited" {
+    when = response.status == 429 && response.body.policyName != "DAILY"
+    hint = "The account's calls of these seconds are used up, by all of its apps: use the batch endpoints, and set a limit in the policy."
+  }
+  outcome "rate_limited" {
+    when = response.status == 423
+    hint = "The account is locked for a moment by a large change: leave two seconds between calls."
+  }
+  outcome "rate_limited" {
+    when = response.status == 477
+    hint = "HubSpot is moving the account to another data centre: wait for Retry-After, up to a day."
+  }
+  outcome "forbidden" {
+    when = response.status == 403 && response.body.category == "MISSING_SCOPES"
+    hint = "The token lacks a scope, which the message names: add it to the app, and connect the account again."
+  }
+  outcome "conflict" {
+    when = response.status == 409
+    hint = "Such an object exists; the message has its id: update it, or use batch/upsert with an idProperty."
+  }
   # HubSpot says itself that a 401 need not mean that the token has expired
   # (developers.hubspot.com/docs/guides/api/app-management/oauth-tokens, read
   # 2026-11-23): it has the token renewed once, and then for a while no more.

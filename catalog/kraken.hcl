@@ -31,6 +31,7 @@ provider "kraken" {
   }
   outcome "rate_limited" {
     when = response.status == 200 && can(regex("^(EAPI:Rate limit exceeded|EOrder:Rate limit exceeded|EGeneral:Temporary lockout)", response.body.error[0]))
+    hint = "Kraken's counter of this key is full: wait some seconds, and call more slowly; an order's counter is of its pair."
   }
   outcome "auth" {
     when = response.status == 200 && can(regex("^EAPI:Invalid (key|signature|nonce)", response.body.error[0]))
@@ -38,6 +39,7 @@ provider "kraken" {
   }
   outcome "forbidden" {
     when = response.status == 200 && can(regex("^EGeneral:Permission denied", response.body.error[0]))
+    hint = "The key lacks a permission: turn it on where the key was made."
   }
   outcome "server_error" {
     when = response.status == 200 && can(regex("^EService:", response.body.error[0]))

@@ -30,6 +30,10 @@ provider "linear" {
   # choosing cannot be made twice.
   retry {
     attempts = 4
+    # In milliseconds since 1970 (@linear/sdk, read 2026-11-23); the points may begin
+    # anew at another time than the requests.
+    after = response.header["X-RateLimit-Requests-Remaining"] == "0" ? response.header["X-RateLimit-Requests-Reset"] : response.header["X-RateLimit-Complexity-Reset"]
+    unit  = "epoch_ms"
     backoff {
       first = "1s"
       max   = "60s"
@@ -50,9 +54,23 @@ provider "linear" {
     request_id = response.header["X-Request-Id"]
   }
 
+  # @linear/sdk 60.0.0, LinearErrorType; own knowledge.
+  outcome "quota_exhausted" {
+    when = response.body.errors[0].extensions.type == "usage limit exceeded"
+    hint = "The workspace's plan allows no more of these: archive some, or upgrade the plan."
+  }
+  outcome "forbidden" {
+    when = response.body.errors[0].extensions.type == "feature not accessible"
+    hint = "The workspace's plan does not have this feature: do without it, or upgrade the plan."
+  }
+  outcome "validation" {
+    when = response.body.errors[0].extensions.type == "invalid input"
+    hint = "A variable of the query is refused: userPresentableMessage says which."
+  }
   # A limit is a 400 (linear.app/developers/rate-limiting, read 2026-11-23).
   outcome "rate_limited" {
     when = response.body.errors[0].extensions.code == "RATELIMITED"
+    hint = "Linear's requests or points of this hour are used up: ask for fewer nodes, and use webhooks instead of polling."
   }
   outcome "auth" {
     when = response.status == 401 || response.body.errors[0].extensions.code == "AUTHENTICATION_ERROR"
@@ -65,5 +83,6 @@ provider "linear" {
   # GraphQL says 200 when it means no.
   outcome "client_error" {
     when = response.status == 200 && response.body.errors[0] != null && response.body.data == null
+    hint = "GraphQL refused the query: the message says why; its path says where."
   }
 }

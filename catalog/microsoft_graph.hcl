@@ -58,6 +58,25 @@ provider "microsoft_graph" {
     request_id = response.header["request-id"]
   }
 
+  # learn.microsoft.com/graph/throttling, looked up.
+  outcome "rate_limited" {
+    when = response.status == 429
+    hint = "Graph is throttling the app, the tenant or the mailbox: keep Retry-After exactly, as refused calls count; use delta queries and ask for less."
+  }
+  # learn.microsoft.com/entra/identity-platform/claims-challenge; not looked up.
+  outcome "auth" {
+    when = response.status == 401 && can(regex("insufficient_claims", response.header["WWW-Authenticate"]))
+    hint = "Conditional Access demands a new sign-in: connect the account again."
+  }
+  # learn.microsoft.com/graph/errors; not looked up.
+  outcome "not_found" {
+    when = response.status == 404 && response.body.error.code == "MailboxNotEnabledForRESTAPI"
+    hint = "The user has no mailbox in Exchange Online: give them a licence, or skip them."
+  }
+  outcome "conflict" {
+    when = response.status == 409 && response.body.error.code == "nameAlreadyExists"
+    hint = "A file of this name exists: say by @microsoft.graph.conflictBehavior what is to become of it."
+  }
   outcome "auth" {
     when = response.status == 401
     hint = "Microsoft refuses the token (InvalidAuthenticationToken): it has expired, or was withdrawn by a change of password or policy."

@@ -66,6 +66,27 @@ provider "notion" {
     request_id = response.body.request_id
   }
 
+  # developers.notion.com/reference/status-codes, looked up.
+  outcome "rate_limited" {
+    when = response.status == 429
+    hint = "About three calls a second are allowed on average: spread them, and set a limit in the policy."
+  }
+  outcome "conflict" {
+    when = response.status == 409 && response.body.code == "conflict_error"
+    hint = "Somebody else changed it at that moment: it is sent again by itself; if it lasts, change a page from one place at a time."
+  }
+  outcome "forbidden" {
+    when = response.status == 403 && response.body.code == "restricted_resource"
+    hint = "The integration lacks a capability: grant it in the integration's settings, and connect the workspace again."
+  }
+  outcome "validation" {
+    when = response.status == 400 && response.body.code == "validation_error"
+    hint = "The message names the property that is wrong: compare it with the schema of the database at the pinned version."
+  }
+  outcome "server_error" {
+    when = response.status == 503 && response.body.code == "service_unavailable"
+    hint = "Notion was not available, or took more than its 60 s: ask for less at once (page_size, filters)."
+  }
   outcome "rate_limited" {
     when = response.status == 529
     hint = "Notion is overloaded: this is not your limit, wait and try again."

@@ -24,6 +24,9 @@ provider "openai" {
     on       = ["rate_limited", "conflict", "server_error", "timeout", "unreachable"]
     verdict  = response.header["X-Should-Retry"]
     stop     = "x-should-retry"
+    # As 6m0s or 20ms (github.com/api-evangelist/openai, read 2026-11-23).
+    after = response.header["X-RateLimit-Remaining-Requests"] == "0" ? response.header["X-RateLimit-Reset-Requests"] : response.header["X-RateLimit-Reset-Tokens"]
+    unit  = "duration"
     backoff {
       first = "500ms"
       max   = "8s"
@@ -47,9 +50,33 @@ provider "openai" {
     request_id = response.header["X-Request-Id"]
   }
 
+  # Of the meanings of 429, this one is never waited for
+  # (developers.openai.com/docs/guides/error-codes, looked up; billing_not_active is own
+  # knowledge).
   outcome "quota_exhausted" {
-    when = response.status == 429 && (response.body.error.type == "insufficient_quota" || response.body.error.code == "insufficient_quota" || response.body.error.code == "credit_balance_exhausted")
+    when = response.status == 429 && (response.body.error.type == "insufficient_quota" || response.body.error.code == "insufficient_quota" || response.body.error.code == "credit_balance_exhausted" || response.body.error.code == "billing_not_active")
     hint = "The credit or the monthly limit is spent: waiting does not help, see the organization's billing and limits."
+  }
+  # developers.openai.com/docs/guides/error-codes, looked up.
+  outcome "forbidden" {
+    when = response.status == 403 && response.body.error.code == "unsupported_country_region_territory"
+    hint = "OpenAI does not serve the country that this call comes from: send it from another one, by a proxy or region."
+  }
+  outcome "not_found" {
+    when = response.status == 404 && response.body.error.code == "model_not_found"
+    hint = "There is no such model for this project: GET /v1/models lists those that it may use."
+  }
+  outcome "validation" {
+    when = response.status == 400 && response.body.error.code == "context_length_exceeded"
+    hint = "The input is longer than the model's context: shorten it, or use a model with a larger one."
+  }
+  outcome "server_error" {
+    when = response.status == 503
+    hint = "OpenAI is overloaded, or asks to slow down: go back to the rate of before, keep it for a quarter of an hour, then raise it slowly."
+  }
+  outcome "rate_limited" {
+    when = response.status == 429
+    hint = "Requests or tokens a minute of this model are used up: x-ratelimit-remaining-requests and -tokens say which. Send less at once, or raise the usage tier."
   }
   outcome "auth" {
     when = response.status == 401

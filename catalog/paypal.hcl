@@ -52,11 +52,33 @@ provider "paypal" {
     request_id = response.header["Paypal-Debug-Id"]
   }
 
+  # developer.paypal.com/api/rest/reference/orders/v2/errors; not looked up.
+  outcome "client_error" {
+    when = response.status >= 400 && response.body.details[0].issue == "INSTRUMENT_DECLINED"
+    hint = "The bank declined: send the buyer back to PayPal to choose another way of paying (rel payer-action)."
+  }
+  outcome "conflict" {
+    when = response.status >= 400 && response.body.details[0].issue == "ORDER_ALREADY_CAPTURED"
+    hint = "The order is captured already: read it, and go on with that capture."
+  }
+  outcome "conflict" {
+    when = response.status >= 400 && response.body.details[0].issue == "DUPLICATE_INVOICE_ID"
+    hint = "A payment with this invoice_id was made before: look for it before you choose another id."
+  }
+  outcome "conflict" {
+    when = response.status >= 400 && response.body.details[0].issue == "PREVIOUS_REQUEST_IN_PROGRESS"
+    hint = "The first request with this PayPal-Request-Id is still running: repeat it with the same id in a moment."
+  }
+  outcome "forbidden" {
+    when = response.status == 403
+    hint = "The application lacks the feature or the seller's consent (NOT_AUTHORIZED): turn it on in the developer dashboard."
+  }
   outcome "auth" {
     when = response.status == 401
     hint = "PayPal refuses the token: a new one is asked for. If that does not help, the application's secret was changed."
   }
   outcome "rate_limited" {
-    when = response.status == 429 || response.body.name == "RATE_LIMIT_REACHED"
+    when = response.status == 429 || response.status >= 400 && response.body.name == "RATE_LIMIT_REACHED"
+    hint = "PayPal took the calls for too many: wait, then make them more slowly. It publishes no numbers."
   }
 }

@@ -56,6 +56,24 @@ provider "quickbooks" {
     request_id = response.header["Intuit_tid"]
   }
 
+  # developer.intuit.com/app/developer/qbo/docs/develop/troubleshooting/error-codes; not
+  # looked up.
+  outcome "rate_limited" {
+    when = response.status == 429
+    hint = "500 calls a minute and company, ten at once: wait a minute, and use batches."
+  }
+  outcome "conflict" {
+    when = response.status >= 400 && response.body.Fault.Error[0].code == "5010"
+    hint = "The object was changed since you read it: read it again, and send its new SyncToken."
+  }
+  outcome "conflict" {
+    when = response.status >= 400 && response.body.Fault.Error[0].code == "6240"
+    hint = "Another customer, vendor or employee has this name: look it up by a query, or choose another DisplayName."
+  }
+  outcome "not_found" {
+    when = response.status >= 400 && response.body.Fault.Error[0].code == "610"
+    hint = "There is no such object, or it was made inactive: query for it with Active IN (true, false)."
+  }
   outcome "auth" {
     when = response.status == 401
     hint = "QuickBooks refuses the token (3200): it has expired, or is of another company than the path's."

@@ -74,6 +74,37 @@ provider "salesforce" {
     message = response.body[0].message
   }
 
+  # developer.salesforce.com/docs/atlas.en-
+  # us.api.meta/api/sforce_api_calls_concepts_core_data_objects.htm has the codes; not
+  # looked up. What only waits for others to end is a limit; nothing was done.
+  outcome "rate_limited" {
+    when = response.status == 403 && response.body[0].errorCode == "REQUEST_LIMIT_EXCEEDED" && can(regex("Concurrent", response.body[0].message))
+    hint = "Too many long requests at once: set concurrency in a limit, and make queries selective, so that they take less than 20 s."
+  }
+  outcome "rate_limited" {
+    when = response.status >= 400 && response.body[0].errorCode == "UNABLE_TO_LOCK_ROW"
+    hint = "Another transaction holds the record: it is sent again by itself. If it lasts, send the children of one parent one after the other."
+  }
+  outcome "conflict" {
+    when = response.status >= 400 && (response.body[0].errorCode == "DUPLICATE_VALUE" || response.body[0].errorCode == "DUPLICATES_DETECTED")
+    hint = "Such a record exists: upsert by an external id, PATCH /sobjects/TYPE/FIELD/VALUE."
+  }
+  outcome "forbidden" {
+    when = response.status >= 400 && (response.body[0].errorCode == "API_DISABLED_FOR_ORG" || response.body[0].errorCode == "API_CURRENTLY_DISABLED")
+    hint = "The org's edition or the user's profile has no API: an administrator has to enable it."
+  }
+  outcome "forbidden" {
+    when = response.status >= 400 && (response.body[0].errorCode == "INSUFFICIENT_ACCESS_OR_READONLY" || response.body[0].errorCode == "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY")
+    hint = "The user may not change this record: share it with them, or give them the permission."
+  }
+  outcome "validation" {
+    when = response.status >= 400 && (response.body[0].errorCode == "INVALID_FIELD" || response.body[0].errorCode == "MALFORMED_QUERY")
+    hint = "The object has no such field, or the user may not see it: compare with GET /sobjects/TYPE/describe as this user."
+  }
+  outcome "not_found" {
+    when = response.status >= 400 && response.body[0].errorCode == "ENTITY_IS_DELETED"
+    hint = "The record is in the recycle bin: undelete it, or make a new one."
+  }
   # 24 hours of the org's calls are spent: it comes as 403
   # (github.com/api-evangelist/salesforce, read 2026-11-23).
   outcome "quota_exhausted" {

@@ -23,6 +23,8 @@ provider "sendgrid" {
   # 2026-11-23).
   retry {
     attempts = 4
+    after    = response.header["X-RateLimit-Reset"]
+    unit     = "epoch_seconds"
     backoff {
       first = "1s"
       max   = "30s"
@@ -42,6 +44,22 @@ provider "sendgrid" {
     message = response.body.errors[0].message
   }
 
+  # support.sendgrid.com/hc/en-us/articles/20448166598811, own knowledge: it comes as a
+  # 401.
+  outcome "quota_exhausted" {
+    when = response.status == 401 && can(regex("Maximum credits exceeded", response.body.errors[0].message))
+    hint = "The plan's messages are used up: upgrade it, or wait for the next period. The key itself is good."
+  }
+  # twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/rate-limits;
+  # not looked up.
+  outcome "rate_limited" {
+    when = response.status == 429
+    hint = "The calls of this endpoint are used up: X-RateLimit-Reset says when they begin anew. Put up to 1000 recipients into one call."
+  }
+  outcome "validation" {
+    when = response.status == 413
+    hint = "The message is larger than 30 MB: link to files instead of attaching them."
+  }
   outcome "auth" {
     when = response.status == 401
     hint = "SendGrid refuses the key: it was deleted, or its value is cut off."

@@ -67,6 +67,10 @@ provider "shopify" {
   # (shopify.dev/changelog, read 2026-11-23).
   retry {
     attempts = 4
+    # Until there are as many points as the query asks for
+    # (shopify.dev/docs/apps/build/apis/graphql-admin/rate-limits, looked up).
+    after = (response.body.extensions.cost.requestedQueryCost - response.body.extensions.cost.throttleStatus.currentlyAvailable) / response.body.extensions.cost.throttleStatus.restoreRate
+    unit  = "delta_seconds"
     backoff {
       first = "1s"
       max   = "30s"
@@ -86,9 +90,41 @@ provider "shopify" {
     request_id = response.header["X-Request-Id"]
   }
 
+  # shopify.dev/docs/api/usage/response-codes; not looked up.
+  outcome "validation" {
+    when = response.status == 200 && response.body.errors[0].extensions.code == "MAX_COST_EXCEEDED"
+    hint = "The query costs more than 1000 points: ask for fewer nested items at once, or use a bulk operation."
+  }
+  outcome "forbidden" {
+    when = response.status == 200 && response.body.errors[0].extensions.code == "SHOP_INACTIVE"
+    hint = "The shop is closed or frozen: stop calling until the merchant has opened it again."
+  }
+  outcome "forbidden" {
+    when = response.status == 402
+    hint = "The shop is frozen: the merchant has to pay Shopify first."
+  }
+  outcome "forbidden" {
+    when = response.status == 423
+    hint = "The shop is locked, by its limits or by Shopify: the merchant has to ask Shopify."
+  }
+  outcome "forbidden" {
+    when = response.status == 430
+    hint = "Shopify took the calls for an attack and refuses them: call more slowly and more evenly, and ask its support."
+  }
+  # A POST of GraphQL that may have changed something is not sent again.
+  outcome "server_error" {
+    when = response.status == 200 && response.body.errors[0].extensions.code == "INTERNAL_SERVER_ERROR"
+    hint = "Shopify failed: look whether the mutation was done, and give its support the requestId."
+  }
+  # shopify.dev/docs/api/usage/limits, read 2026-11-23.
+  outcome "rate_limited" {
+    when = response.status == 429
+    hint = "The app's calls of this shop are used up: X-Shopify-Shop-Api-Call-Limit says how many there are; GraphQL costs less."
+  }
   # GraphQL says 200 and THROTTLED (shopify.dev/docs/api/usage/limits, read 2026-11-23).
   outcome "rate_limited" {
     when = response.status == 200 && response.body.errors[0].extensions.code == "THROTTLED"
+    hint = "The app's points of this shop are used up: ask for less at once; extensions.cost says what a query costs and how fast points come back."
   }
   outcome "auth" {
     when = response.status == 401

@@ -60,23 +60,66 @@ provider "slack" {
     request_id = response.header["X-Slack-Req-Id"]
   }
 
-  # Slack answers 200 with ok:false (docs.slack.dev/apis/web-api).
-  outcome "rate_limited" {
-    when = response.status == 200 && response.body.ok == false && (response.body.error == "ratelimited" || response.body.error == "rate_limited")
+  # github.com/slack-ruby/slack-api-ref, methods/chat/chat.meMessage.json, looked up;
+  # docs.slack.dev/reference/methods has the same by method.
+  outcome "auth" {
+    when = response.status == 200 && response.body.ok == false && response.body.error == "token_revoked"
+    hint = "The token was revoked, by a person or because the app was removed: install the app again, or connect the account again."
   }
   outcome "auth" {
-    when = response.status == 200 && response.body.ok == false && (response.body.error == "invalid_auth" || response.body.error == "not_authed" || response.body.error == "token_expired" || response.body.error == "token_revoked" || response.body.error == "account_inactive")
+    when = response.status == 200 && response.body.ok == false && response.body.error == "token_expired"
+    hint = "The app has token rotation on, and this token has expired: use credential \"oauth2\", which renews it."
+  }
+  outcome "auth" {
+    when = response.status == 200 && response.body.ok == false && response.body.error == "account_inactive"
+    hint = "The workspace or the user of this token was deleted: connect another one, or stop calling for this account."
+  }
+  outcome "forbidden" {
+    when = response.status == 200 && response.body.ok == false && response.body.error == "missing_scope"
+    hint = "The app lacks the scope that `needed` names: add it to the app, and install or connect again."
+  }
+  outcome "forbidden" {
+    when = response.status == 200 && response.body.ok == false && response.body.error == "not_in_channel"
+    hint = "The app is not in the channel: invite it, or call conversations.join."
+  }
+  outcome "forbidden" {
+    when = response.status == 200 && response.body.ok == false && response.body.error == "not_allowed_token_type"
+    hint = "The method takes another kind of token: a bot's (xoxb-) or a user's (xoxp-)."
+  }
+  outcome "not_found" {
+    when = response.status == 200 && response.body.ok == false && response.body.error == "channel_not_found"
+    hint = "There is no such channel, or it is private and the app is not in it: give its id (C…), and invite the app."
+  }
+  outcome "client_error" {
+    when = response.status == 200 && response.body.ok == false && response.body.error == "is_archived"
+    hint = "The channel is archived: unarchive it, or write elsewhere."
+  }
+  outcome "validation" {
+    when = response.status == 200 && response.body.ok == false && (response.body.error == "msg_too_long" || response.body.error == "no_text" || response.body.error == "invalid_blocks" || response.body.error == "invalid_arguments")
+    hint = "The message is too long, empty or malformed: response_metadata.messages says where."
+  }
+  # Slack answers 200 with ok:false (docs.slack.dev/apis/web-api), and 429 with
+  # Retry-After (docs.slack.dev/apis/web-api/rate-limits; not looked up).
+  outcome "rate_limited" {
+    when = response.status == 429 || response.status == 200 && response.body.ok == false && (response.body.error == "ratelimited" || response.body.error == "rate_limited")
+    hint = "Slack's limit of this method and workspace, about one message a second and channel: wait for Retry-After, and spread the calls."
+  }
+  outcome "auth" {
+    when = response.status == 200 && response.body.ok == false && (response.body.error == "invalid_auth" || response.body.error == "not_authed")
     hint = "Slack refuses the token: install the app again, or put the new token where the policy reads it."
   }
   outcome "forbidden" {
-    when = response.status == 200 && response.body.ok == false && (response.body.error == "missing_scope" || response.body.error == "not_allowed_token_type" || response.body.error == "restricted_action" || response.body.error == "not_in_channel")
-    hint = "The app lacks a scope or a membership: the answer's `needed` names the scope."
+    when = response.status == 200 && response.body.ok == false && response.body.error == "restricted_action"
+    hint = "A setting of the workspace does not let the app do this: ask an administrator."
   }
   outcome "not_found" {
-    when = response.status == 200 && response.body.ok == false && (response.body.error == "channel_not_found" || response.body.error == "user_not_found" || response.body.error == "message_not_found")
+    when = response.status == 200 && response.body.ok == false && (response.body.error == "user_not_found" || response.body.error == "message_not_found")
+    hint = "There is no such user or message in this workspace: check the id, and whose token this is."
   }
+  # It is possible that some of it was done (the same source).
   outcome "server_error" {
     when = response.status == 200 && response.body.ok == false && (response.body.error == "internal_error" || response.body.error == "fatal_error" || response.body.error == "service_unavailable")
+    hint = "Slack failed, and may have done it: look before you post again, and see slack-status.com."
   }
   outcome "client_error" {
     when = response.status == 200 && response.body.ok == false

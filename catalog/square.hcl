@@ -63,6 +63,9 @@ provider "square" {
   # square 46.0.0: 408, 429 and 5xx, 1 s doubling to 60 s.
   retry {
     attempts = 3
+    # square 46.0.0 reads it after Retry-After, in seconds since 1970.
+    after = response.header["X-RateLimit-Reset"]
+    unit  = "epoch_seconds"
     backoff {
       first = "1s"
       max   = "60s"
@@ -82,6 +85,24 @@ provider "square" {
     message = response.body.errors[0].detail
   }
 
+  # developer.squareup.com/docs/build-basics/general-considerations/handling-errors; not
+  # looked up.
+  outcome "rate_limited" {
+    when = response.status == 429
+    hint = "Square's limit is reached: spread the calls, and use the batch endpoints."
+  }
+  outcome "validation" {
+    when = response.status >= 400 && response.body.errors[0].code == "IDEMPOTENCY_KEY_REUSED"
+    hint = "This idempotency_key was used for another request: a new operation needs a new key."
+  }
+  outcome "conflict" {
+    when = response.status >= 400 && response.body.errors[0].code == "VERSION_MISMATCH"
+    hint = "The object was changed since you read it: read it again, and send its new version."
+  }
+  outcome "client_error" {
+    when = response.status >= 400 && response.body.errors[0].category == "PAYMENT_METHOD_ERROR"
+    hint = "The payment was declined: have the customer check the card, or use another one."
+  }
   outcome "auth" {
     when = response.status == 401
     hint = "Square refuses the token (ACCESS_TOKEN_EXPIRED, ACCESS_TOKEN_REVOKED or UNAUTHORIZED), or it is of the other environment."

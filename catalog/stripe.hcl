@@ -94,10 +94,43 @@ provider "stripe" {
   # (docs.stripe.com/rate-limits#object-lock-timeouts).
   outcome "rate_limited" {
     when = (response.status == 409 || response.status == 429) && response.body.error.code == "lock_timeout"
+    hint = "Another request holds a lock on the object: it is sent again by itself. If it lasts, change the object from one place at a time."
+  }
+  outcome "conflict" {
+    when = response.status == 409 && response.body.error.code == "idempotency_key_in_use"
+    hint = "The first request with this key is still running: repeat it with the same key in a moment."
+  }
+  # docs.stripe.com/rate-limits, read 2026-11-23.
+  outcome "rate_limited" {
+    when = response.status == 429
+    hint = "Stripe's rate limit is reached: spread bulk work, and set a limit in the policy; Stripe-Rate-Limited-Reason says which of Stripe's it was."
+  }
+  # docs.stripe.com/error-codes; not looked up. A card error is the customer's, all
+  # others are the request's.
+  outcome "client_error" {
+    when = response.status == 402 && response.body.error.code == "authentication_required"
+    hint = "The bank wants the customer to confirm: bring them back and confirm the PaymentIntent on session."
+  }
+  outcome "not_found" {
+    when = response.status >= 400 && response.body.error.code == "resource_missing"
+    hint = "There is no such object in this mode and account: check the id, whether the key is of test or live mode, and Stripe-Account."
+  }
+  outcome "validation" {
+    when = response.status >= 400 && (response.body.error.code == "livemode_mismatch" || response.body.error.code == "testmode_charges_only")
+    hint = "Test and live mode are mixed: the key and all objects have to be of one."
+  }
+  outcome "validation" {
+    when = response.status >= 400 && (response.body.error.code == "parameter_missing" || response.body.error.code == "parameter_unknown")
+    hint = "error.param names the parameter that is missing or not known; compare the version that the policy pins with the one of your code."
   }
   outcome "auth" {
     when = response.status == 401 && response.body.error.code == "api_key_expired"
     hint = "The Stripe key has expired: put a new one where the policy's credential reads it."
+  }
+  # docs.stripe.com/keys#roll-api-key; not looked up.
+  outcome "auth" {
+    when = response.status == 401
+    hint = "Stripe refuses the key: it was rolled or deleted; put the new one where the policy reads it."
   }
   # docs.stripe.com/error-codes; not looked up.
   outcome "forbidden" {

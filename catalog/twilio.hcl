@@ -47,6 +47,27 @@ provider "twilio" {
     request_id = response.header["Twilio-Request-Id"]
   }
 
+  # twilio.com/docs/api/errors, by number; not looked up.
+  outcome "client_error" {
+    when = response.status >= 400 && response.body.code == 21610
+    hint = "The recipient has replied STOP: do not write to them until they have sent START."
+  }
+  outcome "validation" {
+    when = response.status >= 400 && (response.body.code == 21211 || response.body.code == 21614)
+    hint = "The number is not one that can be written to: check it by Lookup, in E.164 (+14155550100)."
+  }
+  outcome "forbidden" {
+    when = response.status >= 400 && response.body.code == 21408
+    hint = "The account may not send to this country: allow it in the console's geo permissions."
+  }
+  outcome "forbidden" {
+    when = response.status >= 400 && response.body.code == 21608
+    hint = "A trial account writes to verified numbers only: verify this one, or upgrade."
+  }
+  outcome "not_found" {
+    when = response.status >= 400 && response.body.code == 20404
+    hint = "There is no such resource in this account and region: check the SID, and the account in the path."
+  }
   outcome "auth" {
     when = response.status == 401
     hint = "Twilio refuses the credentials (20003): the key was deleted, or belongs to another account or region."

@@ -58,6 +58,24 @@ provider "xero" {
     request_id = response.header["Xero-Correlation-Id"]
   }
 
+  # developer.xero.com/faq/limits, read 2026-11-23.
+  outcome "rate_limited" {
+    when = response.status == 429 && response.header["X-Rate-Limit-Problem"] == "concurrent"
+    hint = "Five calls at once and organisation: set concurrency in a limit."
+  }
+  outcome "rate_limited" {
+    when = response.status == 429 && response.header["X-Rate-Limit-Problem"] == "appminute"
+    hint = "The app's calls of this minute are used up, over all organisations: spread the work."
+  }
+  outcome "rate_limited" {
+    when = response.status == 429 && response.header["X-Rate-Limit-Problem"] == "minute"
+    hint = "Sixty calls a minute and organisation: send several invoices or contacts with one call."
+  }
+  # developer.xero.com/documentation/api/accounting/responsecodes; not looked up.
+  outcome "validation" {
+    when = response.status == 400 && response.body.Type == "ValidationException"
+    hint = "Elements[].ValidationErrors name what is wrong: mend it, and send it with a new Idempotency-Key."
+  }
   outcome "quota_exhausted" {
     when = response.status == 429 && response.header["X-Rate-Limit-Problem"] == "day"
     hint = "The organisation's calls of the day are spent."

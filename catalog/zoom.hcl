@@ -60,6 +60,15 @@ provider "zoom" {
     request_id = response.header["X-Zm-Trackingid"]
   }
 
+  # developers.zoom.us/docs/api/errors; not looked up.
+  outcome "not_found" {
+    when = response.status == 404 && response.body.code == 3001
+    hint = "There is no such meeting, or it has ended and expired: check the id, and whether it is a UUID that wants to be encoded twice."
+  }
+  outcome "not_found" {
+    when = response.status == 404 && response.body.code == 1001
+    hint = "There is no such user in this account: they have left, or not accepted the invitation yet."
+  }
   outcome "auth" {
     when = response.status == 401 || response.body.code == 124
     hint = "Zoom refuses the token (124): it has expired, or the app was removed from the account."
@@ -67,6 +76,11 @@ provider "zoom" {
   outcome "quota_exhausted" {
     when = response.status == 429 && can(regex("daily", response.body.message))
     hint = "The account's daily limit is reached: it begins anew at 00:00 UTC."
+  }
+  # developers.zoom.us/docs/api/rate-limits, read 2026-11-23.
+  outcome "rate_limited" {
+    when = response.status == 429
+    hint = "The account's calls a second of this weight are used up, by all of its apps: spread them, and set a limit in the policy."
   }
   outcome "forbidden" {
     when = response.status == 400 && response.body.code == 4711

@@ -69,7 +69,7 @@ func (x *Exchange) ofResponse(part string, ref *block.Ref) block.Value {
 	case "header":
 		return ofHeader(x.Response.Header, ref.Key)
 	case "body":
-		return parsed(x.Response.Header, x.Answer(), ref.Path)
+		return x.answered(ref.Path)
 	}
 	return block.Value{}
 }

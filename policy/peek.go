@@ -7,6 +7,8 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+
+	"github.com/postern-proxy/postern/config/block"
 )
 
 // PeekLimit is how many bytes of an answer expressions may read.
@@ -14,8 +16,29 @@ const PeekLimit = 1 << 20
 
 // peeked is the copy of the answer's body that expressions read.
 type peeked struct {
-	of   *http.Response
-	body []byte
+	of    *http.Response
+	body  []byte
+	found []found
+}
+
+// found is what an answer's body has at a path.
+type found struct {
+	path  string
+	value block.Value
+}
+
+// answered is what the body of the current answer has at a path. It is looked for
+// once: the rules of a policy ask for the same ones again and again.
+func (x *Exchange) answered(path string) block.Value {
+	body := x.Answer()
+	for i := range x.peek.found {
+		if x.peek.found[i].path == path {
+			return x.peek.found[i].value
+		}
+	}
+	v := parsed(x.Response.Header, body, path)
+	x.peek.found = append(x.peek.found, found{path, v})
+	return v
 }
 
 // Answer returns the beginning of the body of the current answer, decoded, up

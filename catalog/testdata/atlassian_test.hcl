@@ -18,3 +18,17 @@ test "Retry-After of a 429 is waited for" {
   }
   assert { condition = waited >= 5 }
 }
+
+test "the points of the hour begin anew at a time of ISO 8601" {
+  request { url = "https://acme.atlassian.net/rest/api/3/myself" }
+  upstream {
+    status = 429
+    header = { "RateLimit-Reason" = "jira-burst-based", "X-RateLimit-Reset" = "2000-01-01T00:00:07Z" }
+  }
+  upstream {}
+  expect {
+    status   = 200
+    attempts = 2
+  }
+  assert { condition = waited == 7 }
+}

@@ -82,3 +82,85 @@ test "what never left may be sent again" {
     attempts = 2
   }
 }
+
+test "the primary limit is waited for until X-RateLimit-Reset" {
+  request { url = "https://api.github.com/user" }
+  upstream {
+    status = 403
+    header = { "X-RateLimit-Remaining" = "0", "X-RateLimit-Reset" = "946684840" }
+  }
+  upstream {}
+  expect {
+    status   = 200
+    attempts = 2
+  }
+  assert { condition = waited >= 40 && waited < 41 }
+}
+
+test "an hour is not waited for: the answer is given at once" {
+  request { url = "https://api.github.com/user" }
+  upstream {
+    status = 403
+    header = { "X-RateLimit-Remaining" = "0", "X-RateLimit-Reset" = "946688300" }
+  }
+  expect {
+    status   = 403
+    attempts = 1
+    outcome  = "rate_limited"
+  }
+  assert { condition = waited == 0 }
+}
+
+test "a secondary limit without Retry-After is left alone for a minute" {
+  request {
+    method = "POST"
+    url    = "https://api.github.com/repos/o/r/issues"
+  }
+  upstream {
+    status = 403
+    header = { "X-RateLimit-Remaining" = "4000", "X-RateLimit-Reset" = "946688400" }
+    body   = "{\"message\":\"You have exceeded a secondary rate limit.\"}"
+  }
+  upstream {
+    status = 201
+  }
+  expect {
+    status   = 201
+    attempts = 2
+  }
+  assert { condition = waited >= 60 && waited < 61 }
+}
+
+test "a 503 is no limit, whatever X-RateLimit-Reset says" {
+  request { url = "https://api.github.com/user" }
+  upstream {
+    status = 503
+    header = { "X-RateLimit-Remaining" = "4000", "X-RateLimit-Reset" = "946684900" }
+  }
+  upstream {}
+  expect {
+    status   = 200
+    attempts = 2
+  }
+  assert { condition = waited < 2 }
+}
+
+test "GraphQL says 200 and means a limit" {
+  request {
+    method = "POST"
+    url    = "https://api.github.com/graphql"
+  }
+  upstream {
+    body   = "{\"errors\":[{\"type\":\"RATE_LIMITED\",\"message\":\"API rate limit exceeded\"}]}"
+    header = { "Content-Type" = "application/json", "X-RateLimit-Remaining" = "0", "X-RateLimit-Reset" = "946684805" }
+  }
+  upstream {
+    body = "{\"data\":{}}"
+  }
+  expect {
+    status   = 200
+    attempts = 2
+    outcome  = "ok"
+  }
+  assert { condition = waited >= 5 && waited < 6 }
+}

@@ -17,3 +17,31 @@ test "a 403 may be a minute's limit" {
     attempts = 2
   }
 }
+
+test "a 403 that is a limit is waited for, by the time in its message" {
+  request { url = "https://www.googleapis.com/gmail/v1/users/me/messages" }
+  upstream {
+    status = 403
+    body   = "{\"error\":{\"code\":403,\"message\":\"User-rate limit exceeded.  Retry after 2000-01-01T00:00:20.5Z\",\"errors\":[{\"reason\":\"rateLimitExceeded\"}]}}"
+  }
+  upstream {}
+  expect {
+    status   = 200
+    attempts = 2
+  }
+  assert { condition = waited >= 20.5 && waited < 20.6 }
+}
+
+test "or by google.rpc.RetryInfo" {
+  request { url = "https://www.googleapis.com/gmail/v1/users/me/messages" }
+  upstream {
+    status = 429
+    body   = "{\"error\":{\"code\":429,\"status\":\"RESOURCE_EXHAUSTED\",\"message\":\"m\",\"details\":[{\"@type\":\"type.googleapis.com/google.rpc.ErrorInfo\"},{\"@type\":\"type.googleapis.com/google.rpc.RetryInfo\",\"retryDelay\":\"3.5s\"}]}}"
+  }
+  upstream {}
+  expect {
+    status   = 200
+    attempts = 2
+  }
+  assert { condition = waited == 3.5 }
+}

@@ -17,3 +17,16 @@ test "the limit of ten seconds is waited for, the day's is not" {
     outcome  = "quota_exhausted"
   }
 }
+
+test "the limit of ten seconds is waited for" {
+  request { url = "https://api.hubapi.com/crm/v3/objects/contacts" }
+  upstream {
+    status = 429
+    body   = "{\"status\":\"error\",\"policyName\":\"TEN_SECONDLY_ROLLING\"}"
+  }
+  upstream {}
+  expect {
+    status   = 200
+    attempts = 2
+  }
+}

@@ -37,3 +37,23 @@ test "a 200 without data is a failure" {
     outcome = "client_error"
   }
 }
+
+test "the hour begins anew at a time in milliseconds" {
+  request {
+    method = "POST"
+    url    = "https://api.linear.app/graphql"
+  }
+  upstream {
+    status = 400
+    header = { "Content-Type" = "application/json", "X-RateLimit-Requests-Remaining" = "0", "X-RateLimit-Requests-Reset" = "946684809500" }
+    body   = "{\"errors\":[{\"message\":\"Rate limit exceeded\",\"extensions\":{\"code\":\"RATELIMITED\"}}]}"
+  }
+  upstream {
+    body = "{\"data\":{}}"
+  }
+  expect {
+    status   = 200
+    attempts = 2
+  }
+  assert { condition = waited >= 9.5 && waited < 9.6 }
+}

@@ -84,3 +84,17 @@ test "milliseconds are waited for as they are" {
   assert { condition = waited >= 1.25 && waited < 1.3 }
   assert { condition = response.header["X-Should-Retry"] == null }
 }
+
+test "the reset of the tokens is waited for, as it is written" {
+  request { url = "https://api.openai.com/v1/models" }
+  upstream {
+    status = 429
+    header = { "x-ratelimit-remaining-requests" = "59", "x-ratelimit-reset-requests" = "1s", "x-ratelimit-reset-tokens" = "6m0s" }
+  }
+  upstream {}
+  expect {
+    status   = 200
+    attempts = 2
+  }
+  assert { condition = waited == 360 }
+}

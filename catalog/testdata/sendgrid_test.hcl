@@ -33,3 +33,33 @@ test "a key without the scope is not a wrong key" {
     outcome = "forbidden"
   }
 }
+
+test "X-RateLimit-Reset is waited for" {
+  request { url = "https://api.sendgrid.com/v3/scopes" }
+  upstream {
+    status = 429
+    header = { "X-RateLimit-Reset" = "946684812" }
+  }
+  upstream {}
+  expect {
+    status   = 200
+    attempts = 2
+  }
+  assert { condition = waited >= 12 && waited < 13 }
+}
+
+test "spent credits are no wrong key, and not waited for" {
+  request {
+    method = "POST"
+    url    = "https://api.sendgrid.com/v3/mail/send"
+  }
+  upstream {
+    status = 401
+    body   = "{\"errors\":[{\"message\":\"Maximum credits exceeded\",\"field\":null}]}"
+  }
+  expect {
+    status   = 401
+    attempts = 1
+    outcome  = "quota_exhausted"
+  }
+}

@@ -33,3 +33,21 @@ test "a 200 that says THROTTLED did nothing, and is done again" {
     outcome  = "ok"
   }
 }
+
+test "the wait is until there are as many points as the query asks for" {
+  request {
+    method = "POST"
+    url    = "https://acme.myshopify.com/admin/api/2026-07/graphql.json"
+  }
+  upstream {
+    body = "{\"errors\":[{\"message\":\"Throttled\",\"extensions\":{\"code\":\"THROTTLED\"}}],\"extensions\":{\"cost\":{\"requestedQueryCost\":752,\"actualQueryCost\":null,\"throttleStatus\":{\"maximumAvailable\":1000.0,\"currentlyAvailable\":652,\"restoreRate\":50.0}}}}"
+  }
+  upstream {
+    body = "{\"data\":{}}"
+  }
+  expect {
+    status   = 200
+    attempts = 2
+  }
+  assert { condition = waited == 2 }
+}

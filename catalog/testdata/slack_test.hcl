@@ -41,3 +41,18 @@ test "a message that may have been posted is not posted again" {
     attempts = 1
   }
 }
+
+test "a revoked token is no reason to try again" {
+  request {
+    method = "POST"
+    url    = "https://slack.com/api/chat.postMessage"
+  }
+  upstream {
+    body = "{\"ok\":false,\"error\":\"token_revoked\"}"
+  }
+  expect {
+    status   = 200
+    attempts = 1
+    outcome  = "auth"
+  }
+}

@@ -71,6 +71,18 @@ provider "github" {
     total   = "120s"
   }
 
+  # A published release has a tag of its own: GitHub refuses a second one
+  # (docs.github.com/rest/releases/releases: "Get a release by tag name", "a published
+  # release with the specified tag"; POST gives 201 and the same object). Several
+  # drafts may have the same tag, and none is found by it: they are not looked up.
+  route "POST /repos/{owner}/{repo}/releases" {
+    reconcile {
+      get    = "/repos/${split("/", request.path)[2]}/${split("/", request.path)[3]}/releases/tags/${request.body.draft == true ? null : request.body.tag_name}"
+      found  = response.status == 200
+      status = 201
+    }
+  }
+
   breaker {}
 
   error {

@@ -164,3 +164,56 @@ test "GraphQL says 200 and means a limit" {
   }
   assert { condition = waited >= 5 && waited < 6 }
 }
+
+test "a release of which nobody knows is found by its tag" {
+  request {
+    method = "POST"
+    url    = "https://api.github.com/repos/o/r.x/releases"
+    body   = "{\"tag_name\":\"v1.2 beta\"}"
+    header = { "Content-Type" = "application/json" }
+  }
+  upstream { fault = "reset" }
+  upstream { status = 404 }
+  upstream { body = "{\"id\":7,\"tag_name\":\"v1.2 beta\"}" }
+  expect {
+    status   = 201
+    source   = "reconciled"
+    attempts = 1
+    body     = "{\"id\":7,\"tag_name\":\"v1.2 beta\"}"
+  }
+  assert { condition = [for s in sent : "${s.method} ${s.path}"] == ["POST /repos/o/r.x/releases", "GET /repos/o/r.x/releases/tags/v1.2%20beta", "GET /repos/o/r.x/releases/tags/v1.2%20beta"] }
+}
+
+test "a release that is not there is made" {
+  request {
+    method = "POST"
+    url    = "https://api.github.com/repos/o/r/releases"
+    body   = "{\"tag_name\":\"v1\"}"
+    header = { "Content-Type" = "application/json" }
+  }
+  upstream { status = 502 }
+  upstream { status = 404 }
+  upstream { status = 404 }
+  upstream { status = 404 }
+  upstream { status = 201 }
+  expect {
+    status   = 201
+    source   = "provider"
+    attempts = 2
+  }
+}
+
+test "a draft is not looked up by a tag that others may have" {
+  request {
+    method = "POST"
+    url    = "https://api.github.com/repos/o/r/releases"
+    body   = "{\"tag_name\":\"v1\",\"draft\":true}"
+    header = { "Content-Type" = "application/json" }
+  }
+  upstream { fault = "reset" }
+  expect {
+    status   = 502
+    executed = "maybe"
+  }
+  assert { condition = length(sent) == 1 }
+}

@@ -190,7 +190,14 @@ func (b *Body) kept() int64 {
 // keep keeps more of the source. Called with mu held.
 func (b *Body) keep(p []byte) error {
 	rest := b.rest.Load()
-	if rest == nil && int64(len(b.buf)+len(p)) <= b.memory {
+	if need := len(b.buf) + len(p); rest == nil && int64(need) <= b.memory {
+		if cap(b.buf) < need {
+			want := b.length // then once
+			if want < 0 {
+				want = 2 * int64(need)
+			}
+			b.buf = slices.Grow(b.buf, max(need, int(min(want, b.memory)))-len(b.buf))
+		}
 		b.buf = append(b.buf, p...)
 		return nil
 	}

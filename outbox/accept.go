@@ -51,7 +51,7 @@ func (o *Outbox) Accept(x *policy.Exchange, r *http.Request) (*Receipt, error) {
 	}
 	c := &Call{
 		ID: x.ID, Kind: Async, Provider: x.Plan.Provider, Client: x.Client, Account: x.Account, Endpoint: x.Endpoint, Method: r.Method, Target: x.Plan.Provider,
-		Lane: o.lane(a, x), Key: keyOf(x), Print: printOf(x, r, body), State: Accepted, Expires: time.Now().Add(a.Lifetime.Duration),
+		Lane: o.lane(a, x), Key: keyOf(x, r), Print: printOf(x, r, body), State: Accepted, Expires: time.Now().Add(a.Lifetime.Duration),
 	}
 	c.Once = c.Key
 	ring, err := o.opt.Ring()

@@ -51,7 +51,7 @@ func (o *Outbox) letter(x *policy.Exchange, r *http.Request, resp *http.Response
 	res.Truncated = resp != nil // its body went to the application
 	c := &Call{
 		ID: x.ID, Kind: DeadLetter, Provider: x.Plan.Provider, Client: x.Client, Account: x.Account, Endpoint: x.Endpoint, Method: r.Method, Target: x.Plan.Provider,
-		Key: keyOf(x), Print: printOf(x, r, body), State: Failed, Outcome: res.Outcome, Status: res.Status, Reason: reasonOf(res),
+		Key: keyOf(x, r), Print: printOf(x, r, body), State: Failed, Outcome: res.Outcome, Status: res.Status, Reason: reasonOf(res),
 	}
 	if unknown {
 		c.State = Unknown
@@ -81,7 +81,7 @@ func (o *Outbox) Succeeded(x *policy.Exchange, r *http.Request, window time.Dura
 	if err == nil {
 		print = printOf(x, r, body)
 	}
-	ids := o.index.same(keyOf(x), print, time.Now().Add(-window))
+	ids := o.index.same(keyOf(x, r), print, time.Now().Add(-window))
 	if len(ids) == 0 {
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -134,13 +135,31 @@ func digest(parts ...string) []byte {
 	return h.Sum(nil)
 }
 
+// scopeOf is within what calls can be the same: provider, client and account, and
+// whatever else the application says about on whose behalf it calls.
+func scopeOf(x *policy.Exchange, r *http.Request, of string) []string {
+	parts := []string{of, x.Plan.Provider, x.Client, x.Account}
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		if !policy.Behalf(name) || slices.ContainsFunc(x.Plan.Slots, func(s policy.Slot) bool { return s.In == policy.InHeader && s.Name == name }) {
+			continue
+		}
+		for _, v := range r.Header[name] {
+			if v == x.Key.Value {
+				continue // the key is no scope
+			}
+			parts = append(parts, name, policy.Principal(v))
+		}
+	}
+	return append(parts, "")
+}
+
 // keyOf is the digest of a call's key in its scope, nil if it has none that
 // anybody could repeat.
-func keyOf(x *policy.Exchange) []byte {
+func keyOf(x *policy.Exchange, r *http.Request) []byte {
 	if x.Key.Value == "" || x.Key.Origin == policy.KeyRandom {
 		return nil
 	}
-	return digest("key", x.Plan.Provider, x.Client, x.Account, x.Key.Value)
+	return digest(append(scopeOf(x, r, "key"), x.Key.Value)...)
 }
 
 // printOf is the digest of what a call asks for in its scope. A key that was not
@@ -153,7 +172,7 @@ func printOf(x *policy.Exchange, r *http.Request, body []byte) []byte {
 	}
 	pairs := strings.Split(query, "&")
 	slices.Sort(pairs)
-	return digest("print", x.Plan.Provider, x.Client, x.Account, r.Method, r.URL.Host, r.URL.EscapedPath(), strings.Join(pairs, "&"), text)
+	return digest(append(scopeOf(x, r, "print"), r.Method, r.URL.Host, r.URL.EscapedPath(), strings.Join(pairs, "&"), text)...)
 }
 
 // What is sealed is bound to the call and to whom it is for: what was moved to

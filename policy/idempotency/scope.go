@@ -9,7 +9,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -44,23 +43,11 @@ func (b *Block) id(x *policy.Exchange, r *http.Request) ID {
 		}
 		p.add("header", name)
 		for _, v := range r.Header[name] {
-			p.add(principal(v))
+			p.add(policy.Principal(v))
 		}
 	}
 	return ID(p.Sum(nil))
 }
-
-// whose are words in the name of a header that says who calls or on whose behalf,
-// such as Authorization, X-Api-Key, Stripe-Account, Xero-Tenant-Id, Cookie.
-var whose = map[string]bool{
-	"authorization": true, "auth": true, "token": true, "apikey": true, "key": true, "secret": true, "password": true, "cookie": true, "session": true,
-	"account": true, "subaccount": true, "tenant": true, "organization": true, "organisation": true, "org": true, "workspace": true, "project": true,
-	"team": true, "company": true, "merchant": true, "customer": true, "shop": true, "site": true, "user": true, "behalf": true, "impersonate": true,
-	"assertion": true, "context": true, "member": true, "seller": true, "environment": true, "sandbox": true,
-}
-
-// passing are words in the name of a header that is another for every attempt.
-var passing = map[string]bool{"agent": true, "request": true, "trace": true, "span": true, "telemetry": true, "retry": true, "attempt": true, "idempotency": true, "websocket": true, "invocation": true}
 
 // behalf reports whether a header says who calls or on whose behalf. One that is
 // taken for such keeps calls apart; one that is overlooked would bring them
@@ -69,31 +56,7 @@ func (b *Block) behalf(name string) bool {
 	if slices.ContainsFunc(b.Vary, func(v string) bool { return strings.EqualFold(v, name) }) {
 		return true
 	}
-	found := false
-	for word := range strings.SplitSeq(strings.ToLower(name), "-") {
-		if passing[word] {
-			return false
-		}
-		found = found || whose[word]
-	}
-	return found && !strings.EqualFold(name, b.Header)
-}
-
-// signed are the parameters of a signature that say whose it is: of AWS, RFC 9421
-// and its drafts, OAuth 1.0, and Digest.
-var signed = regexp.MustCompile(`(?i)\b(credential|keyid|oauth_consumer_key|oauth_token|username)="?([^",/ ]+)`)
-
-// principal is what of a credential stays the same from call to call: of a
-// signature whose it is, of all others everything.
-func principal(value string) string {
-	if low := strings.ToLower(value); !strings.Contains(low, "signature=") && !strings.Contains(low, "nonce=") {
-		return value
-	}
-	var b strings.Builder
-	for _, m := range signed.FindAllStringSubmatch(value, -1) {
-		b.WriteString(strings.ToLower(m[1]) + "=" + m[2] + " ")
-	}
-	return b.String()
+	return policy.Behalf(name) && !strings.EqualFold(name, b.Header)
 }
 
 // fingerprint is what a key was used for: method, host, path, query and body. What

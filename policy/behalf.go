@@ -1,0 +1,48 @@
+package policy
+
+import (
+	"regexp"
+	"strings"
+)
+
+// whose are words in the name of a header that says who calls or on whose behalf,
+// such as Authorization, X-Api-Key, Stripe-Account, Xero-Tenant-Id, Cookie.
+var whose = map[string]bool{
+	"authorization": true, "auth": true, "token": true, "apikey": true, "key": true, "secret": true, "password": true, "cookie": true, "session": true,
+	"account": true, "subaccount": true, "tenant": true, "organization": true, "organisation": true, "org": true, "workspace": true, "project": true,
+	"team": true, "company": true, "merchant": true, "customer": true, "shop": true, "site": true, "user": true, "behalf": true, "impersonate": true,
+	"assertion": true, "context": true, "member": true, "seller": true, "environment": true, "sandbox": true,
+}
+
+// passing are words in the name of a header that is another for every attempt.
+var passing = map[string]bool{"agent": true, "request": true, "trace": true, "span": true, "telemetry": true, "retry": true, "attempt": true, "idempotency": true, "websocket": true, "invocation": true}
+
+// Behalf reports whether a header says who calls or on whose behalf, by its name.
+// Calls that differ in it are never one call.
+func Behalf(name string) bool {
+	found := false
+	for word := range strings.SplitSeq(strings.ToLower(name), "-") {
+		if passing[word] {
+			return false
+		}
+		found = found || whose[word]
+	}
+	return found
+}
+
+// signed are the parameters of a signature that say whose it is: of AWS, RFC 9421
+// and its drafts, OAuth 1.0, and Digest.
+var signed = regexp.MustCompile(`(?i)\b(credential|keyid|oauth_consumer_key|oauth_token|username)="?([^",/ ]+)`)
+
+// Principal is what of a credential stays the same from call to call: of a
+// signature whose it is, of all others everything.
+func Principal(value string) string {
+	if low := strings.ToLower(value); !strings.Contains(low, "signature=") && !strings.Contains(low, "nonce=") {
+		return value
+	}
+	var b strings.Builder
+	for _, m := range signed.FindAllStringSubmatch(value, -1) {
+		b.WriteString(strings.ToLower(m[1]) + "=" + m[2] + " ")
+	}
+	return b.String()
+}

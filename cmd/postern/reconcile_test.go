@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -222,4 +223,107 @@ func (s *ledger) report(calls, rows int, sources map[string]int, start time.Time
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.t.Logf("%d calls, %d rows, answers from %v, %d writes refused by the constraint, faults %v, in %v", calls, rows, sources, s.conflicts, s.seen, time.Since(start).Round(time.Millisecond))
+}
+
+// A forgetful provider makes what it is asked for, and says nothing.
+type forgetful struct {
+	*httptest.Server
+	down  atomic.Bool // of look-ups
+	made  sync.Map    // refs
+	posts atomic.Int64
+}
+
+func newForgetful(t *testing.T) *forgetful {
+	f := new(forgetful)
+	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			var in shopRow
+			_ = json.NewDecoder(r.Body).Decode(&in)
+			f.posts.Add(1)
+			f.made.Store(in.Ref, in)
+			panic(http.ErrAbortHandler)
+		}
+		data := []any{}
+		if row, ok := f.made.Load(r.URL.Query().Get("ref")); ok {
+			data = append(data, row)
+		}
+		if f.down.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		give(w, http.StatusOK, map[string]any{"data": data})
+	}))
+	t.Cleanup(f.Close)
+	return f
+}
+
+// kept lists the states of the calls that a gate keeps.
+func kept(t *testing.T, g *gate) (states []string) {
+	t.Helper()
+	resp, err := http.Get("http://" + g.admin.Addr().String() + "/api/v1/outbox/calls")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var page struct {
+		Calls []struct {
+			Status string `json:"status"`
+		} `json:"calls"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&page); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range page.Calls {
+		states = append(states, c.Status)
+	}
+	return states
+}
+
+// TestDoubtAndWhatIsKept: a call that nobody can look up is kept as one of which
+// nobody knows; one that was looked up is not. A repeat under its key is looked up
+// before anything is sent, and ends the doubt for good.
+func TestDoubtAndWhatIsKept(t *testing.T) {
+	t.Parallel()
+	f := newForgetful(t)
+	const keeps = "\n    idempotency {\n      key  = request.header[\"X-Order-Id\"]\n      keep = \"24h\"\n    }\n    deadletter {}\n"
+	text := fmt.Sprintf(shopPolicy, f.URL, keeps+strings.Replace(shopReconcile, "tries  = 5", "tries  = 1", 1))
+	text += strings.NewReplacer(`"shop"`, `"blind"`, "shop.example", "blind.example").Replace(fmt.Sprintf(shopPolicy, f.URL, keeps))
+	g, _ := startGate(t, map[string]string{"shop.hcl": text})
+	client := through(t, g)
+	post := func(host, ref string) (status int, source, executed string) {
+		t.Helper()
+		req, _ := http.NewRequest("POST", "http://"+host+"/rows", strings.NewReader(fmt.Sprintf(`{"ref":%q}`, ref)))
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("X-Order-Id", ref)
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode, resp.Header.Get("Postern-Source"), resp.Header.Get("Postern-Executed")
+	}
+	want := func(what string, status int, source, executed string, posts int64, states string) {
+		t.Helper()
+		host, ref, _ := strings.Cut(what, " ")
+		s, from, acted := post(host, ref)
+		var got string
+		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			if got = strings.Join(kept(t, g), " "); got == states {
+				break
+			}
+		}
+		if s != status || from != source || acted != executed || f.posts.Load() != posts || got != states {
+			t.Errorf("%s: %d from %q, executed %q, %d sent, kept %q", what, s, from, acted, f.posts.Load(), got)
+		}
+	}
+	want("shop.example 1", 201, "reconciled", "", 1, "")
+	want("shop.example 1", 201, "replay", "", 1, "")
+	f.down.Store(true)
+	want("shop.example 2", 502, "postern", "maybe", 2, "unknown")
+	want("shop.example 2", 502, "postern", "maybe", 2, "unknown unknown")
+	f.down.Store(false)
+	want("shop.example 2", 201, "reconciled", "", 2, "superseded superseded")
+	want("shop.example 2", 201, "replay", "", 2, "superseded superseded")
+	want("blind.example 3", 502, "postern", "maybe", 3, "unknown superseded superseded")
+	want("blind.example 3", 502, "postern", "maybe", 3, "unknown unknown superseded superseded")
 }

@@ -96,11 +96,20 @@ func (b *Block) after(x *policy.Exchange, r *http.Request, resp *http.Response, 
 	switch {
 	case x.Attempts > 0 && x.Doubtful():
 		b.letters.Keep(x, r, resp, err, true)
-	case fails[o] && !x.Done:
-		b.letters.Keep(x, r, resp, err, false)
+	case fails[o] && !x.Done && acted(err) != policy.Yes:
+		b.letters.Keep(x, r, resp, err, x.Attempts == 0 && acted(err) == policy.Maybe)
 	case (o == policy.OK || o == policy.Redirect) && b.letters.Waiting(x.Plan.Provider):
 		b.letters.Succeeded(x, r, b.Window.Duration)
 	}
+}
+
+// acted is what a refusal says of the call: one that was not sent this time may
+// have been before, under the same key.
+func acted(err error) policy.Executed {
+	if d := (*policy.Denial)(nil); errors.As(err, &d) {
+		return d.Executed
+	}
+	return ""
 }
 
 // outcome is the class of what came of a call.

@@ -281,6 +281,10 @@ func (k *Keeper) Refused(s *Source, t *Token) bool {
 	if e.force.Load() == t.Generation {
 		return true // about to be
 	}
+	if e.flight != nil { // it is being renewed, and the provider knows the new one already
+		e.force.Store(t.Generation) // so that calls wait for it
+		return true
+	}
 	rest := min(restForced<<min(e.refused.Load(), 6), time.Hour)
 	if now := time.Now(); e.forcedAt.IsZero() || now.Sub(e.forcedAt) >= rest {
 		e.forcedAt = now

@@ -253,6 +253,37 @@ func TestP38OneForcedRenewal(t *testing.T) {
 	})
 }
 
+// TestP38RefusedWhileRenewed: a provider that ends a token when it gives the next
+// one refuses calls before that has come here. They wait for it, and it is not taken
+// for the one renewal that a 401 may force.
+func TestP38RefusedWhileRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, newServer(time.Hour))
+		k := w.process("one", false)
+		w.connect(k, "a")
+		w.server.takes = time.Second
+		time.Sleep(50 * time.Minute)
+		tok, err := k.Token(t.Context(), w.source, "a") // begins a renewal behind the call
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+		if !k.Refused(w.source, tok) {
+			t.Fatal("another call would carry the new token")
+		}
+		again, err := k.Token(t.Context(), w.source, "a")
+		if err != nil || again.Generation != tok.Generation+1 || w.server.requests() != 1 {
+			t.Fatalf("%v, %d requests", err, w.server.requests())
+		}
+		if !k.Refused(w.source, again) {
+			t.Error("a 401 to the new token forces no renewal")
+		}
+		if last, err := k.Token(t.Context(), w.source, "a"); err != nil || last.Generation != again.Generation+1 {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
 // TestP37KeepsRefreshToken: an answer without a refresh token leaves the one there
 // is in force; one without an expiry makes a token that only a 401 renews.
 func TestP37KeepsRefreshToken(t *testing.T) {

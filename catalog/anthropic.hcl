@@ -78,6 +78,11 @@ provider "anthropic" {
     when = response.status == 401
     hint = "Anthropic refuses the key (authentication_error): it was deleted or disabled, or is another workspace's."
   }
+  # Own knowledge: spent credit comes as a 400.
+  outcome "quota_exhausted" {
+    when = response.status == 400 && can(regex("credit balance is too low", response.body.error.message))
+    hint = "The credit is spent: buy more in the Claude Console, or turn automatic reloading on."
+  }
   outcome "quota_exhausted" {
     when = response.status == 402
     hint = "There is a problem with billing (billing_error): see the Claude Console."

@@ -107,6 +107,19 @@ provider "github" {
     when = response.status == 200 && (response.body.errors[0].type == "RATE_LIMITED" || response.body.errors[0].type == "RATE_LIMIT")
     hint = "The hour's points of GraphQL are used up: ask for fewer nodes, and see rateLimit { remaining resetAt }."
   }
+  # GraphQL says 200 when it means no (docs.github.com/graphql; not looked up).
+  outcome "forbidden" {
+    when = response.status == 200 && request.path == "/graphql" && (response.body.errors[0].type == "FORBIDDEN" || response.body.errors[0].type == "INSUFFICIENT_SCOPES")
+    hint = "The token lacks a scope or permission for this field: the message names it."
+  }
+  outcome "not_found" {
+    when = response.status == 200 && request.path == "/graphql" && response.body.errors[0].type == "NOT_FOUND"
+    hint = "One of the objects does not exist, or the token may not see it: path says which; the others may be in data."
+  }
+  outcome "client_error" {
+    when = response.status == 200 && request.path == "/graphql" && response.body.errors[0] != null && response.body.data == null
+    hint = "GraphQL refused the query: the message says why, its locations say where."
+  }
   # docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api; not looked up.
   outcome "forbidden" {
     when = response.status == 403 && response.header["X-GitHub-SSO"] != null

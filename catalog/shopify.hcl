@@ -134,4 +134,9 @@ provider "shopify" {
     when = response.status == 200 && response.body.errors[0].extensions.code == "ACCESS_DENIED"
     hint = "The app lacks an access scope: the message names it."
   }
+  # GraphQL says 200 when it means no.
+  outcome "client_error" {
+    when = response.status == 200 && response.body.errors[0] != null && response.body.data == null
+    hint = "GraphQL refused the query: the message says why; compare it with the schema of the pinned version."
+  }
 }

@@ -39,3 +39,28 @@ test "a wrong key is an auth failure" {
     outcome  = "auth"
   }
 }
+
+test "Anthropic's own word comes first, and its SDK is told that this was the last attempt" {
+  request { url = "https://api.anthropic.com/v1/models" }
+  upstream {
+    status = 409
+    header = { "x-should-retry" = "true" }
+  }
+  expect {
+    status   = 409
+    attempts = 3
+    header   = { "X-Should-Retry" = "false" }
+  }
+}
+
+test "and a no is a no" {
+  request { url = "https://api.anthropic.com/v1/models" }
+  upstream {
+    status = 529
+    header = { "x-should-retry" = "false" }
+  }
+  expect {
+    status   = 529
+    attempts = 1
+  }
+}

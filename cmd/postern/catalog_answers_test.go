@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -27,6 +26,7 @@ type saying struct {
 	class  policy.Outcome
 	header http.Header
 	body   string
+	path   string // of the call, by a field "Path"
 }
 
 // answers reads the file.
@@ -45,7 +45,7 @@ func answers(t *testing.T) (list []saying) {
 			t.Fatalf("line %d: %q", i+1, line)
 		}
 		status, err := strconv.Atoi(f[1])
-		a := saying{line: i + 1, entry: f[0], status: status, class: policy.Outcome(f[2]), header: http.Header{"Content-Type": {"application/json"}}}
+		a := saying{line: i + 1, entry: f[0], status: status, class: policy.Outcome(f[2]), header: http.Header{"Content-Type": {"application/json"}}, path: "/admin/api/2026-07/x"}
 		if err != nil || !a.class.Valid() {
 			t.Fatalf("line %d: %q", i+1, line)
 		}
@@ -56,6 +56,10 @@ func answers(t *testing.T) (list []saying) {
 			name, value, ok := strings.Cut(strings.TrimSuffix(field, " |"), ": ")
 			if !ok {
 				t.Fatalf("line %d: %q is no header", i+1, field)
+			}
+			if name == "Path" {
+				a.path = value
+				continue
 			}
 			a.header.Set(name, value)
 		}
@@ -141,7 +145,7 @@ func TestCatalogAnswers(t *testing.T) {
 		h.Swap(l.outbound, true)
 		host := strings.Replace(string(l.outbound.Provider("it").Hosts[0]), "*", "acme", 1)
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, fmt.Sprintf("https://%s/admin/api/2026-07/x", host), nil))
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "https://"+host+a.path, nil))
 		if w.Code != a.status || w.Body.String() != a.body || x == nil || x.Attempts != 1 {
 			t.Errorf("line %d: answered %d %s", a.line, w.Code, w.Body)
 			continue

@@ -82,6 +82,7 @@ var documented = map[string]string{
 	"policy/credential/jwtbearer.Block":     `credential "jwt_bearer"`,
 	"policy/credential/githubapp.Block":     `credential "github_app"`,
 	"policy/limit.Pause":                    "cooldown",
+	"policy/fallback.Block":                 "fallback",
 	"policy/outcome.Fields":                 "error",
 	"policy/outcome.Block":                  "outcome",
 	"inbound.Webhook":                       "webhook",

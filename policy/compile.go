@@ -60,7 +60,7 @@ func (u *Upstream) UnmarshalText(text []byte) error {
 
 // unbuilt says which names of the policy language this version does not have:
 // they are refused, never ignored.
-var unbuilt = map[string]bool{"fallback": true, "drift": true}
+var unbuilt = map[string]bool{"drift": true}
 
 // Compile turns providers into a Set. Every problem is reported, not just the
 // first. base sends a request that has passed all stages.

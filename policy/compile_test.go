@@ -28,6 +28,7 @@ import (
 	"github.com/postern-proxy/postern/policy/credential/httpsignature"
 	"github.com/postern-proxy/postern/policy/credential/path"
 	"github.com/postern-proxy/postern/policy/credential/query"
+	"github.com/postern-proxy/postern/policy/fallback"
 	"github.com/postern-proxy/postern/policy/idempotency"
 	"github.com/postern-proxy/postern/policy/limit"
 	"github.com/postern-proxy/postern/policy/look"
@@ -71,7 +72,7 @@ func features(t testing.TB, egress look.Egress) []policy.Feature {
 	}
 	live := credential.NewLive()
 	return []policy.Feature{
-		allow.Feature(), idempotency.Feature(new(idempotency.Live)), timeout.Total(), upsert.Feature(egress), reconcile.Feature(egress), retry.Feature(func() float64 { return 1 }), circuits, cooldown, limits, guard, timeout.Attempt(),
+		allow.Feature(), fallback.Feature(fallback.NewKept()), idempotency.Feature(new(idempotency.Live)), timeout.Total(), upsert.Feature(egress), reconcile.Feature(egress), retry.Feature(func() float64 { return 1 }), circuits, cooldown, limits, guard, timeout.Attempt(),
 		version.Feature(func(string) {}),
 		bearer.Feature(live), basic.Feature(live), header.Feature(live), query.Feature(live), path.Feature(live), body.Feature(live), hmac.Feature(live), awssigv4.Feature(live), httpsignature.Feature(live),
 		outcome.Fault(), outcome.Feature(),

@@ -216,7 +216,7 @@ func TestCompileRefuses(t *testing.T) {
 		"limit \"a\" {\nremaining = response.header[\"X\"]\nreset = response.header[\"Y\"]\n}", "limit \"a\" {\nremaining = response.header[\"X\"]\nunit = \"epoch_ms\"\n}",
 		"limit \"a\" {\nremaining = response.header[\"X\"]\nreset = response.header[\"Y\"]\nunit = \"minutes\"\n}", "limit \"a\" {\nrate = \"1/s\"\nreset = response.header[\"Y\"]\nunit = \"epoch_ms\"\n}",
 		"limit \"a\" {\nrate = \"1/s\"\ncost = 3\n}", "limit \"a\" {\nremaining = response.header[\"X\"]\nrefill = 2\nreset = response.header[\"Y\"]\nunit = \"epoch_ms\"\n}",
-		`fallback { stale = "10m" }`, `hosts = []`, `listen = "8091"`, `upstream = "http://:80"`, `upstream = "ftp://x"`, `credential "mtls" {}`, `credential "berer" {}`,
+		`fallback {}`, `fallback { stale = "10ms" }`, `hosts = []`, `listen = "8091"`, `upstream = "http://:80"`, `upstream = "ftp://x"`, `credential "mtls" {}`, `credential "berer" {}`,
 		"version {\nheader = \"A B\"\npin = \"1\"\n}", "version {\npath = \"v1\"\npin = \"1\"\n}", `idempotency {}`, "idempotency {\nheader = \"Content-Length\"\n}",
 		"credential \"header\" {\nname = \"Host\"\nvalue = env(\"NEW\")\n}", `outcome "ratelimited" { when = true }`, `retry { on = ["ok"] }`, `breaker { failures = 2 }`,
 	} {

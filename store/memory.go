@@ -9,6 +9,7 @@ import (
 
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/policy/fallback"
 	"github.com/postern-proxy/postern/policy/idempotency"
 	"github.com/postern-proxy/postern/queue"
 )
@@ -28,6 +29,7 @@ type Memory struct {
 	connections map[connection.Key]*memoryConnection
 	tickets     map[string]connection.Ticket
 	answers     map[idempotency.ID]*answer
+	stale       map[fallback.ID]fallback.Row
 
 	calls map[int64]*memoryCall // of the outbox, by seq
 }
@@ -55,8 +57,8 @@ func NewMemory() *Memory {
 		events: map[int64]*memoryEvent{}, keys: map[memoryKey][]int64{},
 		ids: map[string]int64{}, rows: map[int64]*memoryDelivery{},
 		connections: map[connection.Key]*memoryConnection{}, tickets: map[string]connection.Ticket{},
-		answers: map[idempotency.ID]*answer{},
-		calls:   map[int64]*memoryCall{},
+		answers: map[idempotency.ID]*answer{}, stale: map[fallback.ID]fallback.Row{},
+		calls: map[int64]*memoryCall{},
 	}
 }
 

@@ -28,7 +28,7 @@ func partition(table string, day time.Time) string { return table + day.Format("
 func (p *Postgres) Maintain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patient)
 	defer cancel()
-	return errors.Join(p.tidy(ctx), p.maintainConnections(ctx), p.maintainAnswers(ctx), p.makePartitions(ctx), p.dropPartitions(ctx))
+	return errors.Join(p.tidy(ctx), p.maintainConnections(ctx), p.maintainAnswers(ctx), p.maintainStale(ctx), p.makePartitions(ctx), p.dropPartitions(ctx))
 }
 
 // tidy removes what has no more use: the idle lanes, replicas that are long gone,

@@ -5,7 +5,8 @@
 // first, writer.go for the one goroutine that writes, inbox_write.go,
 // inbox_claim.go, inbox_lane.go and inbox_read.go for the inbox, and
 // connections.go, connections_write.go and connections_read.go for connections,
-// answers.go and answers_sqlite.go for calls with an idempotency key;
+// answers.go and answers_sqlite.go for calls with an idempotency key, stale.go for
+// answers when a provider is down;
 // for PostgreSQL, postgres.go, which says how to go on. memory.go, memory_read.go,
 // memory_connections.go, memory_answers.go and memory_outbox.go are the same
 // without a disk. The outbox of both databases is outbox.go, which says how to go
@@ -25,6 +26,7 @@ import (
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/outbox"
+	"github.com/postern-proxy/postern/policy/fallback"
 	"github.com/postern-proxy/postern/policy/idempotency"
 	"github.com/postern-proxy/postern/replica"
 )
@@ -35,6 +37,7 @@ type Database interface {
 	Inbox() inbound.Store
 	Connections() connection.Store
 	Answers() idempotency.Store
+	Stale() fallback.Store
 	Outbox() outbox.Store
 	// Members and Leases are nil if no other process can use the database.
 	Members() replica.Members

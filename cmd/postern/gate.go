@@ -25,6 +25,7 @@ import (
 	"github.com/postern-proxy/postern/outbox"
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/policy/credential"
+	fallbacks "github.com/postern-proxy/postern/policy/fallback"
 	"github.com/postern-proxy/postern/policy/idempotency"
 	"github.com/postern-proxy/postern/proxy"
 	"github.com/postern-proxy/postern/proxy/ca"
@@ -43,6 +44,7 @@ type gate struct {
 	features []policy.Feature
 	live     *credential.Live
 	answers  *idempotency.Live
+	stale    *fallbacks.Kept
 	secrets  *block.Secrets
 	tel      *telemetry.Telemetry
 
@@ -88,7 +90,7 @@ type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 // openGate loads the configuration and opens everything, listeners included.
 // Nothing is served yet.
 func openGate(ctx context.Context, path string, log telemetry.Options, messages io.Writer) (*gate, error) {
-	g := &gate{path: path, messages: messages, live: credential.NewLive(), answers: new(idempotency.Live), secrets: block.NewSecrets(os.Environ()), guard: new(upstream.Guard), reloaded: make(chan struct{}, 1)}
+	g := &gate{path: path, messages: messages, live: credential.NewLive(), answers: new(idempotency.Live), stale: fallbacks.NewKept(), secrets: block.NewSecrets(os.Environ()), guard: new(upstream.Guard), reloaded: make(chan struct{}, 1)}
 	log.Secrets, log.Gather = g.secrets, true
 	log.Version, log.Revision = buildVersion()
 	g.self = replica.Self(os.Getenv("POSTERN_REPLICA"), log.Version)
@@ -96,7 +98,7 @@ func openGate(ctx context.Context, path string, log telemetry.Options, messages 
 	g.tel = telemetry.New(log)
 	g.secrets.Observe(func(c block.Change) { g.tel.Secret(c.Ref, c.Err, c.Kept, c.Till) })
 	var err error
-	if g.features, err = stages(g.tel, means{tokens: &g.tokens, alive: g.tokens.live, live: g.live, egress: g.egress, letters: &g.letters, answers: g.answers}); err != nil {
+	if g.features, err = stages(g.tel, means{tokens: &g.tokens, alive: g.tokens.live, live: g.live, egress: g.egress, letters: &g.letters, answers: g.answers, stale: g.stale}); err != nil {
 		return nil, &exitError{exitFailure, err}
 	}
 	if g.sockets, err = handedSockets(g.tel); err != nil {
@@ -184,6 +186,7 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 	}
 	g.openKeeper()
 	g.answers.Store, g.answers.Ring, g.answers.Told = g.db.Answers(), g.vault.ring, g.tel.Trouble
+	g.stale.Open(g.db.Stale(), g.vault.ring, g.tel.Trouble)
 	g.roster = replica.NewRoster(g.self, g.tel.Trouble, g.tokens.changed, g.places()...)
 	g.tel.Replicas(g.roster.Live)
 	g.handler = proxy.NewHandler(g.dial)

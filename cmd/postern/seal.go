@@ -11,12 +11,13 @@ import (
 	"sync/atomic"
 
 	"github.com/postern-proxy/postern/policy"
+	fallbacks "github.com/postern-proxy/postern/policy/fallback"
 	"github.com/postern-proxy/postern/policy/idempotency"
 	"github.com/postern-proxy/postern/seal"
 )
 
 // errUnsealed says that something has to be sealed and there is no key.
-var errUnsealed = errors.New("what Postern keeps for accounts, calls that it keeps and answers under idempotency keys are stored sealed, and there is no key: run `postern secrets keygen`, keep what it prints as a secret, and name it in the policy, such as seal { keys = [file(\"/run/secrets/seal\")] }")
+var errUnsealed = errors.New("what Postern keeps for accounts, calls that it keeps, answers under idempotency keys and those for when a provider is down are stored sealed, and there is no key: run `postern secrets keygen`, keep what it prints as a secret, and name it in the policy, such as seal { keys = [file(\"/run/secrets/seal\")] }")
 
 // vault is the keys that are in force, and where they are from.
 type vault struct {
@@ -61,14 +62,23 @@ func (v *vault) known(id string) string {
 	return ""
 }
 
-// keepsAnswers reports whether a stage of a policy stores answers.
+// keepsAnswers reports whether a stage of a policy stores answers: those under
+// idempotency keys, or those for when a provider is down.
 func keepsAnswers(set *policy.Set) bool {
 	for _, name := range set.Providers() {
 		for _, plan := range set.Provider(name).Plans() {
-			if slices.ContainsFunc(plan.Stages, func(st policy.PlannedStage) bool { _, ok := st.Holds.(*idempotency.Live); return ok }) {
+			if slices.ContainsFunc(plan.Stages, stores) {
 				return true
 			}
 		}
+	}
+	return false
+}
+
+func stores(st policy.PlannedStage) bool {
+	switch st.Holds.(type) {
+	case *idempotency.Live, *fallbacks.Kept:
+		return true
 	}
 	return false
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/postern-proxy/postern/policy/credential/path"
 	"github.com/postern-proxy/postern/policy/credential/query"
 	"github.com/postern-proxy/postern/policy/deadletter"
+	fallbacks "github.com/postern-proxy/postern/policy/fallback"
 	"github.com/postern-proxy/postern/policy/idempotency"
 	"github.com/postern-proxy/postern/policy/limit"
 	"github.com/postern-proxy/postern/policy/look"
@@ -56,6 +57,7 @@ type means struct {
 	letters deadletter.Letters // where calls are kept that have failed
 	egress  look.Egress        // of what stages ask providers themselves
 	answers *idempotency.Live  // where answers under idempotency keys are kept
+	stale   *fallbacks.Kept    // where answers are kept for when a provider is down
 }
 
 // stages lists every feature in the order in which it sees a request,
@@ -94,6 +96,10 @@ func stages(o observer, m means) ([]policy.Feature, error) {
 	if answers == nil {
 		answers = new(idempotency.Live)
 	}
+	stale := m.stale
+	if stale == nil {
+		stale = fallbacks.NewKept()
+	}
 	live.Skew, live.Echoed = o.ClockSkew, o.Echoed
 	certificates := mtls.NewLive()
 	certificates.Changed, certificates.Ends = o.Certificate, o.CertificateEnds
@@ -101,6 +107,7 @@ func stages(o observer, m means) ([]policy.Feature, error) {
 		allow.Feature(),                    // may this leave?
 		outbox.Feature(),                   // what becomes of calls that are handed over for later; no stage
 		deadletter.Feature(m.letters),      // a final failure is kept
+		fallbacks.Feature(stale),           // the last good answer while the provider cannot be asked
 		idempotency.Feature(answers),       // one key for all attempts
 		timeout.Total(),                    // of the call, waits and retries included
 		upsert.Feature(egress),             // create or update: looks first

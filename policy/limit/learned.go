@@ -30,7 +30,7 @@ type window struct {
 	refill float64 // what comes back in a second; 0 is all at the reset
 	at     time.Time
 	until  time.Time // of the reset; zero is not known
-	since  time.Time // when the call began whose answer said so
+	since  time.Time // when the answer came that said so
 	flying int       // calls without an answer yet
 	ramp   ramp      // after a reset that was waited for
 }
@@ -159,10 +159,10 @@ func (w *window) answer(said word, ok bool, start, now time.Time) (left float64)
 		w.cost = said.cost
 	}
 	left = said.left - float64(w.flying)*w.cost
-	if w.known && start.Before(w.since) { // it was asked for earlier: what it says may be older
+	if w.known && start.Before(w.since) { // both were under way at once: what this one says may be older
 		left = min(left, w.left)
 	} else {
-		w.since, w.until = start, time.Time{}
+		w.since, w.until = now, time.Time{}
 		if said.reset >= 0 {
 			w.until = now.Add(said.reset)
 		}

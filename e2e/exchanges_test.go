@@ -242,6 +242,9 @@ func TestP19TenThousandExchanges(t *testing.T) {
 		s.Close() // what was still to be executed is
 	}
 	judge(t, all, book, journal(t, p))
+	if left, _ := spools(t, p); len(left) > 0 {
+		t.Errorf("%d files of bodies are open after the storm", len(left))
+	}
 }
 
 // judge compares what was said with what was done.

@@ -8,6 +8,7 @@
 package retry
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/textproto"
@@ -168,7 +169,7 @@ func (t *loop) RoundTrip(r *http.Request) (*http.Response, error) {
 			v = t.affordable(x, v, wait, asked)
 		}
 		if !v.again {
-			tell(x, v)
+			tell(x, v, last.err)
 			t.gaveUp(x)
 			return last.resp, last.err
 		}
@@ -187,7 +188,11 @@ func (t *loop) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // tell says why there is no further attempt, or that there could have been none.
-func tell(x *policy.Exchange, v verdict) {
+func tell(x *policy.Exchange, v verdict, err error) {
+	var d *policy.Denial
+	if v.why == policy.UnretriedBody && errors.As(err, &d) {
+		d.Hint += " It was not sent again: " + v.reason + "."
+	}
 	x.Unretried = v.why
 	if v.reason != "" {
 		x.Note("retry", "not_again", v.reason)

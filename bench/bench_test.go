@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,12 @@ func TestEveryScenarioIsMeasuredAndChecked(t *testing.T) {
 				if !measured[s.name+" "+kind] {
 					t.Errorf("%s does not measure %s", s.name, kind)
 				}
+			}
+			continue
+		}
+		if s.side == "keyed" {
+			if !measured[s.name+" named"] || !measured[s.name+" kept"] {
+				t.Errorf("%s does not measure both", s.name)
 			}
 			continue
 		}
@@ -175,10 +182,11 @@ func TestWithoutABinaryPosternIsNotMeasured(t *testing.T) {
 	all := settings{Peers: regexp.MustCompile(""), Only: regexp.MustCompile("")}
 	peers, err := startPostern(t.Context(), all, new(field), "")
 	kinds, err2 := startCredentials(t.Context(), all, new(field), "")
-	if err != nil || err2 != nil || len(peers) != 3 || len(kinds) != 2+len(proofs()) {
-		t.Fatalf("%d and %d peers, %v, %v", len(peers), len(kinds), err, err2)
+	keyed, err3 := startKeyed(t.Context(), all, new(field), "")
+	if err != nil || err2 != nil || err3 != nil || len(peers) != 3 || len(kinds) != 2+len(proofs()) || len(keyed) != 3 {
+		t.Fatalf("%d, %d and %d peers, %v, %v, %v", len(peers), len(kinds), len(keyed), err, err2, err3)
 	}
-	for _, p := range append(peers, kinds...) {
+	for _, p := range slices.Concat(peers, kinds, keyed) {
 		if p.missing != noBinary {
 			t.Errorf("%s: %q", p.name, p.missing)
 		}

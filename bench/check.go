@@ -27,7 +27,7 @@ func (f *field) checks(ctx context.Context) ([]check, error) {
 			continue
 		}
 		c := check{Peer: p.name, Side: p.side, Calls: p.calls}
-		if p.side == "outbound" || p.side == "credential" {
+		if p.side == "outbound" || p.side == "credential" || p.side == "keyed" {
 			t := saw.Peers[p.name]
 			c.Saw, c.Wrong = &t, p.judge(t)
 		} else {

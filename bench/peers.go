@@ -19,7 +19,7 @@ type peer struct {
 	about   string // how it is set up, for the reader
 	missing string // why it is not measured
 	only    string // prefix list of the scenarios it takes part in, separated by blanks; empty means all of its side
-	side    string // outbound, credential, inbound, postgres or shared
+	side    string // outbound, credential, keyed, inbound, postgres or shared
 	child   *child // whose CPU and memory are measured; nil for direct
 	door    door
 	others  []*child // further processes of the same peer, measured with it
@@ -118,6 +118,7 @@ func start(ctx context.Context, set settings, dir string) (*field, error) {
 		},
 		func() ([]*peer, error) { return startPostern(ctx, set, f, at.Addr) },
 		func() ([]*peer, error) { return startCredentials(ctx, set, f, at.Addr) },
+		func() ([]*peer, error) { return startKeyed(ctx, set, f, at.Addr) },
 		func() ([]*peer, error) { return startPostgres(ctx, set, f) },
 		func() ([]*peer, error) { return startShared(ctx, set, f) },
 	} {

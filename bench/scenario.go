@@ -12,7 +12,7 @@ import (
 type scenario struct {
 	name    string
 	title   string
-	side    string // "outbound", "credential", "inbound", "postgres" or "shared"
+	side    string // "outbound", "credential", "keyed", "inbound", "postgres" or "shared"
 	versus  string // the peer that the throughput of all others is divided by
 	life    bool   // an event counts when it is applied
 	unit    string // what is counted: "request", "MB", "event", "claim" or "op"
@@ -40,6 +40,7 @@ func scenarios() []scenario {
 		{name: "down10m", title: "10 MB answers, 4 connections", side: "outbound", versus: "direct", unit: "MB", each: large / 1e6, workers: connections, open: streams(http.MethodGet)},
 		{name: "up10m", title: "10 MB request bodies, 4 connections", side: "outbound", versus: "direct", unit: "MB", each: large / 1e6, workers: connections, open: streams(http.MethodPost)},
 		{name: "credential64", title: "post64 by one kind of credential after the other", side: "credential", versus: "bearer", unit: "request", each: 1, workers: many, open: keepAlive(http.MethodPost)},
+		{name: "keyed64", title: "post64 with a key for each call, remembered or not", side: "keyed", versus: "named", unit: "request", each: 1, workers: many, open: keepAlive(http.MethodPost)},
 		{name: "inbound64", title: "signed webhooks, fsync before the answer, 64 connections", side: "inbound", versus: "append", unit: "event", each: 1, workers: many, open: webhooks},
 		{name: "postgres-ack", title: "signed webhooks on PostgreSQL, committed before the answer, 256 connections", side: "postgres", versus: "unnest", unit: "event", each: 1, workers: crowd, open: webhooks},
 		{name: "postgres-life", title: "the same until the application has taken them and that is committed, 256 connections", side: "postgres", versus: "unnest", life: true, unit: "event", each: 1, workers: crowd, open: webhooks},

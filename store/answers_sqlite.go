@@ -17,6 +17,7 @@ type sqliteAnswers struct{ *SQLite }
 const (
 	answerColumns = "id, provider, fingerprint, state, token, until, first, expires, unsure, acted, why, answer"
 	selectAnswer  = "SELECT " + answerColumns + " FROM answers WHERE id = ?"
+	firstAnswer   = "INSERT INTO answers (" + answerColumns + ") VALUES (?, ?, ?, 'sent', ?, ?, ?, ?, 0, 0, '', x'') ON CONFLICT (id) DO NOTHING"
 	insertAnswer  = "INSERT INTO answers (" + answerColumns + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
 	putAnswer     = insertAnswer + `ON CONFLICT (id) DO UPDATE SET provider = excluded.provider, fingerprint = excluded.fingerprint, state = excluded.state, token = excluded.token,
   until = excluded.until, first = excluded.first, expires = excluded.expires, unsure = excluded.unsure, acted = excluded.acted, why = excluded.why, answer = excluded.answer`
@@ -50,15 +51,21 @@ func (s sqliteAnswers) Begin(ctx context.Context, c *idempotency.Claim) (found i
 		return found, err
 	}
 	err = s.do(ctx, 0, func(t *tx) error {
+		now := instant(time.Now())
+		at := now.UnixMicro()
+		n, err := t.change(firstAnswer, c.ID[:], c.Provider, c.Fingerprint[:], c.Token[:], now.Add(c.Lasts).UnixMicro(), at, now.Add(c.Keep).UnixMicro())
+		if found = (idempotency.Standing{}); err != nil || n == 1 { // as nearly always
+			return err
+		}
 		var there, put *answer
-		err := t.each(func(r *sql.Rows) (err error) {
+		err = t.each(func(r *sql.Rows) (err error) {
 			there, err = scanAnswer(r)
 			return err
 		}, selectAnswer, c.ID[:])
 		if err != nil {
 			return err
 		}
-		if found, put = there.claim(c, instant(time.Now())); put == nil {
+		if found, put = there.claim(c, now); put == nil {
 			return nil
 		}
 		return t.exec(putAnswer, put.values()...)

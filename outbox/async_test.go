@@ -377,6 +377,13 @@ func TestNothingIsGivenUp(t *testing.T) {
 		defer h.run()()
 		time.Sleep(10 * time.Minute)
 		h.is(id, outbox.Retrying)
+		other, err := seal.Parse(seal.Generate())
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.ring = func() (*seal.Ring, error) { return seal.NewRing(other) }
+		time.Sleep(10 * time.Minute)
+		h.is(id, outbox.Retrying)
 		h.ring = there
 		time.Sleep(10 * time.Minute)
 		if h.is(id, outbox.Done); h.count() != 1 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/queue"
+	"github.com/postern-proxy/postern/seal"
 )
 
 const (
@@ -69,7 +70,9 @@ func (o *Outbox) send(ctx context.Context, c *Call) (Move, *sent) {
 	if err != nil { // it may be there again soon: nothing is given up
 		return Move{To: Retrying, Due: time.Now().Add(time.Minute), Attempt: c.Attempt - 1, Wait: c.Wait, Outcome: c.Outcome, Doubt: c.Doubt, Reason: err.Error()}, nil
 	}
-	if err := opened(ring, c, "request", c.Request, kept); err != nil {
+	if err := opened(ring, c, "request", c.Request, kept); errors.Is(err, seal.ErrKey) {
+		return Move{To: Retrying, Due: time.Now().Add(time.Minute), Attempt: c.Attempt - 1, Wait: c.Wait, Outcome: c.Outcome, Doubt: c.Doubt, Reason: err.Error()}, nil
+	} else if err != nil {
 		o.opt.Observer.trouble("sending a call", err)
 		return Move{To: Failed, Attempt: c.Attempt, Outcome: c.Outcome, Doubt: c.Doubt, Reason: "what is kept of it cannot be opened: " + err.Error()}, nil
 	}
@@ -114,6 +117,9 @@ func (o *Outbox) once(ctx context.Context, c *Call, kept *Request) *sent {
 		x.Request = r
 	}
 	s.doubtful, s.done = x.Attempts > 0 && x.Doubtful(), x.Done
+	if d := denialOf(err); err != nil && x.Attempts == 0 && d.Code == policy.CodeUnreachable { // what an earlier sending came to
+		s.doubtful, s.done = s.doubtful || d.Executed == policy.Maybe, s.done || d.Executed == policy.Yes
+	}
 	s.interrupted = err != nil && errors.Is(context.Cause(ctx), queue.ErrDrain)
 	if err != nil {
 		s.after = askedFor(denialOf(err), nil, time.Now())

@@ -18,7 +18,10 @@ type Accepted struct {
 // accept hands the call over, and answers when it is on disk.
 func (c *call) accept() error {
 	plan := c.x.Plan
-	if plan == nil || c.h.Accept == nil {
+	switch {
+	case plan != nil && c.h.Accept == nil:
+		return badRequest("no calls are stored here, as in a policy test", "send the call without Postern-Async")
+	case plan == nil:
 		return badRequest("Postern-Async is for hosts that a provider of the policy names", "send the call without this header")
 	}
 	if c.head.upgrade != "" {

@@ -50,6 +50,9 @@ func (s *SQLite) begin(ctx context.Context, source string) (after int64, err err
 	} else if err := g.foreign(); err != nil {
 		return 0, err
 	}
+	if err := foreignCalls(ctx, s); err != nil {
+		return 0, err
+	}
 	return 0, s.do(ctx, 0, func(t *tx) error {
 		if err := t.exec("CREATE TABLE copying (source TEXT NOT NULL, seq INTEGER NOT NULL)"); err != nil {
 			return err

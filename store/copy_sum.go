@@ -17,6 +17,7 @@ type Summary struct {
 	Events, Deliveries, Moves, Bytes      int64    // Bytes of bodies
 	Connections, ConnectionMoves, Tickets int64    // Tickets that nobody has taken
 	Answers                               int64    // calls with an idempotency key
+	Calls, CallMoves                      int64    // of the outbox
 	SHA256                                [32]byte // of everything
 }
 
@@ -58,6 +59,9 @@ func compare(ctx context.Context, source, dest copyable, total int64, told func(
 				return sum, err
 			}
 			if err := compareAnswers(ctx, source, dest, &sum, everything); err != nil {
+				return sum, err
+			}
+			if err := compareCalls(ctx, source, dest, &sum, everything); err != nil {
 				return sum, err
 			}
 			everything.Sum(sum.SHA256[:0])

@@ -30,6 +30,7 @@ func (p *Postgres) vacate(ctx context.Context) error {
 		b.Queue("UPDATE postern_deliveries SET due = now() WHERE state = 'processing' AND due > now()")
 		b.Queue("UPDATE postern_connections SET until = now() WHERE until > now()")
 		b.Queue("UPDATE postern_answers SET until = now() WHERE state = 'sent' AND until > now()")
+		b.Queue("UPDATE postern_outbox SET due = (extract(epoch FROM now()) * 1000000)::bigint WHERE state = 'sending' AND due > (extract(epoch FROM now()) * 1000000)::bigint")
 	})
 }
 
@@ -77,6 +78,9 @@ func (p *Postgres) begin(ctx context.Context, source string) (after int64, err e
 	if g, err := p.grants(ctx); err != nil {
 		return 0, err
 	} else if err := g.foreign(); err != nil {
+		return 0, err
+	}
+	if err := foreignCalls(ctx, p); err != nil {
 		return 0, err
 	}
 	if err := p.makePartitions(ctx); err != nil { // while there is nothing to move

@@ -44,10 +44,10 @@ func migrateCommand() *cobra.Command {
 			if err != nil {
 				return &exitError{exitFailure, err}
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "Both hold %s, %s, %s of the audit trail, %s of bodies, %s and %s under idempotency keys, and are the same: sha256 %s.\n",
-				count(int(sum.Events), "event"), deliveries(sum.Deliveries), count(int(sum.Moves), "line"), size(sum.Bytes), count(int(sum.Connections), "connection"), count(int(sum.Answers), "call"), hex.EncodeToString(sum.SHA256[:]))
-			if k, err := seal.ReadFile(keyFile(from)); err == nil && sum.Connections+sum.Answers > 0 {
-				fmt.Fprintf(cmd.OutOrStdout(), "Tokens and answers stay sealed: the policy of the copy needs the key %s, seal { keys = [file(%q)] }, wherever you keep it.\n", k.ID(), keyFile(from))
+			fmt.Fprintf(cmd.OutOrStdout(), "Both hold %s, %s, %s of the audit trail, %s of bodies, %s, %s under idempotency keys and %s of the outbox, and are the same: sha256 %s.\n",
+				count(int(sum.Events), "event"), deliveries(sum.Deliveries), count(int(sum.Moves), "line"), size(sum.Bytes), count(int(sum.Connections), "connection"), count(int(sum.Answers), "call"), count(int(sum.Calls), "call"), hex.EncodeToString(sum.SHA256[:]))
+			if k, err := seal.ReadFile(keyFile(from)); err == nil && sum.Connections+sum.Answers+sum.Calls > 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), "Tokens, answers and calls stay sealed: the policy of the copy needs the key %s, seal { keys = [file(%q)] }, wherever you keep it.\n", k.ID(), keyFile(from))
 			}
 			return nil
 		},

@@ -93,7 +93,10 @@ func safe(method string) bool {
 
 func (b *Block) after(x *policy.Exchange, r *http.Request, resp *http.Response, err error, fails map[policy.Outcome]bool) {
 	o := outcome(x, resp, err)
+	var d *policy.Denial
 	switch {
+	case x.Attempts == 0 && errors.As(err, &d) && d.Executed != "" && d.Executed != policy.No:
+		// An earlier call may have had its effect, and was kept itself.
 	case x.Attempts > 0 && x.Doubtful():
 		b.letters.Keep(x, r, resp, err, true)
 	case fails[o] && !x.Done && acted(err) != policy.Yes:

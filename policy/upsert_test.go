@@ -151,6 +151,37 @@ func TestUpsertUpdate(t *testing.T) {
 	}
 }
 
+// TestUpsertUnsure: what an earlier call with the key may have done is found by
+// the look that comes first anyway; if that fails, nobody knows.
+func TestUpsertUnsure(t *testing.T) {
+	for _, c := range []struct {
+		steps    []step
+		executed policy.Executed
+	}{
+		{[]step{{status: 403}}, policy.Maybe},
+		{[]step{nothing, refused}, policy.No},
+		{[]step{there, gives("updated")}, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := play(t, c.steps...)
+			h, one := compile(t, s.RoundTrip, upserted), customer()
+			m, _ := h.set.Provider("p").Match("POST", "/customers")
+			x := &policy.Exchange{Start: time.Now(), Plan: m.Plan, Unsure: true, Body: policy.NewBody(strings.NewReader(one.body), int64(len(one.body)), 1000)}
+			r, _ := http.NewRequestWithContext(policy.With(t.Context(), x), "POST", "https://p.example/customers", nil)
+			r.Header = one.header
+			resp, err := m.Plan.RoundTrip(r)
+			if c.executed == "" {
+				finish(t, resp, err)
+			} else if d := denied(t, err, policy.CodeUnreachable); d.Executed != c.executed {
+				t.Errorf("executed %s: %v", d.Executed, d)
+			}
+			if x.Unsure != (c.executed == policy.Maybe) {
+				t.Errorf("after %q: unsure is %v", s.requests(), x.Unsure)
+			}
+		})
+	}
+}
+
 // TestUpsertRefuses: a call that cannot be looked up is not created.
 func TestUpsertRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -148,10 +148,14 @@ func (d *doubt) given(resp *http.Response, err error) (*http.Response, error) {
 
 // unsure refuses to send what an earlier call may have done.
 func (d *doubt) unsure() error {
+	hint := "Nothing was sent this time. Make the call again later, with the same key."
+	if d.res.Unasked {
+		hint = "Nothing was sent this time. Look at the provider whether the call was made; if it was not, make it under a new key."
+	}
 	return &policy.Denial{
 		Code: policy.CodeUnreachable, Stage: "reconcile", Executed: policy.Maybe, Err: d.res.Err,
 		Detail: "an earlier call with this idempotency key may have had its effect, and " + d.res.Why,
-		Hint:   "Nothing was sent this time. Make the call again later, with the same key.",
+		Hint:   hint,
 	}
 }
 

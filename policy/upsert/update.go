@@ -156,15 +156,19 @@ func (u *upsert) refuse(res *look.Result) error {
 	if u.ctx.Err() != nil {
 		return context.Cause(u.ctx)
 	}
+	executed := policy.No
+	if u.x.Unsure {
+		executed = policy.Maybe // not now, but by an earlier call with the same key
+	}
 	if res.Unasked {
-		return &policy.Denial{Code: policy.BadRequest, Stage: "upsert", Detail: res.Why, Hint: "Send what `lookup` of this route's upsert block reads: " + u.Lookup.Source()}
+		return &policy.Denial{Code: policy.BadRequest, Stage: "upsert", Detail: res.Why, Executed: executed, Hint: "Send what `lookup` of this route's upsert block reads: " + u.Lookup.Source()}
 	}
 	d := policy.Denial{Code: policy.CodeUnreachable, Stage: "upsert", Err: res.Err}
 	var before *policy.Denial
 	if errors.As(res.Err, &before) {
 		d.Code, d.Hint, d.RetryAfter = before.Code, before.Hint, before.RetryAfter
 	}
-	d.Executed, d.Detail = policy.No, "it cannot be told whether to create or to update: "+res.Why
+	d.Executed, d.Detail = executed, "it cannot be told whether to create or to update: "+res.Why
 	if a := res.Answer; a != nil {
 		d.RetryAfter, _ = backoff.RetryAfter(a.Header, time.Now(), 24*time.Hour)
 	}

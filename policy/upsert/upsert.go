@@ -93,13 +93,15 @@ func (s *stage) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Method != http.MethodPost {
 		return s.next.RoundTrip(r)
 	}
-	x.Converges, x.Unsure = true, false // whatever was done before is found, and updated
+	x.Converges = true
 	u := &upsert{s, r.Context(), x}
-	switch res := u.note(s.look.Once(r.Context(), x)); res.Finding {
-	case look.Found:
-		return u.update(res.Answer)
-	case look.Unclear:
+	res := u.note(s.look.Once(r.Context(), x))
+	if res.Finding == look.Unclear {
 		return nil, u.refuse(&res)
+	}
+	x.Unsure = false // whatever was done before is found, and updated
+	if res.Finding == look.Found {
+		return u.update(res.Answer)
 	}
 	return u.create(r)
 }

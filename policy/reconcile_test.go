@@ -494,3 +494,25 @@ func TestReconcileWarnings(t *testing.T) {
 		}
 	}
 }
+
+// TestReconcileInAnotherPlace: a look needs a place of its own under a limit of
+// concurrency, and gets the one that the answer in doubt had.
+func TestReconcileInAnotherPlace(t *testing.T) {
+	src := "limit \"one at a time\" {\nconcurrency = 1\nwait = \"1s\"\n}\n" + reconciled
+	for _, kind := range []string{"application/json", "text/html"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := play(t, step{status: 500, header: map[string]string{"Content-Type": kind}, body: "busy"}, nothing, nothing, nothing, step{status: 500, header: map[string]string{"Content-Type": kind}, body: "busy"}, there)
+			x, resp, err := compile(t, s.RoundTrip, src).do(order("7"))
+			if text := finish(t, resp, err); text != row || x.Source != policy.Reconciled || s.open != 0 {
+				t.Errorf("%s: %q after %q, %d open", kind, text, s.requests(), s.open)
+			}
+		})
+		synctest.Test(t, func(t *testing.T) { // nor has retry to ask
+			s := play(t, step{status: 500, header: map[string]string{"Content-Type": kind}, body: "busy"}, there)
+			x, resp, err := compile(t, s.RoundTrip, strings.Replace(src, "retry {", "retry {\nattempts = 1", 1)).do(order("7"))
+			if text := finish(t, resp, err); text != row || x.Source != policy.Reconciled || s.open != 0 {
+				t.Errorf("%s: %q after %q, %d open", kind, text, s.requests(), s.open)
+			}
+		})
+	}
+}

@@ -15,7 +15,8 @@ import (
 // Whole reads an answer of up to [policy.PeekLimit] bytes before it is passed on:
 // one that breaks off can then still be replaced, and whoever gets half of one
 // takes the call for one to repeat. It is then the failure of the call instead.
-// Streams are left as they are.
+// Streams are left as they are, unless they say that nobody knows what became of
+// the call: then a look needs their place under limits.
 func Whole(x *policy.Exchange, resp *http.Response, stage string) (*http.Response, error) {
 	cut := read(x, resp)
 	if cut == nil {
@@ -34,7 +35,7 @@ func Whole(x *policy.Exchange, resp *http.Response, stage string) (*http.Respons
 // read reads a short answer into memory. It takes no longer than one attempt may,
 // nor than half of the time that the call has left.
 func read(x *policy.Exchange, resp *http.Response) error {
-	if !short(resp) {
+	if resp.Body == nil || resp.StatusCode == http.StatusSwitchingProtocols || !short(resp) && !x.Unknown() {
 		return nil
 	}
 	body, most := resp.Body, x.PerAttempt
@@ -71,10 +72,7 @@ func (b broken) Read([]byte) (int, error) { return 0, b.err }
 
 // short reports an answer that is no stream: of a known length, or JSON.
 func short(resp *http.Response) bool {
-	switch {
-	case resp.Body == nil, resp.Body == http.NoBody, resp.StatusCode == http.StatusSwitchingProtocols:
-		return false
-	case resp.ContentLength >= 0:
+	if resp.ContentLength >= 0 {
 		return resp.ContentLength < policy.PeekLimit
 	}
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))

@@ -160,8 +160,10 @@ func (t *loop) RoundTrip(r *http.Request) (*http.Response, error) {
 		last = resultOf(x, resp, err)
 		earlier = earlier || last.effect()
 		v := t.decide(x, resp, err, n, renewed)
-		if v.why == policy.UnretriedUnsafe && x.Absent != nil && x.Body.Replayable() && x.Absent(r.Context()) {
-			v = verdict{again: true, reason: string(x.Outcome)}
+		if v.why == policy.UnretriedUnsafe && x.Absent != nil && x.Body.Replayable() {
+			if last.keep(x); x.Absent(r.Context()) { // what asks may need the place of this attempt
+				v = verdict{again: true, reason: string(x.Outcome)}
+			}
 		}
 		if v.again {
 			var asked bool

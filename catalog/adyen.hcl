@@ -21,8 +21,11 @@ provider "adyen" {
   # Keys of up to 64 characters are honoured on POST, within a company account, for 31
   # days at least (docs.adyen.com/development-resources/api-idempotency, looked up).
   idempotency {
-    header  = "Idempotency-Key"
-    methods = ["POST"]
+    header    = "Idempotency-Key"
+    methods   = ["POST"]
+    length    = 64
+    lifetime  = "31d"
+    in_flight = [409]
   }
 
   # transient-error: true says that the same request with the same key may go through

@@ -21,10 +21,14 @@ provider "paypal" {
   }
 
   # Honoured by POSTs that move money, and kept for up to 45 days
-  # (github.com/api-evangelist/paypal, read 2026-11-23).
+  # (github.com/api-evangelist/paypal, read 2026-11-23). How long differs from API to API
+  # (developer.paypal.com/reference/guidelines/idempotency, read 2026-11-29); the shortest
+  # that we know of is that of Orders, 6 h (developer.paypal.com/docs/api/orders/v2; not
+  # looked up).
   idempotency {
-    header  = "PayPal-Request-Id"
-    methods = ["POST"]
+    header   = "PayPal-Request-Id"
+    methods  = ["POST"]
+    lifetime = "6h"
   }
 
   # No numbers of the rate limit are published (github.com/api-evangelist/paypal,

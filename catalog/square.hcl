@@ -46,18 +46,35 @@ provider "square" {
   }
 
   # The key stands in the body, and not every request has one (square 46.0.0). It has
-  # 45 characters at most.
+  # 45 characters at most. How long Square knows it is not published
+  # (developer.squareup.com/forums/t/28303, read 2026-11-29): the hour is ours.
   route "POST /v2/payments" {
-    idempotency { field = "idempotency_key" }
+    idempotency {
+      field    = "idempotency_key"
+      length   = 45
+      lifetime = "1h"
+    }
   }
   route "POST /v2/refunds" {
-    idempotency { field = "idempotency_key" }
+    idempotency {
+      field    = "idempotency_key"
+      length   = 45
+      lifetime = "1h"
+    }
   }
   route "POST /v2/customers" {
-    idempotency { field = "idempotency_key" }
+    idempotency {
+      field    = "idempotency_key"
+      length   = 45
+      lifetime = "1h"
+    }
   }
   route "POST /v2/orders" {
-    idempotency { field = "idempotency_key" }
+    idempotency {
+      field    = "idempotency_key"
+      length   = 45
+      lifetime = "1h"
+    }
   }
 
   # square 46.0.0: 408, 429 and 5xx, 1 s doubling to 60 s.

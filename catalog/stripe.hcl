@@ -49,11 +49,16 @@ provider "stripe" {
   }
 
   # Keys of up to 255 characters are honoured on every POST of v1 and kept for
-  # 24 h; a saved 500 is replayed for the key (docs.stripe.com/api/idempotent_requests).
+  # 24 h at least; a saved 500 is replayed for the key; a request that meets one that is
+  # running is refused and not saved (docs.stripe.com/api/idempotent_requests): by a 409
+  # (docs.stripe.com/api/errors).
   idempotency {
-    header  = "Idempotency-Key"
-    methods = ["POST"]
-    final   = [500]
+    header    = "Idempotency-Key"
+    methods   = ["POST"]
+    length    = 255
+    lifetime  = "24h"
+    final     = [500]
+    in_flight = [409]
   }
 
   # stripe-node 23.1.0: Stripe-Should-Retry first; else connection errors, 409

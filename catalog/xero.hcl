@@ -28,10 +28,13 @@ provider "xero" {
     token_url = "https://identity.xero.com/connect/token"
   }
 
-  # github.com/XeroAPI/xero-python/pull/124, read 2026-11-23.
+  # github.com/XeroAPI/xero-python/pull/124, read 2026-11-23. 128 characters at most
+  # (xero-node 20.0.0). How long Xero knows a key was not found: the five minutes are ours.
   idempotency {
-    header  = "Idempotency-Key"
-    methods = ["POST", "PUT", "PATCH"]
+    header   = "Idempotency-Key"
+    methods  = ["POST", "PUT", "PATCH"]
+    length   = 128
+    lifetime = "5m"
   }
 
   # Retry-After is in seconds, X-Rate-Limit-Problem says which of the limits it was

@@ -39,3 +39,17 @@ test "a revoked token is an auth failure" {
     outcome  = "auth"
   }
 }
+
+test "a key that Square would not take is refused" {
+  request {
+    method = "POST"
+    url    = "https://connect.squareup.com/v2/payments"
+    body   = "{\"source_id\":\"cnon\",\"idempotency_key\":\"0123456789012345678901234567890123456789012345\"}"
+    header = { "Content-Type" = "application/json" }
+  }
+  expect {
+    status   = 400
+    attempts = 0
+  }
+  assert { condition = problem.code == "bad_request" && length(sent) == 0 }
+}

@@ -42,6 +42,28 @@ provider "anthropic" {
     idle    = "10m"
   }
 
+  # Requests and tokens a minute, of each model. The reset is when the limit is full
+  # again (docs.anthropic.com/en/api/rate-limits, read 2026-11-29); that it fills all the time is own knowledge.
+  limit "requests" {
+    remaining = response.header["Anthropic-RateLimit-Requests-Remaining"]
+    refill    = response.header["Anthropic-RateLimit-Requests-Limit"] / 60
+    by        = "${coalesce(account, "")} ${coalesce(request.body.model, "")}"
+  }
+  # docs.anthropic.com/en/api/rate-limits, as above.
+  limit "input tokens" {
+    remaining = response.header["Anthropic-RateLimit-Input-Tokens-Remaining"]
+    refill    = response.header["Anthropic-RateLimit-Input-Tokens-Limit"] / 60
+    cost      = response.body.usage.input_tokens
+    by        = "${coalesce(account, "")} ${coalesce(request.body.model, "")}"
+  }
+  # docs.anthropic.com/en/api/rate-limits, as above.
+  limit "output tokens" {
+    remaining = response.header["Anthropic-RateLimit-Output-Tokens-Remaining"]
+    refill    = response.header["Anthropic-RateLimit-Output-Tokens-Limit"] / 60
+    cost      = response.body.usage.output_tokens
+    by        = "${coalesce(account, "")} ${coalesce(request.body.model, "")}"
+  }
+
   breaker {}
 
   # platform.claude.com/docs/en/api/errors

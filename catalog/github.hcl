@@ -83,6 +83,16 @@ provider "github" {
     }
   }
 
+  # What is left of the hour, for each resource apart
+  # (docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api, read 2026-11-23;
+  # the resources: docs.github.com/rest/rate-limit). Which one a call counts in, its path says.
+  limit "hourly" {
+    remaining = response.header["X-RateLimit-Remaining"]
+    reset     = response.header["X-RateLimit-Reset"]
+    unit      = "epoch_seconds"
+    by        = "${coalesce(account, "")} ${request.path == "/graphql" ? "graphql" : startswith(request.path, "/search/code") ? "code_search" : startswith(request.path, "/search/") ? "search" : "core"}"
+  }
+
   breaker {}
 
   error {

@@ -42,6 +42,21 @@ provider "hubspot" {
     total   = "120s"
   }
 
+  # Of a second (developers.hubspot.com/changelog/2018-11-06-rate-limit-information-headers-will-be-included-in-http-responses,
+  # read 2026-11-29), and of an interval, which is ten (own knowledge). The day's begins anew
+  # at midnight in the account's time zone, which no answer says.
+  limit "secondly" {
+    remaining = response.header["X-HubSpot-RateLimit-Secondly-Remaining"]
+    reset     = "1"
+    unit      = "delta_seconds"
+  }
+  # Not looked up: developers.hubspot.com/docs/api/usage-details.
+  limit "interval" {
+    remaining = response.header["X-HubSpot-RateLimit-Remaining"]
+    reset     = response.header["X-HubSpot-RateLimit-Interval-Milliseconds"] / 1000
+    unit      = "delta_seconds"
+  }
+
   breaker {}
 
   # As the answers in that reference are.

@@ -45,6 +45,19 @@ provider "linear" {
     total   = "120s"
   }
 
+  # Leaky buckets of an hour, of requests and of points
+  # (linear.app/developers/rate-limiting, read 2026-11-29; the headers as docs.rs/linear-api 0.1.0 has them).
+  limit "requests" {
+    remaining = response.header["X-RateLimit-Requests-Remaining"]
+    refill    = response.header["X-RateLimit-Requests-Limit"] / 3600
+  }
+  # linear.app/developers/rate-limiting, as above.
+  limit "complexity" {
+    remaining = response.header["X-RateLimit-Complexity-Remaining"]
+    refill    = response.header["X-RateLimit-Complexity-Limit"] / 3600
+    cost      = response.header["X-Complexity"]
+  }
+
   breaker {}
 
   # linear.app/developers/graphql; not looked up.

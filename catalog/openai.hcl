@@ -41,6 +41,23 @@ provider "openai" {
     idle    = "10m"
   }
 
+  # Requests and tokens a minute, of each model. The reset is when all of it is there
+  # again, and what is used comes back all the time
+  # (community.openai.com/t/1268905 and 535297, which cite
+  # platform.openai.com/docs/guides/rate-limits; read 2026-11-29).
+  limit "requests" {
+    remaining = response.header["X-RateLimit-Remaining-Requests"]
+    refill    = response.header["X-RateLimit-Limit-Requests"] / 60
+    by        = "${coalesce(account, "")} ${coalesce(request.body.model, "")}"
+  }
+  # platform.openai.com/docs/guides/rate-limits, as above.
+  limit "tokens" {
+    remaining = response.header["X-RateLimit-Remaining-Tokens"]
+    refill    = response.header["X-RateLimit-Limit-Tokens"] / 60
+    cost      = response.body.usage.total_tokens
+    by        = "${coalesce(account, "")} ${coalesce(request.body.model, "")}"
+  }
+
   breaker {}
 
   # developers.openai.com/api/docs/guides/error-codes

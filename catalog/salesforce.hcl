@@ -66,6 +66,14 @@ provider "salesforce" {
     total   = "150s"
   }
 
+  # Of any 24 hours: api-usage=18/5000, other counts may follow
+  # (github.com/api-evangelist/salesforce, read 2026-11-23).
+  limit "daily" {
+    remaining = regex("^api-usage=[0-9]+/[0-9]+", response.header["Sforce-Limit-Info"])
+    refill    = split("/", regex("^api-usage=[0-9]+/[0-9]+", response.header["Sforce-Limit-Info"]))[1] / 86400
+    by        = "${coalesce(account, "")} ${request.host}"
+  }
+
   breaker {}
 
   # Errors are a list (the same source); the token endpoint has an object.

@@ -36,6 +36,14 @@ provider "sendgrid" {
     total   = "90s"
   }
 
+  # Of each endpoint (github.com/api-evangelist/sendgrid, read 2026-11-23).
+  limit "endpoint" {
+    remaining = response.header["X-RateLimit-Remaining"]
+    reset     = response.header["X-RateLimit-Reset"]
+    unit      = "epoch_seconds"
+    by        = "${coalesce(account, "")} ${request.path}"
+  }
+
   breaker {}
 
   # The same source.

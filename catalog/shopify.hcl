@@ -82,6 +82,21 @@ provider "shopify" {
     total   = "120s"
   }
 
+  # A leaky bucket of each shop, of REST's requests and of GraphQL's points; REST's
+  # leaks at least 2 a second (shopify.dev/docs/api/usage/limits, read 2026-11-23).
+  limit "rest" {
+    remaining = response.header["X-Shopify-Shop-Api-Call-Limit"]
+    refill    = 2
+    by        = "${request.host} ${endswith(request.path, "/graphql.json") ? "graphql" : "rest"}"
+  }
+  # shopify.dev/docs/api/usage/limits, as above.
+  limit "graphql" {
+    remaining = response.body.extensions.cost.throttleStatus.currentlyAvailable
+    refill    = response.body.extensions.cost.throttleStatus.restoreRate
+    cost      = response.body.extensions.cost.actualQueryCost
+    by        = "${request.host} ${endswith(request.path, "/graphql.json") ? "graphql" : "rest"}"
+  }
+
   breaker {}
 
   error {

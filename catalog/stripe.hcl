@@ -87,6 +87,10 @@ provider "stripe" {
     total   = "120s"
   }
 
+  # Endpoints have limits of their own (docs.stripe.com/rate-limits, read 2026-11-23), and
+  # lock_timeout is about one object.
+  cooldown { scope = "endpoint" }
+
   breaker {}
 
   error {

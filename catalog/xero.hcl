@@ -52,6 +52,25 @@ provider "xero" {
     total   = "150s"
   }
 
+  # Of each organisation: 5 calls at once, 60 a minute, 5,000 a day
+  # (developer.xero.com/faq/limits, read 2026-11-29).
+  limit "at once" {
+    concurrency = 5
+    by          = coalesce(request.header["Xero-Tenant-Id"], account)
+  }
+  # developer.xero.com/faq/limits, as above.
+  limit "minute" {
+    remaining = response.header["X-MinLimit-Remaining"]
+    refill    = 1
+    by        = coalesce(request.header["Xero-Tenant-Id"], account)
+  }
+  # developer.xero.com/faq/limits, as above.
+  limit "day" {
+    remaining = response.header["X-DayLimit-Remaining"]
+    refill    = 5000 / 86400
+    by        = coalesce(request.header["Xero-Tenant-Id"], account)
+  }
+
   breaker {}
 
   # developer.xero.com/documentation/api/accounting/responsecodes; not looked up.

@@ -64,3 +64,17 @@ test "and a no is a no" {
     attempts = 1
   }
 }
+
+test "tokens of a minute come back all the time" {
+  request { url = "https://api.anthropic.com/v1/models" }
+  upstream {
+    status = 503
+    header = { "Anthropic-RateLimit-Output-Tokens-Remaining" = "0", "Anthropic-RateLimit-Output-Tokens-Limit" = "20" }
+  }
+  upstream {}
+  expect {
+    status   = 200
+    attempts = 2
+  }
+  assert { condition = waited >= 3 && waited < 4 }
+}

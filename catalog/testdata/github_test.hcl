@@ -217,3 +217,17 @@ test "a draft is not looked up by a tag that others may have" {
   }
   assert { condition = length(sent) == 1 }
 }
+
+test "when nothing is left of the hour a call waits for the next one" {
+  request { url = "https://api.github.com/user" }
+  upstream {
+    status = 503
+    header = { "X-RateLimit-Remaining" = "0", "X-RateLimit-Reset" = "946684805" }
+  }
+  upstream {}
+  expect {
+    status   = 200
+    attempts = 2
+  }
+  assert { condition = waited > 3 && waited < 6 }
+}

@@ -30,3 +30,17 @@ test "the limit of ten seconds is waited for" {
     attempts = 2
   }
 }
+
+test "a second's calls are there again a second later" {
+  request { url = "https://api.hubapi.com/crm/v3/objects/contacts" }
+  upstream {
+    status = 503
+    header = { "X-HubSpot-RateLimit-Secondly-Remaining" = "0", "X-HubSpot-RateLimit-Interval-Milliseconds" = "10000", "X-HubSpot-RateLimit-Remaining" = "90" }
+  }
+  upstream {}
+  expect {
+    status   = 200
+    attempts = 2
+  }
+  assert { condition = waited >= 1 && waited < 2 }
+}

@@ -57,3 +57,17 @@ test "the hour begins anew at a time in milliseconds" {
   }
   assert { condition = waited >= 9.5 && waited < 9.6 }
 }
+
+test "points of an hour come back all the time" {
+  request { url = "https://api.linear.app/graphql" }
+  upstream {
+    status = 503
+    header = { "X-RateLimit-Complexity-Remaining" = "0", "X-RateLimit-Complexity-Limit" = "1800", "X-Complexity" = "7" }
+  }
+  upstream {}
+  expect {
+    status   = 200
+    attempts = 2
+  }
+  assert { condition = waited >= 2 && waited < 3 }
+}

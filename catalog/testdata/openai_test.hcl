@@ -98,3 +98,17 @@ test "the reset of the tokens is waited for, as it is written" {
   }
   assert { condition = waited == 360 }
 }
+
+test "requests of a minute come back all the time" {
+  request { url = "https://api.openai.com/v1/models" }
+  upstream {
+    status = 503
+    header = { "X-RateLimit-Remaining-Requests" = "0", "X-RateLimit-Limit-Requests" = "30", "X-RateLimit-Reset-Requests" = "1m0s" }
+  }
+  upstream {}
+  expect {
+    status   = 200
+    attempts = 2
+  }
+  assert { condition = waited >= 2 && waited < 3 }
+}

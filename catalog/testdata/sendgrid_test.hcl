@@ -63,3 +63,17 @@ test "spent credits are no wrong key, and not waited for" {
     outcome  = "quota_exhausted"
   }
 }
+
+test "an endpoint of which nothing is left is called again at its reset" {
+  request { url = "https://api.sendgrid.com/v3/templates" }
+  upstream {
+    status = 503
+    header = { "X-RateLimit-Remaining" = "0", "X-RateLimit-Reset" = "946684803" }
+  }
+  upstream {}
+  expect {
+    status   = 200
+    attempts = 2
+  }
+  assert { condition = waited >= 2 && waited < 4 }
+}

@@ -51,3 +51,20 @@ test "the wait is until there are as many points as the query asks for" {
   }
   assert { condition = waited == 2 }
 }
+
+test "a full bucket of REST leaks" {
+  request {
+    url     = "https://acme.myshopify.com/admin/api/2026-07/products.json"
+    account = "acme"
+  }
+  upstream {
+    status = 503
+    header = { "X-Shopify-Shop-Api-Call-Limit" = "48/40" }
+  }
+  upstream {}
+  expect {
+    status   = 200
+    attempts = 2
+  }
+  assert { condition = waited >= 0.5 }
+}

@@ -40,7 +40,7 @@ func Cooldown(o Observer) (stage, guard policy.Feature, err error) {
 type Pause struct {
 	Scope    string         `hcl:"scope,optional"` // account or endpoint
 	Max      block.Duration `hcl:"max,optional"`   // longest cool-down
-	Ramp     block.Duration `hcl:"ramp,optional"`  // after it, until calls go out as before
+	Ramp     block.Duration `hcl:"ramp,optional"`  // after it, until calls go out as before; not longer than it was
 	Wait     block.Duration `hcl:"wait,optional"`  // how long a call may wait
 	Queue    int            `hcl:"queue,optional"` // how many may
 	Priority *block.Expr    `hcl:"priority,optional" scope:"request"`
@@ -49,7 +49,7 @@ type Pause struct {
 	c *cooling
 }
 
-// Default spares the account for an hour at most, and begins again within 10 s.
+// Default spares the account for an hour at most, and begins again within 10 s at most.
 func (b *Pause) Default() {
 	b.Scope, b.Mode, b.Queue = "account", policy.Enforce, 10_000
 	b.Max.Duration, b.Ramp.Duration, b.Wait.Duration = time.Hour, 10*time.Second, 5*time.Second
@@ -260,7 +260,7 @@ func (b *Pause) open(k Key, x *policy.Exchange, resp *http.Response, start time.
 		t.strikes++
 	}
 	if until := now.Add(d); until.After(t.until) {
-		t.until, t.ramp = until, ramp{from: until, long: b.Ramp.Duration}
+		t.until, t.ramp = until, ramp{from: until, long: min(b.Ramp.Duration, d)}
 	}
 	until := t.until
 	t.mu.Unlock()

@@ -70,3 +70,23 @@ test "the org's spent calls are a quota, not a missing permission" {
     outcome = "quota_exhausted"
   }
 }
+
+test "when the calls of a day are used up nothing more goes out" {
+  connection "salesforce" {
+    account = "acme"
+    answer  = { instance_url = "https://acme.my.salesforce.com" }
+  }
+  request {
+    url     = "https://acme.my.salesforce.com/services/data/v65.0/limits"
+    account = "acme"
+  }
+  upstream {
+    status = 503
+    header = { "Sforce-Limit-Info" = "api-usage=5000/5000; per-app-api-usage=17/250(appName=app)" }
+  }
+  upstream {}
+  expect {
+    status   = 503
+    attempts = 1
+  }
+}

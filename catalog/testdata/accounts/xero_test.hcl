@@ -24,3 +24,21 @@ test "sixty days without use are the end of the grant" {
     code   = "needs_connection"
   }
 }
+
+test "the calls of a minute come back one a second" {
+  connection "xero" {}
+  request {
+    url    = "https://api.xero.com/api.xro/2.0/Invoices"
+    header = { "Xero-Tenant-Id" = "t-1" }
+  }
+  upstream {
+    status = 503
+    header = { "X-MinLimit-Remaining" = "0", "X-DayLimit-Remaining" = "4000" }
+  }
+  upstream {}
+  expect {
+    status   = 200
+    attempts = 2
+  }
+  assert { condition = waited >= 1 && waited < 3 }
+}

@@ -151,6 +151,18 @@ func TestUpsertUpdate(t *testing.T) {
 	}
 }
 
+// TestUpsertInAnotherPlace: under a limit of concurrency the look and the update
+// get the place that the conflict had.
+func TestUpsertInAnotherPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, nothing, step{status: 409, header: map[string]string{"Content-Type": "text/html"}, body: "taken"}, there, gives("updated"))
+		_, resp, err := compile(t, s.RoundTrip, "limit \"one at a time\" {\nconcurrency = 1\nwait = \"1s\"\n}\n"+upserted).do(customer())
+		if text := finish(t, resp, err); text != "updated" || s.open != 0 {
+			t.Errorf("%q after %q, %d open", text, s.requests(), s.open)
+		}
+	})
+}
+
 // TestUpsertUnsure: what an earlier call with the key may have done is found by
 // the look that comes first anyway; if that fails, nobody knows.
 func TestUpsertUnsure(t *testing.T) {

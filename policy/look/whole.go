@@ -15,8 +15,8 @@ import (
 // Whole reads an answer of up to [policy.PeekLimit] bytes before it is passed on:
 // one that breaks off can then still be replaced, and whoever gets half of one
 // takes the call for one to repeat. It is then the failure of the call instead.
-// Streams are left as they are, unless they say that nobody knows what became of
-// the call: then a look needs their place under limits.
+// Streams are left as they are, unless a look may follow, which needs their place
+// under limits: after a conflict, or where nobody knows what became of the call.
 func Whole(x *policy.Exchange, resp *http.Response, stage string) (*http.Response, error) {
 	cut := read(x, resp)
 	if cut == nil {
@@ -35,7 +35,7 @@ func Whole(x *policy.Exchange, resp *http.Response, stage string) (*http.Respons
 // read reads a short answer into memory. It takes no longer than one attempt may,
 // nor than half of the time that the call has left.
 func read(x *policy.Exchange, resp *http.Response) error {
-	if resp.Body == nil || resp.StatusCode == http.StatusSwitchingProtocols || !short(resp) && !x.Unknown() {
+	if resp.Body == nil || resp.StatusCode == http.StatusSwitchingProtocols || !short(resp) && !x.Unknown() && x.Outcome != policy.Conflict {
 		return nil
 	}
 	body, most := resp.Body, x.PerAttempt

@@ -120,7 +120,7 @@ async {}
 	}
 	t.Run("no key to seal with", func(t *testing.T) {
 		h := build(t, memory(), keyed)
-		h.ring = func() (*seal.Ring, error) { return nil, errors.New("there is no key") }
+		h.seals(func() (*seal.Ring, error) { return nil, errors.New("there is no key") })
 		if w := h.post("/v1/x", "", "Postern-Async", "true"); w.Code != 503 || !strings.Contains(w.Body.String(), "there is no key") || w.Header().Get("Postern-Executed") != "no" {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
@@ -373,19 +373,19 @@ func TestNothingIsGivenUp(t *testing.T) {
 		h := build(t, memory(), keyed)
 		id := h.later("/v1/x", "a=1")
 		there := h.ring
-		h.ring = func() (*seal.Ring, error) { return nil, errors.New("there is no key") }
+		h.seals(func() (*seal.Ring, error) { return nil, errors.New("there is no key") })
 		defer h.run()()
-		time.Sleep(10 * time.Minute)
+		time.Sleep(10*time.Minute + 30*time.Second) // between two sendings
 		h.is(id, outbox.Retrying)
 		other, err := seal.Parse(seal.Generate())
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.ring = func() (*seal.Ring, error) { return seal.NewRing(other) }
-		time.Sleep(10 * time.Minute)
+		h.seals(func() (*seal.Ring, error) { return seal.NewRing(other) })
+		time.Sleep(10*time.Minute + 30*time.Second) // between two sendings
 		h.is(id, outbox.Retrying)
-		h.ring = there
-		time.Sleep(10 * time.Minute)
+		h.seals(there)
+		time.Sleep(10*time.Minute + 30*time.Second) // between two sendings
 		if h.is(id, outbox.Done); h.count() != 1 {
 			t.Errorf("sent %d times", h.count())
 		}

@@ -97,6 +97,13 @@ func (h *house) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// seals makes ring the keys.
+func (h *house) seals(ring func() (*seal.Ring, error)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ring = ring
+}
+
 func (h *house) count() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -148,7 +155,11 @@ func build(t testing.TB, s outbox.Store, src string, change ...func(*outbox.Opti
 	h.provider = func(int, *http.Request, string) (*http.Response, error) { return answered(200, "ok") }
 	h.handler = proxy.NewHandler(nil)
 	h.opt = outbox.Options{
-		Store: s, Ring: func() (*seal.Ring, error) { return h.ring() }, Policy: func() *policy.Set { return h.set }, Random: func() float64 { return 0.5 },
+		Store: s, Ring: func() (*seal.Ring, error) {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return h.ring()
+		}, Policy: func() *policy.Set { return h.set }, Random: func() float64 { return 0.5 },
 		Send: func(r *http.Request, e outbox.Envelope) (*http.Response, *policy.Exchange, error) {
 			x := &policy.Exchange{ID: e.ID, Client: e.Client, Account: e.Account, Tags: e.Tags, Unsure: e.Unsure, Stored: true}
 			resp, err := h.handler.Send(x, e.Provider, r)

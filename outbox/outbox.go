@@ -181,6 +181,22 @@ func (o *Outbox) prune(ctx context.Context) {
 	}
 }
 
+// Keys counts the calls of a store that are to be sent, or wait for a person, by
+// the id of the key that they are sealed under.
+func Keys(ctx context.Context, s Store) (map[string]int, error) {
+	heads, err := s.Heads(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ids := map[string]int{}
+	for head, n := range heads {
+		if id := seal.HeadID([]byte(head)); id != "" {
+			ids[id] += n
+		}
+	}
+	return ids, nil
+}
+
 // planOf is the plan that a call would go by now, nil if there is none.
 func (o *Outbox) planOf(provider, method, escapedPath string) *policy.Plan {
 	p := o.opt.Policy().Provider(provider)

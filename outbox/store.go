@@ -53,6 +53,10 @@ type Store interface {
 	// most limit, the newest first.
 	Marks(ctx context.Context, limit int) ([]Mark, error)
 
+	// Heads counts the calls that are to be sent, or wait for a person, by the first
+	// [seal.HeadSize] bytes of what is sealed of them.
+	Heads(ctx context.Context) (map[string]int, error)
+
 	// Prune deletes up to n calls that are not open and have not moved since
 	// before, and returns how many.
 	Prune(ctx context.Context, before time.Time, n int) (int, error)

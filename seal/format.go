@@ -69,6 +69,17 @@ func KeyID(sealed []byte) string {
 	return shown(rec.id)
 }
 
+// HeadSize is how many bytes of a record [KeyID] needs to know its key by.
+const HeadSize = headSize
+
+// HeadID is [KeyID] of a record of which there is only the beginning.
+func HeadID(head []byte) string {
+	if len(head) < headSize || head[0] != version {
+		return ""
+	}
+	return hex.EncodeToString(head[1:headSize])
+}
+
 // wrap appends the head of a record and its data key.
 func wrap(to []byte, by held, data []byte, bound []string) []byte {
 	to = append(to, version)

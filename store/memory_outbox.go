@@ -342,6 +342,18 @@ func (m memoryOutbox) Marks(_ context.Context, limit int) (all []outbox.Mark, _ 
 	return all, nil
 }
 
+func (m memoryOutbox) Heads(context.Context) (map[string]int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := map[string]int{}
+	for _, c := range m.calls {
+		if len(c.Request) > 0 && (c.State.Open() || c.State.Waits()) {
+			all[string(c.Request[:min(5, len(c.Request))])]++
+		}
+	}
+	return all, nil
+}
+
 func (m memoryOutbox) Prune(_ context.Context, before time.Time, n int) (deleted int, _ error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -151,6 +151,21 @@ func (s outboxStore) Marks(ctx context.Context, limit int) (all []outbox.Mark, e
 	return all, nil
 }
 
+func (s outboxStore) Heads(ctx context.Context) (map[string]int, error) {
+	all := map[string]int{}
+	err := s.reader(ctx).rows(func(into func(...any) error) error {
+		var head []byte
+		var n int
+		err := into(&head, &n)
+		all[string(head)] += n
+		return err
+	}, "SELECT substr(b.request, 1, 5), count(*) FROM postern_outbox o JOIN postern_outbox_sealed b ON b.seq = o.seq WHERE o.state IN ('accepted', 'sending', 'retrying', 'failed', 'unknown') AND length(b.request) > 0 GROUP BY 1")
+	if err != nil {
+		return nil, fmt.Errorf("look which seal keys calls need: %w", err)
+	}
+	return all, nil
+}
+
 func (s outboxStore) Prune(ctx context.Context, before time.Time, n int) (deleted int, err error) {
 	err = s.transaction(ctx, 0, func(q sqlStatements) error {
 		deleted = 0

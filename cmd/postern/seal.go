@@ -24,7 +24,7 @@ type vault struct {
 	held atomic.Pointer[seal.Ring] // nil while there is none
 	file string                    // of the key beside the database, "" if it has none
 	made bool                      // in this process
-	lost map[string]int            // ids of keys that are needed and not there: how many connections need them
+	lost map[string]needs          // ids of keys that are needed and not there
 }
 
 // ring is what seals and opens, or an error that says how to have it. It stays
@@ -49,7 +49,7 @@ func (v *vault) use(r *seal.Ring) {
 // losses says which keys are missing, a sentence for each.
 func (v *vault) losses() (all []string) {
 	for _, id := range slices.Sorted(maps.Keys(v.lost)) {
-		all = append(all, fmt.Sprintf("the key %s is missing, and %s sealed under it: put it back behind the first%s, or connect those accounts again", id, are(v.lost[id]), v.known(id)))
+		all = append(all, fmt.Sprintf("the key %s is missing, and %s sealed under it: put it back behind the first%s%s", id, v.lost[id].are(), v.known(id), v.lost[id].instead()))
 	}
 	return all
 }

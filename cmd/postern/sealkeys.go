@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/postern-proxy/postern/connection"
+	"github.com/postern-proxy/postern/outbox"
 	"github.com/postern-proxy/postern/seal"
 )
 
@@ -36,14 +37,14 @@ func (g *gate) keys(ctx context.Context, l *loaded) (err error) {
 	if now != nil && !slices.ContainsFunc(had, func(id string) bool { return !slices.Contains(have, id) }) {
 		return nil // none is taken away
 	}
-	used, err := sealedUnder(ctx, g.db.Connections())
+	used, err := g.sealedUnder(ctx)
 	if err != nil {
 		return err
 	}
-	maps.DeleteFunc(used, func(id string, _ int) bool { return slices.Contains(have, id) })
+	maps.DeleteFunc(used, func(id string, _ needs) bool { return slices.Contains(have, id) })
 	for _, id := range had {
-		if used[id] > 0 {
-			return fmt.Errorf("the seal key %s is not there any more, and %s sealed under it: put it back behind the first%s", id, are(used[id]), g.vault.known(id))
+		if used[id] != (needs{}) {
+			return fmt.Errorf("the seal key %s is not there any more, and %s sealed under it: put it back behind the first%s", id, used[id].are(), g.vault.known(id))
 		}
 	}
 	g.vault.lost = used
@@ -68,14 +69,14 @@ func (g *gate) keyBeside(ctx context.Context, l *loaded) error {
 // makeKey makes the key beside the database. A key that was lost is not
 // replaced: that would hide the loss.
 func (g *gate) makeKey(ctx context.Context) (seal.Key, error) {
-	used, err := sealedUnder(ctx, g.db.Connections())
+	used, err := g.sealedUnder(ctx)
 	if err != nil {
 		return seal.Key{}, err
 	}
 	if len(used) > 0 {
 		id := slices.Sorted(maps.Keys(used))[0]
 		return seal.Key{}, fmt.Errorf("%s sealed under the key %s, which is not in %s: put it back, it is in no backup of the store; if it is lost, put a new one there by `(umask 077; postern secrets keygen > %s)`, and connect those accounts again",
-			are(used[id]), id, g.vault.file, quoted(g.vault.file))
+			used[id].are(), id, g.vault.file, quoted(g.vault.file))
 	}
 	k, err := seal.CreateFile(g.vault.file)
 	if err == nil {
@@ -85,12 +86,41 @@ func (g *gate) makeKey(ctx context.Context) (seal.Key, error) {
 	return k, err
 }
 
-// sealedUnder counts connections by the ids of the keys that they are sealed
-// under.
-func sealedUnder(ctx context.Context, s connection.Store) (map[string]int, error) {
-	used := map[string]int{}
+// needs is how much is sealed under one key.
+type needs struct{ connections, calls int }
+
+// are is "1 connection is" or "2 connections and 3 calls are".
+func (n needs) are() string {
+	switch {
+	case n.calls == 0:
+		return are(n.connections, "connection")
+	case n.connections == 0:
+		return are(n.calls, "call")
+	}
+	return count(n.connections, "connection") + " and " + count(n.calls, "call") + " are"
+}
+
+// instead is what else helps, "" if nothing does.
+func (n needs) instead() string {
+	if n.connections == 0 {
+		return ""
+	}
+	return ", or connect those accounts again"
+}
+
+// sealedUnder counts connections, and calls that are to be sent or wait for a
+// person, by the ids of the keys that they are sealed under.
+func (g *gate) sealedUnder(ctx context.Context) (map[string]needs, error) {
+	used := map[string]needs{}
+	calls, err := outbox.Keys(ctx, g.db.Outbox())
+	if err != nil {
+		return nil, err
+	}
+	for id, n := range calls {
+		used[id] = needs{calls: n}
+	}
 	for f := (connection.Filter{Limit: 500}); ; {
-		rows, err := s.List(ctx, f)
+		rows, err := g.db.Connections().List(ctx, f)
 		if err != nil {
 			return nil, fmt.Errorf("look which seal keys are needed: %w", err)
 		}
@@ -101,17 +131,18 @@ func sealedUnder(ctx context.Context, s connection.Store) (map[string]int, error
 			ids := map[string]bool{seal.KeyID(r.Access): true, seal.KeyID(r.Refresh): true, seal.KeyID(r.Extra): true}
 			delete(ids, "") // nothing is sealed there
 			for id := range ids {
-				used[id]++
+				n := used[id]
+				n.connections++
+				used[id] = n
 			}
 		}
 		f.After = rows[len(rows)-1].Key
 	}
 }
 
-// are is "1 connection is" or "2 connections are".
-func are(n int) string {
+func are(n int, what string) string {
 	if n == 1 {
-		return "1 connection is"
+		return "1 " + what + " is"
 	}
-	return count(n, "connection") + " are"
+	return count(n, what) + " are"
 }

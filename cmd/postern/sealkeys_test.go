@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/postern-proxy/postern/connection"
+	"github.com/postern-proxy/postern/outbox"
 	"github.com/postern-proxy/postern/seal"
 	"github.com/postern-proxy/postern/telemetry"
 )
@@ -137,5 +138,51 @@ func TestSealKeyInUseStays(t *testing.T) {
 	}
 	if ids := ring.IDs(); len(ids) != 1 || ids[0] != idOf(t, second) {
 		t.Errorf("in force are %v", ids)
+	}
+}
+
+// TestF44SealKeyOfCalls: a key that calls need, which are to be sent, is not
+// replaced in silence.
+func TestF44SealKeyOfCalls(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "postern.hcl"), quiet)
+	file := filepath.Join(dir, "postern.db.seal")
+	if _, _, err := brief(t, dir, func(g *gate) {
+		ring, err := g.vault.ring()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &outbox.Call{ID: "c1", Kind: outbox.DeadLetter, Provider: "p", Method: "POST", Target: "p", State: outbox.Failed, Request: ring.Seal([]byte("{}"), "outbox")}
+		if _, err := g.db.Outbox().Add(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	key, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("1 call is sealed under the key %s", idOf(t, strings.TrimSpace(string(key))))
+	if _, _, err = brief(t, dir, nil); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("without the key: %v, want %q", err, want)
+	}
+}
+
+// TestKeepsCalls: a policy that stores calls needs a key to seal them with.
+func TestKeepsCalls(t *testing.T) {
+	for block, want := range map[string]bool{"async {}": true, "deadletter {}": true, "retry {}": false} {
+		dir := t.TempDir()
+		put(t, filepath.Join(dir, "p.hcl"), "provider \"p\" {\n  hosts = [\"p.example\"]\n  route \"POST /x\" {\n    "+block+"\n  }\n}\n")
+		l, diags, err := check(dir)
+		if err != nil || diags.HasErrors() {
+			t.Fatal(err, diags)
+		}
+		if got := keepsCalls(l.outbound); got != want {
+			t.Errorf("%s: %v", block, got)
+		}
 	}
 }

@@ -557,6 +557,9 @@ func (s *calls) marks() {
 	if err != nil || len(all) != 2 || all[0].ID != last.ID || len(all[0].Key) != 0 || !bytes.Equal(all[0].Print, []byte{2}) || all[0].Provider != "p" || !bytes.Equal(all[1].Key, []byte{1}) {
 		s.Errorf("marks %+v, %v", all, err)
 	}
+	if heads, err := s.Heads(s.Context()); err != nil || len(heads) != 1 || heads["seale"] != 3 {
+		s.Errorf("heads %v, %v; want 3 of one key", heads, err)
+	}
 	if all, _ := s.Marks(s.Context(), 1); len(all) != 1 {
 		s.Errorf("%d marks, want 1", len(all))
 	}

@@ -72,7 +72,7 @@ func plain(key string) bool {
 	case slog.TimeKey, slog.LevelKey, slog.MessageKey, "log", "id", "trace_id", "span_id",
 		"provider", "endpoint", "account", "client", "method", "host", "status", "outcome",
 		"source", "attempts", "waited", "duration", "overhead", "bytes_in", "bytes_out",
-		"provider_request_id", "provider_code", "code", "executed", "notes", "tags", "error",
+		"provider_request_id", "provider_code", "provider_message", "code", "executed", "notes", "tags", "error",
 		"webhook", "result", "event", "event_id", "type", "bytes", "target", "from",
 		"to", "attempt", "reason", "by", "trail", "hint", "key", replicaKey:
 		return true

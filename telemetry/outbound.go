@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/postern-proxy/postern/policy"
 )
@@ -48,6 +49,7 @@ func (t *Telemetry) Outbound(x *policy.Exchange, c Call) {
 	l.seconds("overhead", c.Overhead)
 	l.str("provider_request_id", x.ProviderRequestID)
 	l.str("provider_code", x.ProviderCode)
+	l.str("provider_message", short(x.ProviderMessage))
 	l.str("code", string(c.Code))
 	l.str("executed", string(c.Executed))
 	l.str("hint", c.Hint)
@@ -57,6 +59,22 @@ func (t *Telemetry) Outbound(x *policy.Exchange, c Call) {
 	l.str("tags", x.Tags)
 	l.err(c.Err)
 	l.write(t, level, "call")
+}
+
+// longestMessage is how much of a provider's own words about a failure stands in a
+// line, in bytes.
+const longestMessage = 300
+
+// short cuts a text between two characters.
+func short(s string) string {
+	if len(s) <= longestMessage {
+		return s
+	}
+	end := longestMessage
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
 }
 
 // caller adds what the call was.

@@ -18,6 +18,7 @@ func TestOutboundLine(t *testing.T) {
 	tel, lines := logged(t)
 	x, call := aCall()
 	x.Tags, x.ProviderCode, x.Waited, call.Hint = "order=7,team=a", "card_declined", 412*time.Millisecond, "ask for another card"
+	x.ProviderMessage = strings.Repeat("ä", 200)
 	x.Trail[0] = policy.Try{Status: 503, Outcome: policy.ServerError, Wait: 412 * time.Millisecond, Reason: "server_error"}
 	x.Began()
 	x.Ended(402, policy.ClientError)
@@ -28,7 +29,7 @@ func TestOutboundLine(t *testing.T) {
 		"msg": "call", "level": "INFO", "log": "outbound", "id": x.ID, "trace_id": "0190f3a27c117abc8def0123456789ab", "span_id": "8def0123456789ab",
 		"provider": "stripe", "endpoint": "POST /v1/charges/{id}", "account": "acct_1", "client": "billing", "method": "POST",
 		"status": 402.0, "outcome": "client_error", "source": "provider", "attempts": 2.0, "trail": "503 server_error then 412ms, 402 client_error",
-		"waited": 0.412, "duration": 0.123, "overhead": 0.00018, "provider_request_id": "req_AbCdEfGhIjKlMn", "provider_code": "card_declined",
+		"waited": 0.412, "duration": 0.123, "overhead": 0.00018, "provider_request_id": "req_AbCdEfGhIjKlMn", "provider_code": "card_declined", "provider_message": strings.Repeat("ä", 150) + "…",
 		"bytes_in": 120.0, "bytes_out": 2048.0, "notes": "idempotency.key=app", "tags": "order=7,team=a", "hint": "ask for another card", "error": "the answer broke off",
 	} {
 		if got[key] != want {
@@ -80,6 +81,7 @@ func TestLineHolds(t *testing.T) {
 	keys := map[string]bool{}
 	tel, lines := logged(t)
 	x, call := aCall()
+	x.ProviderMessage = "m"
 	x.Tags, x.ProviderCode, call.Hint, call.Code, call.Executed, call.Err = "a=b", "c", "h", policy.Limited, policy.Maybe, io.EOF
 	x.Began()
 	tel.Outbound(x, call)

@@ -55,7 +55,7 @@ func sentTwice(x *policy.Exchange, status int, o policy.Outcome) {
 	x.Trail[0].Wait = 250 * time.Millisecond
 	x.Began()
 	x.Now = policy.Attempt{Connected: true, Written: 10, Complete: true, Answered: status != 0, Status: status, Outcome: o}
-	x.ProviderRequestID, x.ProviderCode = "req_1", "their_code"
+	x.ProviderRequestID, x.ProviderCode, x.ProviderMessage = "req_1", "their_code", "their words"
 	x.Ended(status, o)
 }
 
@@ -71,7 +71,7 @@ func TestFailureLines(t *testing.T) {
 		l := lines[0]
 		for key, value := range map[string]any{
 			"log": "outbound", "provider": "api.example.com", "endpoint": "POST /v1/charges", "account": "acct_1", "attempts": 2.0, "waited": 0.25,
-			"provider_request_id": "req_1", "provider_code": "their_code",
+			"provider_request_id": "req_1", "provider_code": "their_code", "provider_message": "their words",
 		} {
 			if l[key] != value {
 				t.Errorf("%s is %v, want %v", key, l[key], value)

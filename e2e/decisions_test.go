@@ -247,8 +247,15 @@ func (d *decision) try(t *testing.T, try trial, provider *faults.Server, c *http
 		method, keys string
 		cell         int
 	}{
-		{"GET", "plain", 0}, {"HEAD", "plain", 0}, {"PUT", "plain", 0}, {"DELETE", "plain", 0}, {"OPTIONS", "plain", 0},
-		{"POST", "plain", 1}, {"PATCH", "plain", 1}, {"POST", "keyed", 2}, {"PATCH", "keyed", 2},
+		{"GET", "plain", 0},
+		{"HEAD", "plain", 0},
+		{"PUT", "plain", 0},
+		{"DELETE", "plain", 0},
+		{"OPTIONS", "plain", 0},
+		{"POST", "plain", 1},
+		{"PATCH", "plain", 1},
+		{"POST", "keyed", 2},
+		{"PATCH", "keyed", 2},
 	} {
 		host := "https://" + try.kind + "-" + col.keys + ".test/"
 		provider.Forget()

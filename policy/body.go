@@ -52,6 +52,7 @@ type Body struct {
 	gen    int                   // the current reader
 	lost   atomic.Pointer[error] // why there is no copy
 	closed atomic.Bool
+	read   atomic.Bool // the source was
 }
 
 // NewBody wraps src, of length bytes or -1 for unknown. A nil src is empty.
@@ -63,16 +64,16 @@ func NewBody(src io.Reader, length, limit int64) *Body {
 	return &Body{src: src, length: length, limit: limit, memory: InMemory, open: temporary}
 }
 
-// Limit changes how many bytes are kept; it has to be called before the first
-// read.
-func (b *Body) Limit(n int64) { b.limit = n }
-
 // Len is the length in bytes, -1 if it is not known.
 func (b *Body) Len() int64 { return b.length }
 
 // Replayable reports whether another reader can start from the beginning, as
 // far as is known now: a body of unknown length may still outgrow the limit.
 func (b *Body) Replayable() bool { return b.Lost() == nil }
+
+// Unread reports whether nothing was read of the source yet, so that no copy is
+// needed to begin again.
+func (b *Body) Unread() bool { return !b.read.Load() }
 
 // Lost says why there is no copy of the body, nil if there is one: it is longer
 // than the limit ([ErrTooLarge]), or it could not be kept.
@@ -172,7 +173,7 @@ func (b *Body) fill(n int, most int64) {
 	if n = min(n, int(most)-at+1); cap(b.buf)-at < n {
 		b.buf = slices.Grow(b.buf, n)
 	}
-	got, err := b.read(b.buf[at : at+n])
+	got, err := b.source(b.buf[at : at+n])
 	b.buf = b.buf[:at+got]
 	b.ended = err
 	b.over = int64(len(b.buf)) > b.limit
@@ -220,8 +221,9 @@ func (b *Body) lose(why error) {
 	b.lost.CompareAndSwap(nil, &why)
 }
 
-// read reads the source. What it fails with is the application's doing.
-func (b *Body) read(p []byte) (int, error) {
+// source reads the source. What it fails with is the application's doing.
+func (b *Body) source(p []byte) (int, error) {
+	b.read.Store(true)
 	n, err := b.src.Read(p)
 	if err != nil && err != io.EOF {
 		err = fmt.Errorf("%w: %w", ErrRequestBody, err)
@@ -264,7 +266,7 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	case b.ended != nil:
 		return 0, b.ended
 	}
-	n, err := b.read(p)
+	n, err := b.source(p)
 	b.ended = err
 	switch {
 	case b.over: // it only streams

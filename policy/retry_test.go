@@ -139,6 +139,19 @@ func TestP20ReplayBuffer(t *testing.T) {
 	}
 }
 
+// TestP20UnreadBody: a long body of which nothing was read needs no copy.
+func TestP20UnreadBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body := strings.Repeat("x", 5000)
+		s := play(t, step{err: errBroke, now: unsent}, step{status: 503}, step{status: 200})
+		x, resp, err := compile(t, s.RoundTrip, `retry { buffer = "1KiB" }`).do(call{method: "PUT", path: "/x", body: body})
+		finish(t, resp, err)
+		if len(s.sent) != 2 || len(s.body) != 1 || s.body[0] != body || resp.StatusCode != 503 || x.Unretried != policy.UnretriedBody {
+			t.Errorf("sent %d times: %d, %s", len(s.sent), resp.StatusCode, x.Unretried)
+		}
+	})
+}
+
 // TestP20ExpressionKeepsReplay: reading the body for a key takes nothing from
 // the attempts.
 func TestP20ExpressionKeepsReplay(t *testing.T) {

@@ -106,7 +106,7 @@ func safe(e evidence) bool {
 // made only for their fresh credential.
 func (t *loop) decide(x *policy.Exchange, resp *http.Response, err error, n, renewed int) verdict {
 	e := evidence{
-		attempt: x.Now, method: x.Request.Method, keyed: x.Keyed(), spooled: x.Body.Replayable(),
+		attempt: x.Now, method: x.Request.Method, keyed: x.Keyed(), spooled: x.Body.Replayable() || !x.Now.Connected && x.Body.Unread(),
 		fresh: x.Fresh && renewed < maxRenewed, on: slices.Contains(t.On, x.Outcome), left: t.Attempts - n,
 	}
 	if err != nil {

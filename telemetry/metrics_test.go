@@ -65,6 +65,28 @@ func expect(t *testing.T, tel *Telemetry, wants ...want) {
 	}
 }
 
+// TestIdempotencyMetric: a call with a key is counted by what it was found to be.
+func TestIdempotencyMetric(t *testing.T) {
+	tel := New(Options{Output: io.Discard})
+	for _, c := range []struct {
+		source policy.AnswerSource
+		code   policy.Code
+	}{{policy.Replayed, ""}, {policy.FromPostern, policy.IdempotencyInFlight}, {policy.FromPostern, policy.IdempotencyMismatch}} {
+		z, again := aCall()
+		z.Trail, z.Attempts = nil, 0
+		z.Key = policy.Key{Value: "k", Origin: policy.KeyApp}
+		again.Source, again.Code = c.source, c.code
+		tel.Outbound(z, again)
+	}
+
+	expect(t, tel,
+		want{1, "postern_idempotency_total", []string{"provider", "stripe", "result", "replayed"}},
+		want{1, "postern_idempotency_total", []string{"provider", "stripe", "result", "in_flight"}},
+		want{1, "postern_idempotency_total", []string{"provider", "stripe", "result", "mismatch"}},
+		want{0, "postern_idempotency_total", []string{"result", "new"}},
+	)
+}
+
 func TestEgressMetrics(t *testing.T) {
 	tel := New(Options{Output: io.Discard})
 	x, call := aCall()

@@ -155,6 +155,15 @@ func TestPostgresDemandsSeal(t *testing.T) {
 	if ring, err := g.vault.ring(); ring != nil || !errors.Is(err, errUnsealed) || !strings.Contains(err.Error(), "`postern secrets keygen`") {
 		t.Errorf("%v, %v", ring, err)
 	}
+	kept := filepath.Join(dir, "kept.hcl")
+	put(t, kept, "provider \"p\" {\nhosts = [\"p.example\"]\nroute \"/x\" {\nidempotency {\nheader = \"Idempotency-Key\"\nkeep = \"1h\"\n}\n}\n}\n")
+	if err := g.reload(context.Background()); !errors.Is(err, errUnsealed) {
+		t.Errorf("answers are kept without a key: %v", err)
+	}
+	put(t, kept, "provider \"p\" {\nhosts = [\"p.example\"]\nidempotency { header = \"Idempotency-Key\" }\n}\n")
+	if err := g.reload(context.Background()); err != nil {
+		t.Errorf("a policy that keeps nothing: %v", err)
+	}
 	put(t, filepath.Join(dir, "key"), seal.Generate())
 	put(t, filepath.Join(dir, "seal.hcl"), "seal { keys = file(\"key\") }\n")
 	if err := g.reload(context.Background()); err != nil {

@@ -50,12 +50,15 @@ func (b *Block) keep(x *policy.Exchange, r *http.Request, next http.RoundTripper
 	if b.live.Store == nil {
 		return nil, unavailable(errors.New("there is no store here"))
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), storeTime)
+	if err := r.Context().Err(); err != nil {
+		return nil, context.Cause(r.Context())
+	}
+	// Not cut off when the application leaves: nobody would know whether it was
+	// stored, and a call that was never sent would count as one that may have been.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), storeTime)
 	s, err := b.live.Store.Begin(ctx, c)
 	cancel()
 	switch {
-	case err != nil && r.Context().Err() != nil:
-		return nil, context.Cause(r.Context())
 	case err != nil:
 		return nil, unavailable(err)
 	case s.Found == Begun:
@@ -134,6 +137,7 @@ type running struct {
 	x     *policy.Exchange
 	ctx   context.Context
 	lease Lease
+	why   string // an earlier call is open
 	timer *time.Timer
 }
 
@@ -143,7 +147,7 @@ func (b *Block) run(x *policy.Exchange, r *http.Request, next http.RoundTripper,
 	if s.Unsure {
 		x.Note("idempotency", "unsure", "an earlier call may have had its effect: "+s.Why)
 	}
-	call := &running{Block: b, x: x, ctx: context.WithoutCancel(r.Context()), lease: c.Lease}
+	call := &running{Block: b, x: x, ctx: context.WithoutCancel(r.Context()), lease: c.Lease, why: s.Why}
 	call.timer = time.AfterFunc(renewal, call.renew)
 	returned := false
 	defer func() {
@@ -151,7 +155,11 @@ func (b *Block) run(x *policy.Exchange, r *http.Request, next http.RoundTripper,
 			call.timer.Stop()
 		}
 	}()
-	resp, err := next.RoundTrip(r)
+	var resp *http.Response
+	err := context.Cause(r.Context())
+	if err == nil {
+		resp, err = next.RoundTrip(r)
+	}
 	returned = true
 	if err != nil {
 		return nil, call.failed(err)
@@ -199,20 +207,33 @@ func (c *running) failed(err error) error {
 		c.end(Ending{State: Free})
 		return err
 	}
+	if c.x.Attempts == 0 && c.why != "" { // as it was
+		c.end(Ending{State: Unknown, Why: c.why})
+		return c.honest(err)
+	}
 	if d := (*policy.Denial)(nil); errors.As(err, &d) {
 		e := Ending{State: Unknown, Why: d.Detail}
 		if d.Executed == policy.Yes {
 			e.State = Done
 		}
 		c.end(e)
-		if c.x.Unsure && (d.Executed == "" || d.Executed == policy.No) { // not this attempt, but maybe an earlier one
-			honest := *d
-			honest.Executed = policy.Maybe
-			return &honest
-		}
+		return c.honest(err)
+	}
+	c.end(Ending{State: Unknown, Why: "the call ended without an answer"})
+	return c.honest(err)
+}
+
+// honest is an error that does not say that nothing was done if an earlier call
+// may have done it.
+func (c *running) honest(err error) error {
+	if !c.x.Unsure {
 		return err
 	}
-	c.x.Now.Earlier = c.x.Now.Earlier || c.x.Unsure
-	c.end(Ending{State: Unknown, Why: "the call ended without an answer"})
+	c.x.Now.Earlier = true
+	if d := (*policy.Denial)(nil); errors.As(err, &d) && (d.Executed == "" || d.Executed == policy.No) {
+		honest := *d
+		honest.Executed = policy.Maybe
+		return &honest
+	}
 	return err
 }

@@ -1,6 +1,8 @@
 package idempotency_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -687,6 +689,76 @@ func TestTrailers(t *testing.T) {
 			t.Errorf("trailers %v", resp.Trailer)
 		}
 	}
+}
+
+// TestContentEncoding: what was asked for compressed is replayed plain to who does
+// not ask for that, and as it was to who does.
+func TestContentEncoding(t *testing.T) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, _ = io.WriteString(z, strings.Repeat("text ", 100))
+	z.Close()
+	u := &upstream{answer: func(int, *http.Request) (*http.Response, error) {
+		return answer(200, packed.String(), "Content-Encoding", "gzip", "Content-Length", fmt.Sprint(packed.Len())), nil
+	}}
+	h := build(t, inMemory(t), u.RoundTrip, kept)
+	for _, accept := range []string{"gzip, br", "GZIP", "", "identity"} {
+		c := keyed("k")
+		if accept != "" {
+			c.header = append(c.header, "Accept-Encoding", accept)
+		}
+		_, resp, err := h.do(c)
+		got, want := read(t, resp, err), packed.String()
+		if !strings.Contains(strings.ToLower(accept), "gzip") {
+			want = strings.Repeat("text ", 100)
+		}
+		if got != want || resp.Header.Get("Content-Length") != fmt.Sprint(len(want)) || (resp.Header.Get("Content-Encoding") == "") != (len(want) == 500) {
+			t.Errorf("%q: %d bytes, %v", accept, len(got), resp.Header)
+		}
+	}
+	if u.n != 1 {
+		t.Errorf("sent %d times", u.n)
+	}
+}
+
+// TestLeftWhileBeginning: the application leaves while sent is being stored. Nothing
+// was sent, and the key is as it was.
+func TestLeftWhileBeginning(t *testing.T) {
+	for name, earlier := range map[string]int{"a free key": 400, "an open one": 500} {
+		t.Run(name, func(t *testing.T) {
+			u := &upstream{answer: func(n int, _ *http.Request) (*http.Response, error) {
+				return answer([]int{earlier, 200}[n-1], "x"), nil
+			}}
+			live := inMemory(t)
+			h := build(t, live, u.RoundTrip, kept)
+			_, resp, err := h.do(keyed("k"))
+			read(t, resp, err)
+			ctx, cancel := context.WithCancel(t.Context())
+			slow := &leaving{live.Store, cancel}
+			live.Store = slow
+			c := keyed("k")
+			c.ctx = ctx
+			if _, _, err := h.do(c); !errors.Is(err, context.Canceled) || u.n != 1 {
+				t.Fatalf("%v, sent %d times", err, u.n)
+			}
+			live.Store = slow.Store
+			x, resp, err := h.do(keyed("k"))
+			if read(t, resp, err); x.Unsure != (earlier == 500) || u.n != 2 {
+				t.Errorf("unsure %v, sent %d times", x.Unsure, u.n)
+			}
+		})
+	}
+}
+
+// leaving is a store during whose work the application leaves.
+type leaving struct {
+	idempotency.Store
+	leave func()
+}
+
+func (s *leaving) Begin(ctx context.Context, c *idempotency.Claim) (idempotency.Standing, error) {
+	s.leave()
+	return s.Store.Begin(ctx, c)
 }
 
 // TestP30Forms: both forms of the header are one key, and the provider gets the

@@ -2,6 +2,7 @@ package idempotency
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/postern-proxy/postern/policy"
@@ -116,6 +118,26 @@ func (d *decoder) text() string {
 	return s
 }
 
+// decodeFor undoes a coding that the application did not ask for this time.
+func (s *stored) decodeFor(r *http.Request) {
+	if !strings.EqualFold(s.Header.Get("Content-Encoding"), "gzip") || strings.Contains(strings.ToLower(strings.Join(r.Header["Accept-Encoding"], ",")), "gzip") {
+		return
+	}
+	z, err := gzip.NewReader(bytes.NewReader(s.Body))
+	if err != nil {
+		return
+	}
+	plain, err := io.ReadAll(io.LimitReader(z, largestKept+1))
+	if err != nil || len(plain) > largestKept {
+		return
+	}
+	s.Body = plain
+	delete(s.Header, "Content-Encoding")
+	if s.Header["Content-Length"] != nil {
+		s.Header["Content-Length"] = []string{strconv.Itoa(len(plain))}
+	}
+}
+
 // replay answers from the store.
 func (b *Block) replay(x *policy.Exchange, r *http.Request, c *Claim, s Standing) (*http.Response, error) {
 	ring, err := b.live.Ring()
@@ -134,6 +156,7 @@ func (b *Block) replay(x *policy.Exchange, r *http.Request, c *Claim, s Standing
 		s.Found, s.Acted, s.Why = Open, true, "the stored one cannot be opened"
 		return nil, b.refuse(x, s)
 	}
+	a.decodeFor(r)
 	x.Source, x.Outcome = policy.Replayed, a.Outcome
 	x.Note("idempotency", "replayed_after", ago(s.Age).String())
 	a.Header["Idempotent-Replayed"] = []string{"true"}

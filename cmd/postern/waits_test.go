@@ -101,7 +101,10 @@ func TestP28DrainWaitsForLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	wg.Wait()
-	if code := l.end(30 * time.Second); code != 0 || came != 6 {
+	code := l.end(30 * time.Second)
+	mu.Lock()
+	defer mu.Unlock()
+	if code != 0 || came != 6 {
 		t.Errorf("exit code %d, %d of 6 calls were made", code, came)
 	}
 }

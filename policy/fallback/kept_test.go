@@ -44,6 +44,12 @@ func (s *shelf) Put(_ context.Context, rows []Row) error {
 	return nil
 }
 
+func (s *shelf) len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.rows)
+}
+
 func (s *shelf) Get(_ context.Context, id ID) (Row, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,20 +94,22 @@ func TestKeptOutlivesProcess(t *testing.T) {
 			k.put(ID{1}, note(fmt.Sprint("canary ", i)), time.Hour)
 			time.Sleep(10 * time.Millisecond)
 		}
-		if len(s.rows) != 0 {
+		if s.len() != 0 {
 			t.Error("a call waited for the store")
 		}
 		time.Sleep(behind)
 		synctest.Wait()
+		s.mu.Lock()
 		if s.puts[ID{1}] != 1 || bytes.Contains(s.rows[ID{1}].Sealed, []byte("canary")) {
 			t.Errorf("written %d times: %q", s.puts[ID{1}], s.rows[ID{1}].Sealed)
 		}
+		s.mu.Unlock()
 		for i := range byte(100) {
 			k.put(ID{2, i}, note("last"), time.Hour)
 		}
 		end()
-		if len(s.rows) != 101 || s.puts[ID{1}] != 1 {
-			t.Errorf("%d were written", len(s.rows))
+		if s.len() != 101 || s.puts[ID{1}] != 1 {
+			t.Errorf("%d were written", s.len())
 		}
 		k, more, end := running(t, s, ring)
 		defer end()
@@ -176,7 +184,7 @@ func TestKeptWithoutStore(t *testing.T) {
 		k.put(ID{1}, note("two"), time.Hour)
 		time.Sleep(behind)
 		synctest.Wait()
-		if len(s.rows) != 1 {
+		if s.len() != 1 {
 			t.Error("not written again")
 		}
 	})

@@ -29,6 +29,24 @@ func BenchmarkStage(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	never, _, err := limit.Cooldown(nobody{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("cooldown", func(b *testing.B) {
+		p := never.New().(*limit.Pause)
+		p.Default()
+		st, err := p.Stage(policy.Scope{Provider: "p"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		rt := st.Wrap(policy.RoundTripper(func(*http.Request) (*http.Response, error) { return nil, nil }))
+		r, _ := http.NewRequestWithContext(policy.With(context.Background(), new(policy.Exchange)), http.MethodGet, "http://api.example.com/", nil)
+		b.ReportAllocs()
+		for b.Loop() {
+			_, _ = rt.RoundTrip(r)
+		}
+	})
 	bench := func(name string, set func(*limit.Block)) {
 		b.Run(name, func(b *testing.B) {
 			l := f.New().(*limit.Block)

@@ -113,16 +113,21 @@ func (b *Pause) key(provider string, x *policy.Exchange) Key {
 // the answer says that it is.
 func (b *Pause) pass(provider string, r *http.Request, next http.RoundTripper) (*http.Response, error) {
 	x := policy.From(r.Context())
-	begun := time.Now()
+	var begun time.Time
 	for {
 		var p Place
+		start := x.Now.Start // unless it waits, which few do
 		if b.c.any() || b.c.hall.open.Load() > 0 {
+			if begun.IsZero() {
+				begun = time.Now()
+			}
 			var err error
 			if p, err = b.take(r.Context(), x, b.key(provider, x), begun); err != nil {
 				return nil, err
 			}
+			start = time.Now()
 		}
-		sent, start := x.Attempts, time.Now()
+		sent := x.Attempts
 		resp, err := next.RoundTrip(r)
 		limited := resp != nil && x.Attempts > sent && b.limits(x)
 		if p.Back != nil {

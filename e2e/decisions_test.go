@@ -37,7 +37,7 @@ provider "KIND-plain" {
   }
   cooldown { mode = "observe" } # each trial stands alone
   timeout {
-    connect = "400ms"
+    connect = "PATIENCE"
     attempt = "HASTE"
   }
   outcome "rate_limited" { when = response.header["X-Class"] == "rate_limited" }
@@ -55,7 +55,7 @@ func kindOf(kind, upstream string, changes ...string) string {
   }
   retry {`, 1)
 	pairs := append(changes, "KIND", kind, "UPSTREAM", upstream, "VALUES", `env("ONE")`, "ATTEMPTS", "2", "BUFFER", "8MiB",
-		"ON", `["rate_limited", "server_error", "timeout", "unreachable"]`, "HASTE", "5s", "FINAL", "[]")
+		"ON", `["rate_limited", "server_error", "timeout", "unreachable"]`, "HASTE", "10s", "PATIENCE", "10s", "FINAL", "[]")
 	return strings.NewReplacer(pairs...).Replace(decided + keyed)
 }
 
@@ -218,8 +218,8 @@ func TestP19EveryRow(t *testing.T) {
 			untrusted := upstream(t, faults.Config{CA: authority(t)})
 			policy := kindOf("base", url) + kindOf("narrow", url, "ON", `["rate_limited"]`) + kindOf("wide", url, "ON", `["conflict"]`) +
 				kindOf("final", url, "FINAL", "[500]") + kindOf("rotating", url, "VALUES", `[env("ONE"), env("TWO")]`) + kindOf("three", url, "ATTEMPTS", "3") +
-				kindOf("small", url, "BUFFER", "1KiB") + kindOf("hasty", url, "HASTE", "150ms") +
-				kindOf("closed", closed) + kindOf("stalled", stalled) + kindOf("garbled", garbled) + kindOf("untrusted", untrusted.URL())
+				kindOf("small", url, "BUFFER", "1KiB") + kindOf("hasty", url, "HASTE", "250ms") +
+				kindOf("closed", closed) + kindOf("stalled", stalled, "PATIENCE", "100ms") + kindOf("garbled", garbled) + kindOf("untrusted", untrusted.URL())
 			p := harness.Start(t, harness.Files{"p.hcl": policy}, harness.Trusting(ca.File), harness.WithEnv("ONE", "one-one-one-one"), harness.WithEnv("TWO", "two-two-two-two"))
 			c := p.Client(tr.tls && !tr.noH2)
 			for _, row := range rows {

@@ -52,6 +52,9 @@ func TestCalls(t *testing.T) {
 	if err := json.Unmarshal([]byte(a.body), &page); err != nil || len(page.Calls) != 2 || page.Calls[0].ID != "c3" || page.Next == "" {
 		t.Fatalf("%s, %v", a.body, err)
 	}
+	if page := l.ask("GET", "/", "").body; !strings.Contains(page, "<h2>Outbox</h2>") || !strings.Contains(page, `<tr><td>api.stripe.com</td>`) || !strings.Contains(page, `<td class="count bad">2</td><td class="count bad">1</td>`) {
+		t.Errorf("the page: %s", page)
+	}
 	a = l.ask("GET", "/api/v1/outbox/calls/c1", "")
 	if strings.Contains(a.body, "canary") || strings.Contains(a.body, "amount=1") {
 		t.Errorf("shown: %s", a.body)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/outbox"
 )
 
 //go:embed page.html
@@ -39,6 +40,8 @@ type view struct {
 
 	Grants      []grants
 	GrantStates []connection.State
+	Calls       []keptCalls
+	CallStates  []outbox.State
 }
 
 // grants is how the connections of one provider stand.
@@ -75,6 +78,32 @@ func (s *Server) grantsNow(ctx context.Context) ([]grants, error) {
 	return list, nil
 }
 
+// keptCalls says how the calls of a provider that the outbox keeps stand.
+type keptCalls struct {
+	Provider string
+	Counts   map[outbox.State]int
+}
+
+// callsNow counts the calls of each provider; callbacks are not counted.
+func (s *Server) callsNow(ctx context.Context) (list []keptCalls, err error) {
+	stats, err := s.opt.Outbox.Stats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, st := range stats {
+		if st.Kind == outbox.Callback {
+			continue
+		}
+		i := slices.IndexFunc(list, func(k keptCalls) bool { return k.Provider == st.Provider })
+		if i < 0 {
+			i = len(list)
+			list = append(list, keptCalls{st.Provider, map[outbox.State]int{}})
+		}
+		list[i].Counts[st.State] += st.Count
+	}
+	return list, nil
+}
+
 // Keys reports whether there are any.
 func (v *view) Keys() bool {
 	return slices.ContainsFunc(v.Providers, func(p Provider) bool { return len(p.Keys) > 0 })
@@ -83,10 +112,12 @@ func (v *view) Keys() bool {
 // page says what is running. It shows names of the policy and counts, never
 // anything that came in from outside.
 func (s *Server) page(w http.ResponseWriter, r *http.Request) {
-	v := view{Status: s.statusNow(r.Context()), States: inbound.States[:], Providers: s.providersNow(), GrantStates: connection.States()}
+	v := view{Status: s.statusNow(r.Context()), States: inbound.States[:], CallStates: outbox.States[:], Providers: s.providersNow(), GrantStates: connection.States()}
 	var err, failed error
 	v.Grants, failed = s.grantsNow(r.Context())
 	v.Webhooks, err = s.webhooksNow(r.Context())
+	err = errors.Join(err, failed)
+	v.Calls, failed = s.callsNow(r.Context())
 	if err = errors.Join(err, failed); err != nil {
 		s.opt.Log.Error("the admin page is incomplete", "error", err)
 		v.Trouble = "The store does not answer; the log says why."

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/outbox"
 	"github.com/postern-proxy/postern/peers"
 	"github.com/postern-proxy/postern/replica"
 	"github.com/postern-proxy/postern/store"
@@ -40,6 +41,9 @@ func TestF15PgBouncer(t *testing.T) {
 	storetest.Inbox(t, func(t *testing.T) inbound.Store {
 		p := postgres(t, through(t, bouncer, peers.Database(t)), store.Options{Trouble: func(doing string, err error) { t.Errorf("%s: %v", doing, err) }})
 		return p.Inbox()
+	})
+	storetest.Outbox(t, func(t *testing.T) outbox.Store {
+		return postgres(t, through(t, bouncer, peers.Database(t)), store.Options{}).Outbox()
 	})
 	storetest.Leases(t, func(t *testing.T) (a, b replica.Leases) {
 		url := through(t, bouncer, peers.Database(t))

@@ -148,7 +148,8 @@ func (b *Block) run(x *policy.Exchange, r *http.Request, next http.RoundTripper,
 		x.Note("idempotency", "unsure", "an earlier call may have had its effect: "+s.Why)
 	}
 	call := &running{Block: b, x: x, ctx: context.WithoutCancel(r.Context()), lease: c.Lease, why: s.Why}
-	call.timer = time.AfterFunc(renewal, call.renew)
+	call.timer = time.AfterFunc(always, call.renew)
+	call.timer.Reset(renewal) // renew reads the field: it is set before the clock runs
 	returned := false
 	defer func() {
 		if !returned { // a panic: its lease ends by itself

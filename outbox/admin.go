@@ -200,7 +200,7 @@ func (o *Outbox) act(ctx context.Context, d Doing, c *Call, force bool, by strin
 		if force {
 			a.From, a.Force = append(slices.Clone(a.From), forcible...), true
 		}
-		why, life, err := o.hold(ctx, c, force)
+		why, plan, err := o.hold(ctx, c, force)
 		if err != nil {
 			return err
 		}
@@ -211,7 +211,9 @@ func (o *Outbox) act(ctx context.Context, d Doing, c *Call, force bool, by strin
 			}
 			return nil
 		}
-		a.Life = life
+		if a.Life = scheduleOf(plan).Lifetime.Duration; looks(plan) {
+			a.From = append(slices.Clone(a.From), Unknown) // it is looked for first
+		}
 	}
 	t, err := o.opt.Store.Act(ctx, c.ID, a)
 	switch {
@@ -229,17 +231,17 @@ func (o *Outbox) act(ctx context.Context, d Doing, c *Call, force bool, by strin
 	return nil
 }
 
-// hold says why a call is not replayed, "" if it is, and for how long it is
-// tried then.
-func (o *Outbox) hold(ctx context.Context, c *Call, force bool) (why string, life time.Duration, err error) {
+// hold says why a call is not replayed, "" if it is, and by which plan it is sent
+// then.
+func (o *Outbox) hold(ctx context.Context, c *Call, force bool) (why string, plan *policy.Plan, err error) {
 	rec, err := o.opt.Store.Show(ctx, c.ID)
 	if errors.Is(err, ErrNotFound) {
-		return "", time.Hour, nil // found out again where it is moved
+		return "", nil, nil // found out again where it is moved
 	}
 	if err != nil {
-		return "", 0, err
+		return "", nil, err
 	}
-	plan := o.planOf(c.Provider, c.Method, "/")
+	plan = o.planOf(c.Provider, c.Method, "/")
 	if c.Kind != Callback {
 		kept := new(Request)
 		ring, err := o.opt.Ring()
@@ -247,7 +249,7 @@ func (o *Outbox) hold(ctx context.Context, c *Call, force bool) (why string, lif
 			err = opened(ring, &rec.Call, "request", rec.Request, kept)
 		}
 		if err != nil {
-			return "what is kept of it cannot be opened: " + err.Error(), 0, nil
+			return "what is kept of it cannot be opened: " + err.Error(), nil, nil
 		}
 		if u, err := url.Parse(kept.URL); err == nil {
 			plan = o.planOf(c.Provider, c.Method, u.EscapedPath())
@@ -256,7 +258,7 @@ func (o *Outbox) hold(ctx context.Context, c *Call, force bool) (why string, lif
 			rec.Forced = false
 			why = risk(&rec.Call, kept.Told, plan, time.Now())
 		}
-		if !force && slices.Contains(forcible, rec.State) {
+		if !force && slices.Contains(forcible, rec.State) && !(rec.State == Unknown && looks(plan)) {
 			why = map[State]string{
 				Unknown:    "nobody knows whether it had its effect: resolve it",
 				Superseded: "a later call of the application's did the same",
@@ -267,5 +269,5 @@ func (o *Outbox) hold(ctx context.Context, c *Call, force bool) (why string, lif
 			why = "the policy has no provider " + c.Provider + " any more, so nothing would send it"
 		}
 	}
-	return why, scheduleOf(plan).Lifetime.Duration, nil
+	return why, plan, nil
 }

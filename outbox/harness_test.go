@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -53,6 +54,7 @@ type house struct {
 	mu      sync.Mutex
 	sent    []sent
 	letters int
+	looked  int // how often it was looked whether a call had had its effect
 	trouble []string
 }
 
@@ -139,6 +141,24 @@ async {
 }
 `
 
+// looks is a stage that stands where reconcile does: it notes that it was asked to
+// look, and finds nothing. looking in a policy asks for it.
+type looks struct{ h *house }
+
+const looking = "# looks"
+
+func (l *looks) Stage(policy.Scope) (policy.Stage, error) {
+	return policy.Stage{Looks: true, Wrap: func(next http.RoundTripper) http.RoundTripper {
+		return policy.RoundTripper(func(r *http.Request) (*http.Response, error) {
+			if x := policy.From(r.Context()); x.Unsure {
+				l.h.looked++
+				x.Unsure = false
+			}
+			return next.RoundTrip(r)
+		})
+	}}, nil
+}
+
 // build makes a house over a store; change may set further options.
 func build(t testing.TB, s outbox.Store, src string, change ...func(*outbox.Options)) *house {
 	t.Helper()
@@ -202,6 +222,9 @@ func (h *house) use(src string) {
 	features := []policy.Feature{
 		allow.Feature(), outbox.Feature(), deadletter.Feature(h.box), idempotency.Feature(&idempotency.Live{}), timeout.Total(), retry.Feature(func() float64 { return 1 }),
 		bearer.Feature(live), query.Feature(live), outcome.Fault(), outcome.Feature(),
+	}
+	if strings.Contains(src, looking) {
+		features = slices.Insert(features, 5, policy.Feature{Name: "reconcile", Always: true, New: func() policy.Block { return &looks{h} }})
 	}
 	ctx := block.NewContext("test", block.NewSecrets([]string{"TOKEN=" + secret, "SIGN=a-key-of-more-than-24-bytes"}))
 	ctx.Sources["p.hcl"] = []byte(text)

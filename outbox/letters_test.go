@@ -223,6 +223,39 @@ func TestP32KeyWindow(t *testing.T) {
 	})
 }
 
+// TestLooksFirst: where the route looks at the provider first, nothing is held
+// back for a doubt, and it is looked.
+func TestLooksFirst(t *testing.T) {
+	for name, src := range map[string]string{"unknown": unkeyed, "after the key's time": keyed} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := build(t, memory(), src)
+				h.provider = func(n int, _ *http.Request, _ string) (*http.Response, error) {
+					if n == 1 {
+						return nil, errReset
+					}
+					return answered(200, "ok")
+				}
+				h.post("/v1/x", "a=1")
+				k := h.only()
+				time.Sleep(48 * time.Hour)
+				if done, err := h.box.Act(t.Context(), outbox.Replay, outbox.Filter{}, false, "me"); err != nil || done.Held != 1 {
+					t.Errorf("without a look: %+v, %v", done, err)
+				}
+				h.use(src + looking)
+				if done, err := h.box.Act(t.Context(), outbox.Replay, outbox.Filter{}, false, "me"); err != nil || len(done.Moved) != 1 {
+					t.Fatalf("with a look: %+v, %v", done, err)
+				}
+				defer h.run()()
+				time.Sleep(time.Minute)
+				if h.is(k.ID, outbox.Done); h.looked != 1 || h.count() != 2 {
+					t.Errorf("looked %d times, sent %d times", h.looked, h.count())
+				}
+			})
+		})
+	}
+}
+
 // TestForcedOnce: what is forced is sent once in doubt, not again and again.
 func TestForcedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

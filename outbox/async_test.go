@@ -378,17 +378,20 @@ func TestNothingIsGivenUp(t *testing.T) {
 		there := h.ring
 		h.seals(func() (*seal.Ring, error) { return nil, errors.New("there is no key") })
 		defer h.run()()
-		time.Sleep(10*time.Minute + 30*time.Second) // between two sendings
+		time.Sleep(10 * time.Minute)
+		synctest.Wait() // a sending may begin at this instant
 		h.is(id, outbox.Retrying)
 		other, err := seal.Parse(seal.Generate())
 		if err != nil {
 			t.Fatal(err)
 		}
 		h.seals(func() (*seal.Ring, error) { return seal.NewRing(other) })
-		time.Sleep(10*time.Minute + 30*time.Second) // between two sendings
+		time.Sleep(10 * time.Minute)
+		synctest.Wait() // a sending may begin at this instant
 		h.is(id, outbox.Retrying)
 		h.seals(there)
-		time.Sleep(10*time.Minute + 30*time.Second) // between two sendings
+		time.Sleep(10 * time.Minute)
+		synctest.Wait() // a sending may begin at this instant
 		if h.is(id, outbox.Done); h.count() != 1 {
 			t.Errorf("sent %d times", h.count())
 		}

@@ -15,8 +15,15 @@ const keepWithin = 2 * time.Second
 
 // Keep keeps a call that has finally failed, or of which nobody knows whether it
 // had its effect. It cannot make the call fail, which it has done already: what
-// goes wrong is noted and told.
+// goes wrong is noted and told. One that was not sent, because an earlier one with
+// its key may have had the effect, is kept if that one was not.
 func (o *Outbox) Keep(x *policy.Exchange, r *http.Request, resp *http.Response, failure error, unknown bool) {
+	if x.Attempts == 0 && unknown {
+		if ids := o.index.same(keyOf(x, r), nil, time.Time{}); len(ids) > 0 {
+			x.Note(stage, "kept", "call "+ids[0])
+			return
+		}
+	}
 	c, err := o.letter(x, r, resp, failure, unknown)
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), keepWithin)

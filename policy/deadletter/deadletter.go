@@ -96,11 +96,15 @@ func (b *Block) after(x *policy.Exchange, r *http.Request, resp *http.Response, 
 	var d *policy.Denial
 	switch {
 	case x.Attempts == 0 && errors.As(err, &d) && d.Executed != "" && d.Executed != policy.No:
-		// An earlier call may have had its effect, and was kept itself.
+		// An earlier call may have had its effect. It was kept itself, unless its
+		// process died.
+		if d.Executed == policy.Maybe {
+			b.letters.Keep(x, r, resp, err, true)
+		}
 	case x.Attempts > 0 && x.Doubtful():
 		b.letters.Keep(x, r, resp, err, true)
 	case fails[o] && !x.Done && acted(err) != policy.Yes:
-		b.letters.Keep(x, r, resp, err, x.Attempts == 0 && acted(err) == policy.Maybe)
+		b.letters.Keep(x, r, resp, err, false)
 	case (o == policy.OK || o == policy.Redirect) && b.letters.Waiting(x.Plan.Provider):
 		b.letters.Succeeded(x, r, b.Window.Duration)
 	}

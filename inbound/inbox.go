@@ -127,22 +127,5 @@ func (in *Inbox) Run(ctx context.Context) {
 const pruneBatch = 200
 
 func (in *Inbox) prune(ctx context.Context) {
-	if in.opt.Retain <= 0 {
-		return
-	}
-	pause := time.Minute
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
-		}
-		n, err := in.opt.Store.Prune(ctx, time.Now().Add(-in.opt.Retain), pruneBatch)
-		if err != nil && ctx.Err() == nil {
-			in.opt.Observer.trouble("deleting old events", err)
-		}
-		if pause = time.Minute; n == pruneBatch {
-			pause = 50 * time.Millisecond
-		}
-	}
+	queue.Retain(ctx, in.opt.Retain, pruneBatch, in.opt.Store.Prune, func(err error) { in.opt.Observer.trouble("deleting old events", err) })
 }

@@ -2,10 +2,8 @@ package outbox
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"math"
-	"math/big"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -95,7 +93,7 @@ func New(o Options) *Outbox {
 		o.NewID = func() string { return uuid.Must(uuid.NewV7()).String() }
 	}
 	if o.Random == nil {
-		o.Random = random
+		o.Random = rand.Float64
 	}
 	if o.Alone == nil {
 		o.Alone = func(ctx context.Context, _ string, work func(context.Context)) { work(ctx) }
@@ -115,12 +113,6 @@ func New(o Options) *Outbox {
 		Lease: 30 * time.Second, Poll: o.Poll, Grace: o.Grace,
 	}
 	return b
-}
-
-// random is uniform in [0, 1).
-func random() float64 {
-	n, _ := rand.Int(rand.Reader, big.NewInt(math.MaxInt32)) // never fails
-	return float64(n.Int64()) / math.MaxInt32
 }
 
 // Wake says that something may be due: another process stored it, or the policy
@@ -161,24 +153,7 @@ func (o *Outbox) Run(ctx context.Context) {
 const pruneBatch = 100
 
 func (o *Outbox) prune(ctx context.Context) {
-	if o.opt.Retain <= 0 {
-		return
-	}
-	pause := time.Minute
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
-		}
-		n, err := o.opt.Store.Prune(ctx, time.Now().Add(-o.opt.Retain), pruneBatch)
-		if err != nil && ctx.Err() == nil {
-			o.opt.Observer.trouble("deleting old calls of the outbox", err)
-		}
-		if pause = time.Minute; n == pruneBatch {
-			pause = 50 * time.Millisecond
-		}
-	}
+	queue.Retain(ctx, o.opt.Retain, pruneBatch, o.opt.Store.Prune, func(err error) { o.opt.Observer.trouble("deleting old calls of the outbox", err) })
 }
 
 // Keys counts the calls of a store that are to be sent, or wait for a person, by

@@ -4,7 +4,7 @@
 //
 // Read queue.go for the words, then dispatcher.go for the loop, hold.go for how
 // an attempt ends with its lease, window.go for how a target that is in trouble
-// is spared.
+// is spared, retain.go for how what is old goes.
 package queue
 
 import (

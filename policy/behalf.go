@@ -32,10 +32,16 @@ func Behalf(name string) bool {
 
 // signed are the parameters of a signature that say whose it is: of AWS, RFC 9421
 // and its drafts, OAuth 1.0, and Digest.
-var signed = regexp.MustCompile(`(?i)\b(credential|keyid|oauth_consumer_key|oauth_token|username)="?([^",/ ]+)`)
+var signed = regexp.MustCompile(`(?i)\b(credential|keyid|oauth_consumer_key|oauth_token|username)="?([^",/&; ]+)`)
+
+// varying are the parameters of a signature that differ from call to call, such as
+// those of Hawk, EdgeGrid and WeChat Pay.
+var varying = regexp.MustCompile(`(?i)\b(\w*signature|sig|mac|hash|\w*nonce\w*|\w*timestamp|ts)\s*=\s*("[^"]*"|[^",;& ]*)`)
 
 // Principal is what of a credential stays the same from call to call: of a
-// signature whose it is, of all others everything.
+// signature whose it is, of all others everything. Of a signature of unknown form
+// it is all that does not differ from call to call: two who differ in anything else
+// are never taken for one.
 func Principal(value string) string {
 	if low := strings.ToLower(value); !strings.Contains(low, "signature=") && !strings.Contains(low, "nonce=") {
 		return value
@@ -43,6 +49,9 @@ func Principal(value string) string {
 	var b strings.Builder
 	for _, m := range signed.FindAllStringSubmatch(value, -1) {
 		b.WriteString(strings.ToLower(m[1]) + "=" + m[2] + " ")
+	}
+	if b.Len() == 0 {
+		return varying.ReplaceAllString(value, "$1")
 	}
 	return b.String()
 }

@@ -105,6 +105,7 @@ type call struct {
 	method, url, body, account, client string
 	header                             []string
 	ctx                                context.Context
+	unsure                             bool // whoever makes it knows that an earlier one may have had its effect
 }
 
 // do sends c as the handler does.
@@ -123,7 +124,7 @@ func (h *house) do(c call) (*policy.Exchange, *http.Response, error) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	x := &policy.Exchange{Start: time.Now(), Account: c.account, Client: c.client}
+	x := &policy.Exchange{Start: time.Now(), Account: c.account, Client: c.client, Unsure: c.unsure}
 	m, err := h.set.Provider("p").Match(c.method, u.EscapedPath())
 	if err != nil {
 		h.t.Fatal(err)

@@ -143,7 +143,7 @@ type running struct {
 
 // run makes the call, and stores what became of it before anybody is told.
 func (b *Block) run(x *policy.Exchange, r *http.Request, next http.RoundTripper, c *Claim, s Standing) (*http.Response, error) {
-	x.Unsure = s.Unsure
+	x.Unsure = x.Unsure || s.Unsure // whoever makes the call may know more, such as the outbox
 	if s.Unsure {
 		x.Note("idempotency", "unsure", "an earlier call may have had its effect: "+s.Why)
 	}

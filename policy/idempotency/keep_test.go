@@ -100,6 +100,13 @@ func TestC46Scope(t *testing.T) {
 		"what the policy names":        {also("X-Region", "eu"), also("X-Region", "us"), apart},
 		"another signature of one":     {also("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/20270101/x, Signature=aa"), also("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/20270102/x, Signature=bb"), same},
 		"a signature of another":       {also("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/20270101/x, Signature=aa"), also("Authorization", "AWS4-HMAC-SHA256 Credential=OTHER/20270101/x, Signature=aa"), apart},
+		"Hawk of one":                  {also("Authorization", `Hawk id="a", ts="1", nonce="n", mac="xx="`), also("Authorization", `Hawk id="a", ts="2", nonce="m", mac="yy="`), same},
+		"Hawk of another":              {also("Authorization", `Hawk id="a", ts="1", nonce="n", mac="xx="`), also("Authorization", `Hawk id="b", ts="1", nonce="n", mac="xx="`), apart},
+		"a token with a nonce":         {also("Authorization", `Token token="one", nonce="n"`), also("Authorization", `Token token="two", nonce="n"`), apart},
+		"WeChat Pay of another":        {also("Authorization", `WECHATPAY2-SHA256-RSA2048 mchid="1",nonce_str="n",signature="x=",timestamp="1",serial_no="s"`), also("Authorization", `WECHATPAY2-SHA256-RSA2048 mchid="2",nonce_str="n",signature="x=",timestamp="1",serial_no="s"`), apart},
+		"WeChat Pay of one":            {also("Authorization", `WECHATPAY2-SHA256-RSA2048 mchid="1",nonce_str="n",signature="x=",timestamp="1",serial_no="s"`), also("Authorization", `WECHATPAY2-SHA256-RSA2048 mchid="1",nonce_str="m",signature="y/+=",timestamp="2",serial_no="s"`), same},
+		"EdgeGrid of another":          {also("Authorization", `EG1-HMAC-SHA256 client_token=c;access_token=a;timestamp=1;nonce=n;signature=x=`), also("Authorization", `EG1-HMAC-SHA256 client_token=c;access_token=b;timestamp=1;nonce=n;signature=x=`), apart},
+		"Azure of one":                 {also("Authorization", `HMAC-SHA256 Credential=c&SignedHeaders=date&Signature=aa`), also("Authorization", `HMAC-SHA256 Credential=c&SignedHeaders=date&Signature=bb`), same},
 		"what each attempt has anew":   {also("User-Agent", "a", "X-Request-Id", "1", "X-Stripe-Client-Telemetry", "1", "X-Stainless-Retry-Count", "0", "Date", "1"), also("User-Agent", "b", "X-Request-Id", "2", "X-Stainless-Retry-Count", "1", "Date", "2"), same},
 		"a form with another boundary": {multipart("aaaa", "100"), multipart("bbbbbb", "100"), same},
 		"another form, same boundary":  {multipart("aaaa", "100"), multipart("aaaa", "101"), mismatch},
@@ -559,6 +566,19 @@ func TestUnsureLooks(t *testing.T) {
 	}
 	if u.n != 2 {
 		t.Errorf("a PUT was sent %d times", u.n)
+	}
+}
+
+// TestUnsureOfWhoeverCalls: who makes the call, such as the outbox, may know of an
+// earlier one that is forgotten here: it is looked for all the same.
+func TestUnsureOfWhoeverCalls(t *testing.T) {
+	u := &upstream{answer: func(int, *http.Request) (*http.Response, error) { return answer(200, "x"), nil }}
+	h := build(t, inMemory(t), u.RoundTrip, alone+looking)
+	c := keyed("k")
+	c.unsure = true
+	_, resp, err := h.do(c)
+	if read(t, resp, err); h.asked != 1 {
+		t.Errorf("looked %d times", h.asked)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	credible = 32 * 24 * time.Hour // a reset that is further away is a mistake, perhaps of the unit
+	credible = 32 * 24 * time.Hour // a reset that is further away is a mistake, perhaps of the unit, and so is a refill that takes longer
 	anew     = 2 * time.Second     // in which calls begin again after a reset, unless an answer says what is left
 )
 
@@ -92,7 +92,11 @@ func (w *window) begin() Place {
 // wait is how long it is until there is enough for a call, 0 if nobody knows.
 func (w *window) wait(now time.Time) time.Duration {
 	if w.refill > 0 {
-		return time.Duration(min(math.Ceil((w.least()-w.left)/w.refill*1e9), float64(24*time.Hour)))
+		seconds := (w.least() - w.left) / w.refill
+		if !(seconds <= credible.Seconds()) { // also NaN
+			return 0
+		}
+		return time.Duration(min(math.Ceil(seconds*1e9), float64(24*time.Hour)))
 	}
 	if w.until.IsZero() {
 		return 0

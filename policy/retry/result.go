@@ -10,9 +10,11 @@ import (
 )
 
 // How much of an answer is kept in memory while another attempt is made, in
-// case that one cannot be, and how long may be waited for it.
+// case that one cannot be, and how long may be waited for it. What is longer
+// keeps its connection, and its place under limits, for which the next attempt may
+// have to wait.
 const (
-	keepLimit = 64 << 10
+	keepLimit = policy.PeekLimit
 	keepTime  = time.Second
 )
 

@@ -131,7 +131,7 @@ func (u *upsert) result(a *look.Answer, err error) (*http.Response, error) {
 	case err != nil && u.ctx.Err() != nil:
 		return nil, context.Cause(u.ctx)
 	case err != nil && a != nil:
-		return nil, &policy.Denial{Code: policy.CodeUnreachable, Stage: "upsert", Detail: fmt.Sprintf("the provider answered the update with %d, and the answer broke off", a.Status), Executed: policy.Yes, Hint: again, Err: err}
+		return nil, &policy.Denial{Code: policy.CodeUnreachable, Stage: "upsert", Detail: fmt.Sprintf("the provider answered the update with %d, and the answer broke off", a.Status), Executed: x.Now.Executed(), Hint: again, Err: err}
 	case err != nil:
 		return nil, &policy.Denial{Code: policy.UpstreamTimeout, Stage: "upsert", Detail: "the update took longer than the call may", Executed: policy.Maybe, Hint: again, Err: err}
 	}

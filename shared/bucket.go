@@ -80,7 +80,7 @@ func newBucket(k limit.Key, prefix string) *bucket {
 }
 
 // await waits for the answer, as long as a call may wait for Redis.
-func (w *wish) await(b *bucket) answer {
+func (w *wish) await(b *bucket, patience time.Duration) answer {
 	t := time.NewTimer(patience)
 	defer t.Stop()
 	select {

@@ -15,7 +15,7 @@ const dialing = 200 * time.Millisecond
 // newClient makes a client that does each thing once, within the time that the
 // caller says, and writes no log of its own. With go-redis's defaults, a call to
 // a Redis that is down takes 1.7 s.
-func newClient(url string) (*redis.Client, error) {
+func newClient(url string, patience time.Duration) (*redis.Client, error) {
 	logging.Disable()
 	o, err := parse(url)
 	if err != nil {

@@ -51,14 +51,17 @@ func ready(t testing.TB, r *Redis) *Redis {
 	return r
 }
 
+// patient waits for a Redis that shares a busy machine with it.
+func patient(o *Options) { o.patience = time.Second }
+
 func TestMiniredis(t *testing.T) {
 	m := miniredis.RunT(t)
-	limittest.Run(t, func(t *testing.T) limit.Source { return ready(t, open(t, "redis://"+m.Addr(), t.Name(), nil)) })
+	limittest.Run(t, func(t *testing.T) limit.Source { return ready(t, open(t, "redis://"+m.Addr(), t.Name(), patient)) })
 }
 
 func TestRedis(t *testing.T) {
 	s := peers.RedisFor(t, peers.RedisOptions{})
-	limittest.Run(t, func(t *testing.T) limit.Source { return ready(t, open(t, s.URL(), t.Name(), nil)) })
+	limittest.Run(t, func(t *testing.T) limit.Source { return ready(t, open(t, s.URL(), t.Name(), patient)) })
 }
 
 // TestFallBackConforms: this process's share behaves like the whole where it is

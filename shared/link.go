@@ -125,7 +125,7 @@ func (r *Redis) take(all bool) []*bucket {
 // happens, every wish is answered. Tokens that go back are lost if it fails: they
 // may have arrived.
 func (r *Redis) exchange(list []*request) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), r.opt.patience)
 	defer cancel()
 	replies, err := r.call(ctx, list)
 	now := time.Now()

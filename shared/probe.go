@@ -18,7 +18,7 @@ const (
 	soon   = again / 4       // for the first time
 	steady = 5 * time.Second // a Redis that did not answer for so long is given more time, up to rest
 	rest   = time.Second
-	brisk  = patience / 2 // how fast it has to answer to be used
+	brisk  = 2 // how many times as fast as a call would wait it has to answer to be used
 )
 
 var errSlow = errors.New("it does not answer in time")
@@ -43,7 +43,7 @@ func (r *Redis) probe() error {
 	if err == nil {
 		_, err = read(v, rule, 1)
 	}
-	if err == nil && time.Since(start) > brisk {
+	if err == nil && time.Since(start) > r.opt.patience/brisk {
 		err = errSlow
 	}
 	if err != nil {
@@ -91,7 +91,7 @@ func (r *Redis) recover() bool {
 			return false
 		case <-time.After(pause):
 		}
-		client, err := newClient(r.opt.URL)
+		client, err := newClient(r.opt.URL, r.opt.patience)
 		if err == nil {
 			_ = r.client.Close()
 			r.client = client

@@ -40,6 +40,8 @@ type Options struct {
 	// FellBack is told of every token that came from this process instead of
 	// Redis. It must not block.
 	FellBack func(Reason)
+
+	patience time.Duration // the constant of that name; longer in tests of what Redis is asked for
 }
 
 // Reason says why a token came from this process.
@@ -80,11 +82,14 @@ type Redis struct {
 // Open makes a Redis of o. It takes a quarter of a second at most, and succeeds
 // if nothing answers. Close it.
 func Open(o Options) (*Redis, error) {
-	beats, err := newClient(o.URL)
+	if o.patience == 0 {
+		o.patience = patience
+	}
+	beats, err := newClient(o.URL, time.Second) // no call waits for it
 	if err != nil {
 		return nil, err
 	}
-	client, err := newClient(o.URL)
+	client, err := newClient(o.URL, o.patience)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +144,7 @@ func (r *Redis) Reserve(k limit.Key, rule limit.Rule, within time.Duration) limi
 		r.ask(b)
 	}
 	if w != nil {
-		a := w.await(b)
+		a := w.await(b, r.opt.patience)
 		if a.failed {
 			return r.fallBack(b, rule, within, a.why)
 		}

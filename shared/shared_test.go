@@ -255,7 +255,7 @@ func TestForeignKey(t *testing.T) {
 // another one.
 func TestC48NoCrossTalk(t *testing.T) {
 	s := peers.RedisFor(t, peers.RedisOptions{})
-	c, err := newClient(s.URL())
+	c, err := newClient(s.URL(), patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +299,7 @@ func TestC48NoCrossTalk(t *testing.T) {
 
 // TestTamed: with nothing there, one call costs one attempt, and no log.
 func TestTamed(t *testing.T) {
-	c, err := newClient("redis://127.0.0.1:1/0")
+	c, err := newClient("redis://127.0.0.1:1/0", patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -345,7 +345,7 @@ func TestTLSIsVerified(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("%v", err)
 	}
-	c, err := newClient("rediss://" + m.Addr())
+	c, err := newClient("rediss://"+m.Addr(), patience)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,6 +48,7 @@ type house struct {
 	handler  *proxy.Handler
 	box      *outbox.Outbox
 	ring     func() (*seal.Ring, error)
+	answers  *idempotency.Live
 	provider func(n int, r *http.Request, body string) (*http.Response, error)
 	opt      outbox.Options
 
@@ -181,7 +182,7 @@ func build(t testing.TB, s outbox.Store, src string, change ...func(*outbox.Opti
 			return h.ring()
 		}, Policy: func() *policy.Set { return h.set }, Random: func() float64 { return 0.5 },
 		Send: func(r *http.Request, e outbox.Envelope) (*http.Response, *policy.Exchange, error) {
-			x := &policy.Exchange{ID: e.ID, Client: e.Client, Account: e.Account, Tags: e.Tags, Unsure: e.Unsure, Stored: true}
+			x := &policy.Exchange{ID: e.ID, Client: e.Client, Account: e.Account, Tags: e.Tags, Unsure: e.Unsure, Decided: e.Decided, Stored: true}
 			resp, err := h.handler.Send(x, e.Provider, r)
 			return resp, x, err
 		},
@@ -195,6 +196,7 @@ func build(t testing.TB, s outbox.Store, src string, change ...func(*outbox.Opti
 			},
 		},
 	}
+	h.answers = &idempotency.Live{Store: store.NewMemory().Answers(), Ring: h.opt.Ring}
 	for _, f := range change {
 		f(&h.opt)
 	}
@@ -220,7 +222,7 @@ func (h *house) use(src string) {
 	}
 	live := credential.NewLive()
 	features := []policy.Feature{
-		allow.Feature(), outbox.Feature(), deadletter.Feature(h.box), idempotency.Feature(&idempotency.Live{}), timeout.Total(), retry.Feature(func() float64 { return 1 }),
+		allow.Feature(), outbox.Feature(), deadletter.Feature(h.box), idempotency.Feature(h.answers), timeout.Total(), retry.Feature(func() float64 { return 1 }),
 		bearer.Feature(live), query.Feature(live), outcome.Fault(), outcome.Feature(),
 	}
 	if strings.Contains(src, looking) {

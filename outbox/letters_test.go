@@ -145,6 +145,66 @@ func TestSuperseded(t *testing.T) {
 	}
 }
 
+// TestNotSupersededByAnother: calls that the policy tells apart by its key are
+// different calls, however much they look alike otherwise.
+func TestNotSupersededByAnother(t *testing.T) {
+	for name, c := range map[string]struct{ key, first, then, order, other string }{
+		"the key is a header":         {`request.header["X-Order"]`, "a=1", "a=1", "7", "8"},
+		"the key is in the body, too": {`request.header["X-Order"]`, "order=7&a=1", "order=8&a=1", "7", "8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := build(t, memory(), strings.Replace(keyed, "header =", "key = "+c.key+"\nheader =", 1))
+			status := 503
+			h.provider = func(int, *http.Request, string) (*http.Response, error) { return answered(status, "") }
+			h.post("/v1/x", c.first, "X-Order", c.order)
+			k := h.only()
+			status = 200
+			h.post("/v1/x", c.then, "X-Order", c.other)
+			h.is(k.ID, outbox.Failed)
+			h.post("/v1/x", c.first, "X-Order", c.order)
+			h.is(k.ID, outbox.Superseded)
+		})
+	}
+}
+
+// TestResolvedIsSent: where answers are kept, a person's word goes, too: what is
+// resolved as not executed, or forced, is sent.
+func TestResolvedIsSent(t *testing.T) {
+	src := strings.Replace(unkeyed, "retry {", "idempotency {\n key = request.header[\"X-Order\"]\n keep = \"24h\"\n}\nretry {", 1)
+	for name, force := range map[string]bool{"resolved": false, "forced": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := build(t, memory(), src)
+				h.provider = func(n int, _ *http.Request, _ string) (*http.Response, error) {
+					if n == 1 {
+						return nil, errReset
+					}
+					return answered(200, "made")
+				}
+				h.post("/v1/x", "a=1", "X-Order", "7")
+				k := h.only()
+				h.is(k.ID, outbox.Unknown)
+				defer h.run()()
+				if !force {
+					if done, err := h.box.Act(t.Context(), outbox.NotExecuted, outbox.Filter{}, false, "me"); err != nil || len(done.Moved) != 1 {
+						t.Fatalf("%+v, %v", done, err)
+					}
+				}
+				if done, err := h.box.Act(t.Context(), outbox.Replay, outbox.Filter{}, force, "me"); err != nil || len(done.Moved) != 1 {
+					t.Fatalf("%+v, %v", done, err)
+				}
+				time.Sleep(time.Minute)
+				if h.is(k.ID, outbox.Done); h.count() != 2 {
+					t.Errorf("sent %d times", h.count())
+				}
+				if w := h.post("/v1/x", "a=1", "X-Order", "7"); w.Body.String() != "made" || h.count() != 2 {
+					t.Errorf("the application's repeat: %d %s, sent %d times", w.Code, w.Body, h.count())
+				}
+			})
+		})
+	}
+}
+
 // TestSupersededElsewhere: the dead letters of another process are known after a
 // few seconds, and what was replayed is not superseded.
 func TestSupersededElsewhere(t *testing.T) {

@@ -22,6 +22,7 @@ type Envelope struct {
 	ID                        string // the correlation id
 	Tags                      string
 	Unsure                    bool // it may have had its effect already
+	Decided                   bool // a person wants it sent, whatever became of it before
 }
 
 // Options are what an outbox lives on. Store, Ring, Policy and Send are required.

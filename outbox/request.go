@@ -162,17 +162,20 @@ func keyOf(x *policy.Exchange, r *http.Request) []byte {
 	return digest(append(scopeOf(x, r, "key"), x.Key.Value)...)
 }
 
-// printOf is the digest of what a call asks for in its scope. A key that was not
-// the application's is left out: it may be in the query or in the body, and
-// another one is there the next time.
+// printOf is the digest of what a call asks for in its scope. A random key is left
+// out: it may be in the query or in the body, and another one is there the next
+// time. One that the policy makes is part of it: with another, it is another call.
 func printOf(x *policy.Exchange, r *http.Request, body []byte) []byte {
-	query, text := r.URL.RawQuery, string(body)
-	if k := x.Key.Value; k != "" && x.Key.Origin != policy.KeyApp {
+	query, text, own := r.URL.RawQuery, string(body), ""
+	switch k := x.Key.Value; {
+	case x.Key.Origin == policy.KeyPolicy:
+		own = k
+	case k != "" && x.Key.Origin == policy.KeyRandom:
 		query, text = strings.ReplaceAll(query, url.QueryEscape(k), ""), strings.ReplaceAll(text, k, "")
 	}
 	pairs := strings.Split(query, "&")
 	slices.Sort(pairs)
-	return digest(append(scopeOf(x, r, "print"), r.Method, r.URL.Host, r.URL.EscapedPath(), strings.Join(pairs, "&"), text)...)
+	return digest(append(scopeOf(x, r, "print"), own, r.Method, r.URL.Host, r.URL.EscapedPath(), strings.Join(pairs, "&"), text)...)
 }
 
 // What is sealed is bound to the call and to whom it is for: what was moved to

@@ -90,7 +90,7 @@ func (o *Outbox) send(ctx context.Context, c *Call) (Move, *sent) {
 	if why := risk(c, kept.Told, plan, time.Now()); why != "" {
 		return Move{To: Unknown, Attempt: c.Attempt - 1, Outcome: c.Outcome, Doubt: c.Doubt, Reason: why}, nil
 	}
-	s := o.once(ctx, c, kept)
+	s := o.once(ctx, c, kept, o.decided(ctx, c, kept))
 	m := judge(c, s, scheduleOf(plan), time.Now(), o.opt.Random)
 	if m.Result, err = sealed(ring, c, "result", s.result); err != nil {
 		o.opt.Observer.trouble("keeping what came of a call", err)
@@ -98,8 +98,31 @@ func (o *Outbox) send(ctx context.Context, c *Call) (Move, *sent) {
 	return m, s
 }
 
+// decided reports whether a person has decided that a call is sent: it is forced,
+// or resolved as not executed, and was not in doubt again since. Where answers are
+// kept under keys, an earlier call in doubt is remembered there, too.
+func (o *Outbox) decided(ctx context.Context, c *Call, kept *Request) bool {
+	if c.Forced || kept.Key == "" || kept.Origin == policy.KeyRandom {
+		return c.Forced
+	}
+	rec, err := o.opt.Store.Show(ctx, c.ID)
+	if err != nil {
+		return false // it is in doubt again then
+	}
+	resolved := false
+	for i := range rec.Trail {
+		switch t := &rec.Trail[i]; {
+		case t.From == Unknown && t.To == Failed:
+			resolved = true
+		case t.To == Unknown:
+			resolved = false
+		}
+	}
+	return resolved
+}
+
 // once makes the exchange and reads its answer.
-func (o *Outbox) once(ctx context.Context, c *Call, kept *Request) *sent {
+func (o *Outbox) once(ctx context.Context, c *Call, kept *Request, decided bool) *sent {
 	s := &sent{began: time.Now()}
 	r, err := kept.request()
 	if err != nil {
@@ -109,7 +132,7 @@ func (o *Outbox) once(ctx context.Context, c *Call, kept *Request) *sent {
 	within, cancel := context.WithTimeout(ctx, sendWithin)
 	defer cancel()
 	resp, x, err := o.opt.Send(r.WithContext(within), Envelope{
-		Provider: c.Provider, Client: c.Client, Account: c.Account, ID: c.ID, Tags: kept.Tags, Unsure: !c.Doubt.IsZero(),
+		Provider: c.Provider, Client: c.Client, Account: c.Account, ID: c.ID, Tags: kept.Tags, Unsure: !c.Doubt.IsZero(), Decided: decided,
 	})
 	s.result = resultOf(x, resp, err, time.Now())
 	s.final = x.Key.Final

@@ -25,6 +25,7 @@ type Exchange struct {
 	Body    *Body         // its body; never nil
 	Key     Key           // the idempotency key, set by the stage of that name
 	Unsure  bool          // an earlier call with this key may have had its effect: look before sending
+	Decided bool          // a person wants it sent, whatever became of an earlier one: only a look may stop it
 	Stored  bool          // the outbox has the call, and keeps what comes of it
 
 	Aside     bool // made by Postern itself for the sake of another call: nobody keeps its answer or its failure

@@ -24,7 +24,7 @@ func (h *Handler) Egress(provider, account string) func(*http.Request) (*http.Re
 }
 
 // Send is [Handler.Egress] with an exchange that has not begun, in which ID,
-// Client, Account, Tags, Unsure and Stored say on whose behalf the call is made.
+// Client, Account, Tags, Unsure, Decided and Stored say on whose behalf the call is made.
 func (h *Handler) Send(x *policy.Exchange, provider string, r *http.Request) (*http.Response, error) {
 	x.Start = time.Now()
 	x.Total, _ = r.Context().Deadline() // stages go by it, and say so when it is over

@@ -74,7 +74,7 @@ func (g *gate) adminAt() string {
 
 // sendKept sends a call of the outbox by way of the policy in force.
 func (g *gate) sendKept(r *http.Request, e outbox.Envelope) (*http.Response, *policy.Exchange, error) {
-	x := &policy.Exchange{ID: e.ID, Client: e.Client, Account: e.Account, Tags: e.Tags, Unsure: e.Unsure, Stored: true}
+	x := &policy.Exchange{ID: e.ID, Client: e.Client, Account: e.Account, Tags: e.Tags, Unsure: e.Unsure, Decided: e.Decided, Stored: true}
 	resp, err := g.handler.Send(x, e.Provider, r)
 	return resp, x, err
 }

@@ -69,13 +69,18 @@ func (b *Block) keep(x *policy.Exchange, r *http.Request, next http.RoundTripper
 	return nil, b.refuse(x, s)
 }
 
+// looks reports whether the provider is asked before a call is sent that may have
+// had its effect.
+func looks(x *policy.Exchange) bool {
+	return slices.ContainsFunc(x.Plan.Stages, func(s policy.PlannedStage) bool { return s.Looks })
+}
+
 // resend is how long a call may be sent again although the one before may have
-// had its effect: for good where that is looked up first, or where the method
-// makes it safe, else as long as the provider knows the key.
+// had its effect: for good where that is looked up first, where a person has
+// decided it, or where the method makes it safe, else as long as the provider knows the key.
 func (b *Block) resend(x *policy.Exchange) time.Duration {
-	looks := slices.ContainsFunc(x.Plan.Stages, func(s policy.PlannedStage) bool { return s.Looks })
 	switch {
-	case looks, policy.Idempotent(x.Request.Method):
+	case looks(x), x.Decided, policy.Idempotent(x.Request.Method):
 		return always
 	case x.Keyed():
 		return b.Lifetime.Duration
@@ -143,8 +148,8 @@ type running struct {
 
 // run makes the call, and stores what became of it before anybody is told.
 func (b *Block) run(x *policy.Exchange, r *http.Request, next http.RoundTripper, c *Claim, s Standing) (*http.Response, error) {
-	x.Unsure = x.Unsure || s.Unsure // whoever makes the call may know more, such as the outbox
-	if s.Unsure {
+	if s.Unsure && (!x.Decided || looks(x)) { // whoever makes the call may know more, such as the outbox
+		x.Unsure = true
 		x.Note("idempotency", "unsure", "an earlier call may have had its effect: "+s.Why)
 	}
 	call := &running{Block: b, x: x, ctx: context.WithoutCancel(r.Context()), lease: c.Lease, why: s.Why}

@@ -84,7 +84,7 @@ func keepsCalls(set *policy.Set) bool {
 	for _, name := range set.Providers() {
 		for _, plan := range set.Provider(name).Plans() {
 			for _, st := range plan.Stages {
-				if st.Name == "deadletter" || st.Name == "async" {
+				if keepsCall(st) {
 					return true
 				}
 			}
@@ -92,3 +92,5 @@ func keepsCalls(set *policy.Set) bool {
 	}
 	return false
 }
+
+func keepsCall(st policy.PlannedStage) bool { return st.Name == "deadletter" || st.Name == "async" }

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/policy"
 	fallbacks "github.com/postern-proxy/postern/policy/fallback"
 	"github.com/postern-proxy/postern/policy/idempotency"
@@ -81,6 +84,53 @@ func stores(st policy.PlannedStage) bool {
 		return true
 	}
 	return false
+}
+
+// unsealed says that on PostgreSQL there is no key for what a policy keeps, at
+// the first block that keeps it. Where the URL is a reference nobody knows yet
+// which store it is: then it is a warning.
+func (l *loaded) unsealed() hcl.Diagnostics {
+	if l.outbound == nil || l.Seal != nil {
+		return nil
+	}
+	url, written := l.Store.URL.Literal()
+	if written && strings.HasPrefix(url, "sqlite:") {
+		return nil
+	}
+	at := l.keeps()
+	if at == nil {
+		return nil
+	}
+	d := &hcl.Diagnostic{
+		Severity: hcl.DiagError, Summary: "Missing seal", Subject: at,
+		Detail: "What this keeps is stored sealed, and on PostgreSQL no key is made: run `postern secrets keygen`, keep what it prints as a secret, and name it, such as seal { keys = [file(\"/run/secrets/seal\")] }.",
+	}
+	if !written {
+		d.Severity, d.Detail = hcl.DiagWarning, d.Detail+" With SQLite it is not needed."
+	}
+	return hcl.Diagnostics{d}
+}
+
+// keeps is where the first block stands by which something is stored sealed, in
+// the files if it can be, nil if there is none.
+func (l *loaded) keeps() (at *hcl.Range) {
+	for _, name := range l.outbound.Providers() {
+		for _, plan := range l.outbound.Provider(name).Plans() {
+			for _, st := range plan.Stages {
+				_, grant := st.Holds.(*connection.Source)
+				if !grant && !keepsCall(st) && !stores(st) {
+					continue
+				}
+				for _, r := range slices.Backward(st.Ranges) {
+					if l.Files[r.Filename] != nil {
+						return &r
+					}
+					at = &r
+				}
+			}
+		}
+	}
+	return at
 }
 
 // keyFile is where the key of a store is if the policy names none, "" if there

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -72,7 +73,7 @@ func check(path string) (*loaded, hcl.Diagnostics, error) {
 		return nil, nil, &exitError{exitFailure, err}
 	}
 	l, diags := load(path, block.NewSecrets(os.Environ()), features, policy.RoundTripper(nowhere))
-	return l, append(diags, l.shortTotals()...), nil
+	return l, slices.Concat(diags, l.shortTotals(), l.unsealed()), nil
 }
 
 // shortTotals warns of plans in which one attempt may take longer than the

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -43,7 +44,7 @@ func (f *inboxFlags) add(cmd *cobra.Command) {
 }
 
 func (f *inboxFlags) filter(ids []string) (out admin.Filter, err error) {
-	out = admin.Filter{IDs: ids, Webhooks: f.webhooks, Provider: f.provider, Account: f.account, Type: f.kind, Status: f.status, Error: f.failure}
+	out = admin.Filter{IDs: append([]string(nil), ids...), Webhooks: f.webhooks, Provider: f.provider, Account: f.account, Type: f.kind, Status: f.status, Error: f.failure}
 	if out.Since, err = moment(f.since); err != nil {
 		return out, fmt.Errorf("--since: %w", err)
 	}
@@ -260,6 +261,9 @@ func inboxAct(o *options, action inbound.Action, short string) *cobra.Command {
 			filter, err := f.filter(args)
 			if err != nil {
 				return &exitError{exitUsage, err}
+			}
+			if reflect.ValueOf(filter).IsZero() && !all {
+				return &exitError{exitUsage, errUnnamed}
 			}
 			ask := admin.Act{Filter: filter, All: all, DryRun: true, Limit: f.limit}
 			counted, err := c.Act(cmd.Context(), action, ask)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -41,7 +42,7 @@ func (f *callFlags) add(cmd *cobra.Command) {
 }
 
 func (f *callFlags) filter(ids []string) (out admin.CallFilter, err error) {
-	out = admin.CallFilter{IDs: ids, Account: f.account, Client: f.client, Kind: f.kind, Status: f.status, Outcome: f.outcome, Error: f.failure}
+	out = admin.CallFilter{IDs: append([]string(nil), ids...), Account: f.account, Client: f.client, Kind: f.kind, Status: f.status, Outcome: f.outcome, Error: f.failure}
 	if f.provider != "" {
 		out.Providers = []string{f.provider}
 	}
@@ -125,9 +126,17 @@ func printCalls(w io.Writer, output string, calls []admin.Call) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "ID\tCREATED\tKIND\tPROVIDER\tCALL\tSTATUS\tATTEMPTS\tREASON")
 	for _, c := range calls {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", c.ID, c.Created.UTC().Format(time.RFC3339), c.Kind, c.Provider, strings.TrimSpace(c.Method+" "+c.Endpoint), c.Status, c.Attempts, fallback(c.Reason, "-"))
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", c.ID, c.Created.UTC().Format(time.RFC3339), c.Kind, c.Provider, callName(c.Method, c.Endpoint), c.Status, c.Attempts, fallback(c.Reason, "-"))
 	}
 	return tw.Flush()
+}
+
+// callName is a call in two words. The label of a route may have its method.
+func callName(method, endpoint string) string {
+	if strings.HasPrefix(endpoint, method+" ") {
+		return endpoint
+	}
+	return strings.TrimSpace(method + " " + endpoint)
 }
 
 func outboxShow(o *options, output *string) *cobra.Command {
@@ -258,11 +267,17 @@ func outboxResolve(o *options) *cobra.Command {
 	return cmd
 }
 
+// errUnnamed says that neither ids nor flags say what is meant.
+var errUnnamed = errors.New("nothing is selected: name ids, or flags such as --status failed; --all means everything")
+
 // run counts, asks, and does it a page at a time.
 func (a *callAct) run(cmd *cobra.Command, c *admin.Client, what string, ids []string) error {
 	filter, err := a.filter(ids)
 	if err != nil {
 		return &exitError{exitUsage, err}
+	}
+	if reflect.ValueOf(filter).IsZero() && !a.all {
+		return &exitError{exitUsage, errUnnamed}
 	}
 	var rate block.Rate
 	if a.rate != "" {

@@ -20,12 +20,12 @@ func (c *call) accept() error {
 	plan := c.x.Plan
 	switch {
 	case plan != nil && c.h.Accept == nil:
-		return badRequest("no calls are stored here, as in a policy test", "send the call without Postern-Async")
+		return badRequest("no calls are stored here, as in a policy test", "Send the call without Postern-Async.")
 	case plan == nil:
-		return badRequest("Postern-Async is for hosts that a provider of the policy names", "send the call without this header")
+		return badRequest("Postern-Async is for hosts that a provider of the policy names", "Send the call without this header.")
 	}
 	if c.head.upgrade != "" {
-		return badRequest("a call that is handed over for later cannot become another protocol", "send the call without Postern-Async")
+		return badRequest("a call that is handed over for later cannot become another protocol", "Send the call without Postern-Async.")
 	}
 	c.openBody(plan.Buffer)
 	out, err := c.outgoing()

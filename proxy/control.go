@@ -36,7 +36,7 @@ func (c *call) control(name string, values []string) error {
 		c.x.Total = c.x.Start.Add(d)
 	case "Postern-Async":
 		if v != "true" && v != "false" {
-			return badRequest("Postern-Async is neither true nor false", `send "Postern-Async: true", or leave it out`)
+			return badRequest("Postern-Async is neither true nor false", `Send "Postern-Async: true", or leave it out.`)
 		}
 		c.head.async = v == "true"
 	}

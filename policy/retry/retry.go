@@ -114,7 +114,7 @@ func (b *Block) Stage(s policy.Scope) (policy.Stage, error) {
 		on[i] = string(o)
 	}
 	return policy.Stage{
-		Summary: fmt.Sprintf("up to %d attempts on %s; %v doubling by %v to %v, %v jitter; budget %v; buffer %v", b.Attempts, strings.Join(on, ", "),
+		Summary: fmt.Sprintf("up to %d attempts on %s; %v times %v up to %v, %v jitter; budget %v; buffer %v", b.Attempts, strings.Join(on, ", "),
 			b.Backoff.First, b.Backoff.Factor, b.Backoff.Max, b.Backoff.Jitter, b.Budget, b.Buffer),
 		Buffer:      int64(b.Buffer),
 		ReadsAnswer: b.Verdict != nil && b.Verdict.Reads("response.body") || b.After != nil && b.After.Reads("response.body"),

@@ -99,6 +99,16 @@ func (b *Body) Reader() (io.ReadCloser, error) {
 	return &bodyReader{b: b, gen: b.gen}, nil
 }
 
+// Held reports whether a read of the source is under way, for which a new reader
+// waits: as long as the application takes to send more.
+func (b *Body) Held() bool {
+	if !b.mu.TryLock() {
+		return true
+	}
+	b.mu.Unlock()
+	return false
+}
+
 // Bytes reads all of the body into memory. It fails with [ErrTooLarge] past the
 // limit or [MostWhole], or with the error of the source. The caller must not
 // change the result.

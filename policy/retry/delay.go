@@ -1,6 +1,7 @@
 package retry
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"net/http"
@@ -43,6 +44,28 @@ func (t *loop) asked(x *policy.Exchange, resp *http.Response) (time.Duration, bo
 		x.Note("retry", "after", "cannot be read in its unit")
 	}
 	return d, ok
+}
+
+// pause waits before the next attempt, and then a moment for a read of the request
+// body that is still under way. held reports that it did not return: an application
+// that sends no more before it has an answer gets the one that there is.
+func pause(ctx context.Context, x *policy.Exchange, wait time.Duration) (held bool, err error) {
+	if err := x.Sleep(ctx, wait); err != nil {
+		return false, err
+	}
+	end := time.Now().Add(keepTime)
+	if !x.Total.IsZero() && x.Total.Before(end) {
+		end = x.Total
+	}
+	for x.Body.Held() {
+		if !time.Now().Before(end) {
+			return true, nil
+		}
+		if err := x.Sleep(ctx, 5*time.Millisecond); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
 }
 
 // affordable checks what another attempt costs: time, and the budget. A wait

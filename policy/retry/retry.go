@@ -181,10 +181,17 @@ func (t *loop) RoundTrip(r *http.Request) (*http.Response, error) {
 		try := &x.Trail[len(x.Trail)-1]
 		try.Wait, try.Reason = wait, v.reason
 		last.keep(x)
-		if err := x.Sleep(r.Context(), wait); err != nil {
+		held, err := pause(r.Context(), x, wait)
+		if err != nil {
 			last.drop()
 			t.gaveUp(x)
 			return nil, err
+		}
+		if held {
+			try.Wait, try.Reason = 0, ""
+			tell(x, verdict{why: policy.UnretriedBody, reason: "the application is slow to send the rest of the request body"}, last.err)
+			t.gaveUp(x)
+			return last.resp, last.err
 		}
 	}
 }

@@ -160,6 +160,7 @@ type call struct {
 	total                                         time.Duration
 	ctx                                           context.Context
 	src                                           io.Reader // instead of body
+	stored                                        bool      // it comes from the outbox
 }
 
 // do sends c through its plan, as the handler does.
@@ -175,7 +176,7 @@ func (h *house) do(c call) (*policy.Exchange, *http.Response, error) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	x := &policy.Exchange{Start: time.Now(), Account: c.account, Client: c.client}
+	x := &policy.Exchange{Start: time.Now(), Account: c.account, Client: c.client, Stored: c.stored}
 	m, err := h.set.Provider(c.provider).Match(c.method, u.EscapedPath())
 	if err != nil {
 		return x, nil, err

@@ -178,6 +178,23 @@ func TestP21SDKRetries(t *testing.T) {
 			}
 		}
 	})
+	synctest.Test(t, func(t *testing.T) { // what the outbox sends again is no SDK's, and no other call either
+		s := play(t, step{status: 503})
+		h := compile(t, s.RoundTrip, src)
+		again := call{method: "POST", path: "/x", header: header("Idempotency-Key", "order-7"), stored: true}
+		_, resp, err := h.do(again)
+		finish(t, resp, err)
+		time.Sleep(11 * time.Second)
+		x, resp, err := h.do(again)
+		finish(t, resp, err)
+		if x.Repeat || noted(x, "retry", "sdk") {
+			t.Errorf("a sending of the outbox is taken for an SDK's retry: %v", x.Notes)
+		}
+		if x, resp, err = h.do(call{method: "GET", path: "/x"}); x.Attempts != 1 {
+			t.Errorf("it is not in the budget: a further call makes %d attempts, want 1", x.Attempts)
+		}
+		finish(t, resp, err)
+	})
 	synctest.Test(t, func(t *testing.T) { // an SDK that does not wait any longer leaves, and comes again
 		s := play(t, step{status: 503})
 		h := compile(t, s.RoundTrip, "idempotency { header = \"Idempotency-Key\" }")

@@ -22,8 +22,10 @@ func (t *loop) count(x *policy.Exchange) {
 		t.share.call(now)
 		return
 	}
-	x.Repeat = true
-	x.Note("retry", "sdk", word)
+	if !x.Stored { // the outbox sends again what it has
+		x.Repeat = true
+		x.Note("retry", "sdk", word)
+	}
 	t.share.spend(now)
 }
 

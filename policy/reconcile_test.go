@@ -340,8 +340,12 @@ func TestReconcileUnsure(t *testing.T) {
 				t.Errorf("%s: sent %s", c.name, got)
 			}
 			if c.want == "" || c.want == "no" {
-				if d := denied(t, err, policy.CodeUnreachable); (d.Executed == policy.Maybe) != (c.want == "") || x.Unknown() != (c.want == "") {
+				d := denied(t, err, policy.CodeUnreachable)
+				if (d.Executed == policy.Maybe) != (c.want == "") || x.Unknown() != (c.want == "") {
 					t.Errorf("%s: %v", c.name, d)
+				}
+				if strings.Contains(d.Detail+d.Hint, "key") { // it has none
+					t.Errorf("%s: %s. %s", c.name, d.Detail, d.Hint)
 				}
 			} else if text := finish(t, resp, err); text != c.want || x.Unknown() {
 				t.Errorf("%s: %q", c.name, text)

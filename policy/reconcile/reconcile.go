@@ -148,13 +148,17 @@ func (d *doubt) given(resp *http.Response, err error) (*http.Response, error) {
 
 // unsure refuses to send what an earlier call may have done.
 func (d *doubt) unsure() error {
-	hint := "Nothing was sent this time. Make the call again later, with the same key."
+	earlier, later, anew := "an earlier call with this idempotency key", "later, with the same key.", "under a new key."
+	if d.x.Key.Value == "" { // what the outbox has sent before
+		earlier, later, anew = "an earlier sending of it", "later.", "anew."
+	}
+	hint := "Nothing was sent this time. Make the call again " + later
 	if d.res.Unasked {
-		hint = "Nothing was sent this time. Look at the provider whether the call was made; if it was not, make it under a new key."
+		hint = "Nothing was sent this time. Look at the provider whether the call was made; if it was not, make it " + anew
 	}
 	return &policy.Denial{
 		Code: policy.CodeUnreachable, Stage: "reconcile", Executed: policy.Maybe, Err: d.res.Err,
-		Detail: "an earlier call with this idempotency key may have had its effect, and " + d.res.Why,
+		Detail: earlier + " may have had its effect, and " + d.res.Why,
 		Hint:   hint,
 	}
 }

@@ -22,6 +22,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/postern-proxy/postern/config/block"
 )
 
 // The exit codes.
@@ -94,7 +96,29 @@ func rootCommand() *cobra.Command {
 		runCommand(&o), validateCommand(&o), fmtCommand(), explainCommand(&o), testCommand(&o),
 		execCommand(&o), envCommand(&o), healthCommand(&o), waitCommand(&o), statusCommand(&o), reloadCommand(&o), inboxCommand(&o), outboxCommand(&o), connectionsCommand(&o), backupCommand(&o), migrateCommand(), secretsCommand(&o), versionCommand(), caCommand(&o), k8sCommand(),
 	)
+	for _, c := range root.Commands() {
+		if c.HasSubCommands() {
+			c.Args, c.RunE = subcommand, func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
+	}
 	return root
+}
+
+// subcommand refuses a subcommand that there is not: cobra would print the help
+// and call that a success.
+func subcommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var known []string
+	for _, sub := range c.Commands() {
+		known = append(known, sub.Name())
+	}
+	text := fmt.Sprintf("unknown command %q for %q", args[0], c.CommandPath())
+	if s := block.Suggest(args[0], known); s != "" {
+		text += fmt.Sprintf("; did you mean %q?", s)
+	}
+	return errors.New(text)
 }
 
 func fallback(value, other string) string {

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/postern-proxy/postern/policy"
 )
 
 // TestP28PlaceOfOneWhoLeft: a place that is given at the very moment at which its
@@ -82,3 +84,25 @@ func TestHallForesees(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// TestNobodyWaits: where no call may wait there is no queue whose end one would
+// have to wait for: a free place is had at once, and without one the call is refused
+// at once.
+func TestNobodyWaits(t *testing.T) {
+	b := &Block{Mode: policy.Enforce, Queue: 10, Concurrency: 1, kind: byConcurrency}
+	b.st = &state{observer: deaf{}, live: func() int { return 1 }, slots: slots{used: map[Key]int{}}}
+	k := Key{Provider: "p", Name: "one"}
+	b.st.hall.queues = map[Key]*gate{k: {wake: make(chan struct{}, 1)}} // of somebody who is about to be refused
+	b.st.hall.open.Store(1)
+	if _, err := b.take(t.Context(), new(policy.Exchange), k); err != nil {
+		t.Errorf("refused a free place: %v", err)
+	}
+	if _, err := b.take(t.Context(), new(policy.Exchange), k); err == nil {
+		t.Error("two places of one")
+	}
+}
+
+type deaf struct{ Observer }
+
+func (deaf) LimitRemaining(string, string, float64)  {}
+func (deaf) LimitWait(string, string, time.Duration) {}

@@ -76,7 +76,7 @@ func (b *Block) slot(k Key, ok bool, left int) Place {
 // observed goes on without one.
 func (b *Block) take(ctx context.Context, x *policy.Exchange, k Key) (Place, error) {
 	var p Place
-	if observed := b.Mode == policy.Observe; observed || !b.st.hall.busy(k) {
+	if observed := b.Mode == policy.Observe; observed || b.Wait.Duration <= 0 || !b.st.hall.busy(k) {
 		p = b.try(k, 0)
 		if b.By == nil && b.kind != byWord {
 			b.st.observer.LimitRemaining(k.Provider, k.Name, p.Left)
@@ -86,6 +86,9 @@ func (b *Block) take(ctx context.Context, x *policy.Exchange, k Key) (Place, err
 		}
 		if p.OK {
 			return b.due(ctx, x, p)
+		}
+		if b.Wait.Duration <= 0 {
+			return Place{}, b.refuse(k, p.Wait, tooLate)
 		}
 	}
 	within := b.Wait.Duration

@@ -97,8 +97,11 @@ func rootCommand() *cobra.Command {
 		execCommand(&o), envCommand(&o), healthCommand(&o), waitCommand(&o), statusCommand(&o), reloadCommand(&o), inboxCommand(&o), outboxCommand(&o), connectionsCommand(&o), backupCommand(&o), migrateCommand(), secretsCommand(&o), versionCommand(), caCommand(&o), k8sCommand(),
 	)
 	for _, c := range root.Commands() {
-		if c.HasSubCommands() {
-			c.Args, c.RunE = subcommand, func(c *cobra.Command, _ []string) error { return c.Help() }
+		if c.HasSubCommands() && !c.Runnable() {
+			c.Args, c.RunE = subcommand, func(c *cobra.Command, _ []string) error {
+				_ = c.Help()
+				return &exitError{exitUsage, nil}
+			}
 		}
 	}
 	return root

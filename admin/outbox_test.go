@@ -3,7 +3,6 @@ package admin
 import (
 	"encoding/json"
 	"errors"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +33,7 @@ func (l *listener) failed(id string, change ...func(*outbox.Call)) {
 		}
 		return ring.Seal(text, "outbox", c.ID, string(c.Kind), c.Provider, c.Client, c.Account, column)
 	}
-	c.Request = keep("request", outbox.Request{Method: "POST", URL: "https://api.stripe.com/v1/charges", Header: http.Header{"Authorization": {"Bearer canary"}, "X-Order": {"7"}}, Body: []byte("amount=1"), Key: "order-7"})
+	c.Request = keep("request", outbox.Request{Method: "POST", URL: []byte("https://api.stripe.com/v1/charges"), Header: map[string][]string{"Authorization": {"Bearer canary"}, "X-Order": {"7"}}, Body: []byte("amount=1"), Key: "order-7"})
 	c.Result = keep("result", outbox.Result{Status: 503, Outcome: policy.ServerError, Executed: policy.Maybe, Attempts: 3, Body: []byte{0xff, 0}})
 	if _, err := l.calls.Add(l.t.Context(), c); err != nil {
 		l.t.Fatal(err)

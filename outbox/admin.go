@@ -80,13 +80,13 @@ func (o *Outbox) view(r *Record) (*View, error) {
 		if err := opened(ring, &r.Call, "request", r.Request, kept); err != nil {
 			return nil, err
 		}
-		v.Request = &ViewRequest{Method: kept.Method, URL: kept.URL, Header: kept.Header, Size: len(kept.Body), Key: kept.Key}
+		v.Request = &ViewRequest{Method: kept.Method, URL: string(kept.URL), Header: http.Header(kept.Header), Size: len(kept.Body), Key: kept.Key}
 		for _, name := range shy {
 			if kept.Header[name] != nil {
 				kept.Header[name] = []string{"[not shown]"}
 			}
 		}
-		if u, err := url.Parse(kept.URL); err == nil {
+		if u, err := url.Parse(string(kept.URL)); err == nil {
 			v.Risk = risk(&r.Call, kept.Told, o.planOf(r.Provider, r.Method, u.EscapedPath()), time.Now())
 		}
 	}
@@ -98,7 +98,7 @@ func (o *Outbox) view(r *Record) (*View, error) {
 		return nil, err
 	}
 	v.Answer = &ViewAnswer{
-		At: res.At, Status: res.Status, Header: res.Header, Truncated: res.Truncated, Source: res.Source, Code: res.Code, Detail: res.Detail, Executed: res.Executed,
+		At: res.At, Status: res.Status, Header: http.Header(res.Header), Truncated: res.Truncated, Source: res.Source, Code: res.Code, Detail: res.Detail, Executed: res.Executed,
 		Attempts: res.Attempts, Trail: res.Trail, Evidence: res.Evidence, RequestID: res.ProviderRequestID, Error: res.ProviderCode, Message: res.ProviderMessage, Hint: res.Hint,
 	}
 	if v.Answer.Body = string(res.Body); !utf8.Valid(res.Body) {
@@ -223,7 +223,7 @@ func (o *Outbox) act(ctx context.Context, d Doing, c *Call, force bool, by strin
 	case err != nil:
 		return fmt.Errorf("%s of call %s: %w", d, c.ID, err)
 	}
-	if !t.To.Waits() {
+	if !t.To.Waits() && !t.To.Open() {
 		o.index.remove(c.ID)
 	}
 	o.opt.Observer.moved(t)
@@ -251,7 +251,7 @@ func (o *Outbox) hold(ctx context.Context, c *Call, force bool) (why string, pla
 		if err != nil {
 			return "what is kept of it cannot be opened: " + err.Error(), nil, nil
 		}
-		if u, err := url.Parse(kept.URL); err == nil {
+		if u, err := url.Parse(string(kept.URL)); err == nil {
 			plan = o.planOf(c.Provider, c.Method, u.EscapedPath())
 		}
 		if !force && rec.State == Failed {

@@ -3,10 +3,12 @@ package outbox_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -65,10 +67,15 @@ func TestC3NothingReadable(t *testing.T) {
 			}
 			ring, _ := h.ring()
 			plain, err := ring.Open(r.Request, "outbox", r.ID, string(r.Kind), r.Provider, r.Client, r.Account, "request")
+			var kept outbox.Request
+			if err == nil {
+				err = json.Unmarshal(plain, &kept)
+			}
+			plain = fmt.Appendf(plain, " %s %v %s", kept.URL, kept.Header, kept.Body)
 			if err != nil || !bytes.Contains(plain, []byte("canary-question")) {
 				t.Fatalf("%s, %v", plain, err)
 			}
-			slot := map[string]string{"header": `"Authorization"`, "query": "api_key"}[name]
+			slot := map[string]string{"header": "Authorization", "query": "api_key"}[name]
 			if bytes.Contains(plain, []byte(slot)) || bytes.Contains(plain, []byte(secret)) {
 				t.Errorf("kept: %s", plain)
 			}
@@ -396,4 +403,61 @@ func TestNothingIsGivenUp(t *testing.T) {
 			t.Errorf("sent %d times", h.count())
 		}
 	})
+}
+
+// TestAccountOfItsOwnHost: a call that came by a base URL is sent to where its
+// account is then.
+func TestAccountOfItsOwnHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t, memory(), keyed+placing)
+		r := httptest.NewRequest(http.MethodPost, "/p/p/v1/x?a=1", strings.NewReader("a=1"))
+		r.Host = "localhost"
+		r.Header.Set("Postern-Async", "true")
+		w := httptest.NewRecorder()
+		if h.handler.ServeHTTP(w, r); w.Code != http.StatusAccepted {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		defer h.run()()
+		time.Sleep(time.Minute)
+		if h.is(w.Header().Get("Postern-Id"), outbox.Done); h.count() != 1 || h.sent[0].url != "https://acme.p.example/v1/x?a=1" {
+			t.Errorf("sent %+v", h.sent)
+		}
+	})
+}
+
+// TestHeaderBytes: header values and URLs are bytes, not text.
+func TestHeaderBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t, memory(), keyed)
+		h.provider = func(int, *http.Request, string) (*http.Response, error) {
+			resp, err := answered(200, "ok")
+			resp.Header["X-Name"] = []string{"M\xfcller"}
+			return resp, err
+		}
+		id := h.later("/v1/x?q=M\xfcller", "a=1", "X-Name", "M\xfcller")
+		defer h.run()()
+		time.Sleep(time.Minute)
+		if h.is(id, outbox.Done); h.count() != 1 || h.sent[0].header.Get("X-Name") != "M\xfcller" || !strings.HasSuffix(h.sent[0].url, "?q=M\xfcller") {
+			t.Errorf("sent %+v", h.sent)
+		}
+		_, v, err := h.box.Show(t.Context(), id)
+		if err != nil || v.Answer == nil || v.Answer.Header.Get("X-Name") != "M\xfcller" {
+			t.Errorf("%+v, %v", v.Answer, err)
+		}
+	})
+}
+
+// TestRedirects: an answer that asks for the same request at another place is no
+// effect (RFC 9110 sections 15.4.8 and 15.4.9).
+func TestRedirects(t *testing.T) {
+	for status, want := range map[int]outbox.State{303: outbox.Done, 307: outbox.Failed, 308: outbox.Failed} {
+		synctest.Test(t, func(t *testing.T) {
+			h := build(t, memory(), keyed)
+			h.provider = func(int, *http.Request, string) (*http.Response, error) { return answered(status, "") }
+			id := h.later("/v1/x", "a=1")
+			defer h.run()()
+			time.Sleep(time.Minute)
+			h.is(id, want)
+		})
+	}
 }

@@ -28,9 +28,9 @@ var States = [...]State{Accepted, Sending, Retrying, Done, Failed, Unknown, Supe
 // moves is the whole state machine. docs/outbox.md draws it, and a test compares
 // the two. Sending to itself is the claim of a call whose lease ran out.
 var moves = map[State][]State{
-	Accepted:   {Sending, Discarded},
+	Accepted:   {Sending, Superseded, Discarded},
 	Sending:    {Sending, Done, Retrying, Failed, Unknown, Accepted},
-	Retrying:   {Sending, Discarded},
+	Retrying:   {Sending, Superseded, Discarded},
 	Done:       {},
 	Failed:     {Accepted, Superseded, Discarded},
 	Unknown:    {Accepted, Done, Failed, Superseded, Discarded},

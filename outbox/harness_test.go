@@ -160,6 +160,23 @@ func (l *looks) Stage(policy.Scope) (policy.Stage, error) {
 	}}, nil
 }
 
+// places is a stage that knows which host an account is at, as those of connections
+// do. placing in a policy asks for it.
+type places struct{}
+
+const placing = "# places"
+
+func (*places) Stage(policy.Scope) (policy.Stage, error) {
+	return policy.Stage{Places: true, Wrap: func(next http.RoundTripper) http.RoundTripper {
+		return policy.RoundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Host == policy.Nowhere {
+				r.URL.Host = "acme.p.example"
+			}
+			return next.RoundTrip(r)
+		})
+	}}, nil
+}
+
 // build makes a house over a store; change may set further options.
 func build(t testing.TB, s outbox.Store, src string, change ...func(*outbox.Options)) *house {
 	t.Helper()
@@ -227,6 +244,9 @@ func (h *house) use(src string) {
 	}
 	if strings.Contains(src, looking) {
 		features = slices.Insert(features, 5, policy.Feature{Name: "reconcile", Always: true, New: func() policy.Block { return &looks{h} }})
+	}
+	if strings.Contains(src, placing) {
+		features = append(features, policy.Feature{Name: "places", Always: true, New: func() policy.Block { return new(places) }})
 	}
 	ctx := block.NewContext("test", block.NewSecrets([]string{"TOKEN=" + secret, "SIGN=a-key-of-more-than-24-bytes"}))
 	ctx.Sources["p.hcl"] = []byte(text)

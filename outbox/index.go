@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// index knows which dead letters wait for a person, so that a call that succeeds
+// index knows which dead letters wait for a person or are sent again, so that a call that succeeds
 // costs nothing where there are none. Those of other processes are known after a
 // few seconds; until then a later call does not supersede them.
 type index struct {

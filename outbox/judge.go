@@ -27,13 +27,17 @@ func judge(c *Call, s *sent, how *Policy, now time.Time, random func() float64) 
 	if res.Executed != policy.No && m.Doubt.IsZero() && !policy.Idempotent(c.Method) {
 		m.Doubt = s.began
 	}
+	elsewhere := res.Outcome == policy.Redirect && !policy.Effective(res.Status)
 	switch {
-	case res.Outcome == policy.OK || res.Outcome == policy.Redirect || s.done:
+	case res.Outcome == policy.OK || res.Outcome == policy.Redirect && !elsewhere || s.done:
 		m.To, m.Doubt = Done, time.Time{}
 		return m
 	case s.doubtful:
 		m.To = Unknown
 		m.Reason = "nobody knows whether it had its effect: " + m.Reason
+		return m
+	case elsewhere: // nothing was done, and nobody follows it
+		m.Doubt = c.Doubt
 		return m
 	case s.interrupted:
 		m.To, m.Due, m.Attempt, m.Reason = Retrying, now, c.Attempt-1, "interrupted by shutdown"

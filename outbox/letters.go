@@ -95,7 +95,7 @@ func (o *Outbox) Succeeded(x *policy.Exchange, r *http.Request, window time.Dura
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), keepWithin)
 	defer cancel()
 	for _, id := range ids {
-		t, err := o.opt.Store.Act(ctx, id, Action{From: []State{Failed, Unknown}, To: Superseded, Reason: "the application's later call " + x.ID + " did the same"})
+		t, err := o.opt.Store.Act(ctx, id, Action{From: []State{Failed, Unknown, Accepted, Retrying}, To: Superseded, Reason: "the application's later call " + x.ID + " did the same"})
 		if errors.Is(err, ErrNotFound) || err == nil {
 			o.index.remove(id)
 		} else {

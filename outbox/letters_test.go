@@ -145,6 +145,36 @@ func TestSuperseded(t *testing.T) {
 	}
 }
 
+// TestSupersededWhileRetrying: a dead letter that is being replayed, and waits for
+// its next attempt, is not sent after the application's own call.
+func TestSupersededWhileRetrying(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t, memory(), unkeyed)
+		down := true
+		h.provider = func(int, *http.Request, string) (*http.Response, error) {
+			if down {
+				return nil, errRefused
+			}
+			return answered(200, "made")
+		}
+		h.post("/v1/x", "a=1")
+		k := h.only()
+		defer h.run()()
+		if done, err := h.box.Act(t.Context(), outbox.Replay, outbox.Filter{}, false, "me"); err != nil || len(done.Moved) != 1 {
+			t.Fatalf("%+v, %v", done, err)
+		}
+		time.Sleep(10 * time.Second)
+		h.is(k.ID, outbox.Retrying)
+		down = false
+		before := h.count()
+		h.post("/v1/x", "a=1")
+		time.Sleep(time.Hour)
+		if h.is(k.ID, outbox.Superseded); h.count() != before+1 {
+			t.Errorf("made %d times", h.count()-before)
+		}
+	})
+}
+
 // TestNotSupersededByAnother: calls that the policy tells apart by its key are
 // different calls, however much they look alike otherwise.
 func TestNotSupersededByAnother(t *testing.T) {
@@ -206,7 +236,7 @@ func TestResolvedIsSent(t *testing.T) {
 }
 
 // TestSupersededElsewhere: the dead letters of another process are known after a
-// few seconds, and what was replayed is not superseded.
+// few seconds.
 func TestSupersededElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memory()

@@ -22,11 +22,11 @@ import (
 
 // Request is a call without any credential.
 type Request struct {
-	Method string      `json:"method"`
-	URL    string      `json:"url"` // the provider's
-	Header http.Header `json:"header,omitempty"`
-	Body   []byte      `json:"body,omitempty"`
-	Tags   string      `json:"tags,omitempty"`
+	Method string `json:"method"`
+	URL    []byte `json:"url"` // the provider's
+	Header octets `json:"header,omitempty"`
+	Body   []byte `json:"body,omitempty"`
+	Tags   string `json:"tags,omitempty"`
 	// Key is the idempotency key, which is part of the request too unless the
 	// provider is not told of it.
 	Key    string           `json:"key,omitempty"`
@@ -38,7 +38,7 @@ type Request struct {
 type Result struct {
 	At        time.Time           `json:"at"`
 	Status    int                 `json:"status,omitempty"`
-	Header    http.Header         `json:"header,omitempty"`
+	Header    octets              `json:"header,omitempty"`
 	Body      []byte              `json:"body,omitempty"`
 	Truncated bool                `json:"truncated,omitempty"` // Body is the beginning only, or was not read
 	Source    policy.AnswerSource `json:"source,omitempty"`
@@ -52,6 +52,36 @@ type Result struct {
 	Evidence  Evidence            `json:"evidence"` // of the last of them
 
 	ProviderCode, ProviderMessage, ProviderRequestID, Hint string
+}
+
+// octets is a header in JSON, of which the values are bytes and no text (RFC 9110
+// section 5.5): JSON alone would change what is not UTF-8.
+type octets http.Header
+
+// MarshalJSON implements [json.Marshaler].
+func (o octets) MarshalJSON() ([]byte, error) {
+	out := make(map[string][][]byte, len(o))
+	for name, values := range o {
+		for _, v := range values {
+			out[name] = append(out[name], []byte(v))
+		}
+	}
+	return json.Marshal(out)
+}
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (o *octets) UnmarshalJSON(text []byte) error {
+	var in map[string][][]byte
+	if err := json.Unmarshal(text, &in); err != nil {
+		return err
+	}
+	*o = make(octets, len(in))
+	for name, values := range in {
+		for _, v := range values {
+			(*o)[name] = append((*o)[name], string(v))
+		}
+	}
+	return nil
 }
 
 // Evidence is what is known of the last attempt.
@@ -92,7 +122,7 @@ func uncredentialed(x *policy.Exchange, r *http.Request, body []byte) *Request {
 			body = dropMember(h, body, slot.Name)
 		}
 	}
-	return &Request{Method: r.Method, URL: u.String(), Header: h, Body: body, Tags: x.Tags, Key: x.Key.Value, Origin: x.Key.Origin, Told: x.Keyed()}
+	return &Request{Method: r.Method, URL: []byte(u.String()), Header: octets(h), Body: body, Tags: x.Tags, Key: x.Key.Value, Origin: x.Key.Origin, Told: x.Keyed()}
 }
 
 func dropMember(h http.Header, body []byte, name string) []byte {
@@ -108,11 +138,14 @@ func dropMember(h http.Header, body []byte, name string) []byte {
 
 // request is the call for another sending.
 func (k *Request) request() (*http.Request, error) {
-	r, err := http.NewRequest(k.Method, k.URL, nil)
+	r, err := http.NewRequest(k.Method, string(k.URL), nil)
 	if err != nil {
 		return nil, err
 	}
-	r.Header = k.Header.Clone()
+	if r.URL.Hostname() == policy.Nowhere { // the account says where it is then
+		r.URL.Scheme, r.URL.Host, r.Host = "", "", ""
+	}
+	r.Header = http.Header(k.Header).Clone()
 	if r.Header == nil {
 		r.Header = http.Header{}
 	}
@@ -218,7 +251,7 @@ func resultOf(x *policy.Exchange, resp *http.Response, err error, now time.Time)
 		res.Executed = policy.Yes
 	}
 	if resp != nil {
-		res.Status, res.Header = resp.StatusCode, resp.Header.Clone()
+		res.Status, res.Header = resp.StatusCode, octets(resp.Header.Clone())
 		delete(res.Header, "Set-Cookie")
 		return res
 	}

@@ -48,7 +48,10 @@ func (o *Outbox) attempt(ctx context.Context, it queue.Item[Call]) queue.Health 
 			ID: c.ID, Kind: c.Kind, Provider: c.Provider, Account: c.Account, At: time.Now(), From: Sending, To: m.To, Attempt: m.Attempt,
 			Outcome: m.Outcome, Status: m.Status, Took: m.Took, Reason: m.Reason,
 		})
-		if c.Kind == DeadLetter && m.To.Waits() {
+		switch {
+		case c.Kind == DeadLetter && m.To == Done:
+			o.index.remove(c.ID)
+		case c.Kind == DeadLetter:
 			o.index.add(Mark{ID: c.ID, Provider: c.Provider, Key: c.Key, Print: c.Print, Created: c.Created})
 		}
 		if m.To.Open() {
@@ -76,7 +79,7 @@ func (o *Outbox) send(ctx context.Context, c *Call) (Move, *sent) {
 		o.opt.Observer.trouble("sending a call", err)
 		return Move{To: Failed, Attempt: c.Attempt, Outcome: c.Outcome, Doubt: c.Doubt, Reason: "what is kept of it cannot be opened: " + err.Error()}, nil
 	}
-	u, err := url.Parse(kept.URL)
+	u, err := url.Parse(string(kept.URL))
 	if err != nil {
 		return Move{To: Failed, Attempt: c.Attempt, Outcome: c.Outcome, Doubt: c.Doubt, Reason: "its URL cannot be read"}, nil
 	}

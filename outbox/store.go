@@ -49,8 +49,8 @@ type Store interface {
 	Show(ctx context.Context, id string) (*Record, error)
 	// Stats counts calls by provider, kind and state.
 	Stats(ctx context.Context) ([]Stat, error)
-	// Marks returns how to know again the dead letters that wait for a person, at
-	// most limit, the newest first.
+	// Marks returns how to know again the dead letters that wait for a person or are
+	// sent again, at most limit, the newest first.
 	Marks(ctx context.Context, limit int) ([]Mark, error)
 
 	// Heads counts the calls that are to be sent, or wait for a person, by the first

@@ -98,6 +98,16 @@ func Harmless(status int, o Outcome) bool {
 	return status >= 400 && status < 500
 }
 
+// Effective reports whether a redirect follows an effect. The others ask for the
+// same request at another place, or say that there was nothing to do.
+func Effective(status int) bool {
+	switch status {
+	case http.StatusNotModified, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return false
+	}
+	return true
+}
+
 // Idempotent reports whether a method has the effect of one call however often it
 // is made (RFC 9110 §9.2.2).
 func Idempotent(method string) bool {

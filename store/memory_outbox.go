@@ -335,7 +335,7 @@ func (m memoryOutbox) Marks(_ context.Context, limit int) (all []outbox.Mark, _ 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, c := range m.page(&outbox.Filter{Kind: outbox.DeadLetter}) {
-		if c.State.Waits() && len(all) < limit {
+		if (c.State.Waits() || c.State.Open()) && len(all) < limit {
 			all = append(all, outbox.Mark{ID: c.ID, Provider: c.Provider, Key: c.Key, Print: c.Print, Created: c.Created})
 		}
 	}

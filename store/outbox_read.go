@@ -137,14 +137,20 @@ func (s outboxStore) Stats(ctx context.Context) (all []outbox.Stat, err error) {
 }
 
 func (s outboxStore) Marks(ctx context.Context, limit int) (all []outbox.Mark, err error) {
-	err = s.reader(ctx).rows(func(into func(...any) error) error {
+	const columns = "SELECT id, provider, mark, print, created FROM postern_outbox WHERE kind = 'deadletter' AND "
+	read := func(into func(...any) error) error {
 		var m outbox.Mark
 		var created int64
 		err := into(&m.ID, &m.Provider, &m.Key, &m.Print, &created)
 		m.Created = fromMicro(created)
 		all = append(all, m)
 		return err
-	}, "SELECT id, provider, mark, print, created FROM postern_outbox WHERE kind = 'deadletter' AND state IN ('failed', 'unknown') ORDER BY created DESC LIMIT $1", int64(limit))
+	}
+	for _, which := range []string{"state IN ('failed', 'unknown')", openCall} { // each has its index
+		if err == nil {
+			err = s.reader(ctx).rows(read, columns+which+" ORDER BY created DESC LIMIT $1", int64(limit-len(all)))
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the open dead letters: %w", err)
 	}

@@ -105,7 +105,7 @@ func (b *Block) after(x *policy.Exchange, r *http.Request, resp *http.Response, 
 		b.letters.Keep(x, r, resp, err, true)
 	case fails[o] && !x.Done && acted(err) != policy.Yes:
 		b.letters.Keep(x, r, resp, err, false)
-	case (o == policy.OK || o == policy.Redirect) && b.letters.Waiting(x.Plan.Provider):
+	case (o == policy.OK || o == policy.Redirect && policy.Effective(resp.StatusCode)) && b.letters.Waiting(x.Plan.Provider):
 		b.letters.Succeeded(x, r, b.Window.Duration)
 	}
 }

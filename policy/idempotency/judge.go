@@ -21,22 +21,12 @@ func (b *Block) judge(x *policy.Exchange, resp *http.Response) State {
 		return Done
 	case slices.Contains(b.InFlight, resp.StatusCode):
 		return Unknown // it runs still, as an earlier attempt
-	case o == policy.OK || o == policy.Redirect && effective(resp.StatusCode):
+	case o == policy.OK || o == policy.Redirect && policy.Effective(resp.StatusCode):
 		return Done
 	case !x.Unsure && !x.Now.Earlier && refused(resp.StatusCode, o):
 		return Free
 	}
 	return Unknown
-}
-
-// effective reports whether a redirect follows an effect. The others ask for the
-// same request at another place, or say that there was nothing to do.
-func effective(status int) bool {
-	switch status {
-	case http.StatusNotModified, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-		return false
-	}
-	return true
 }
 
 // refused reports whether an answer says that nothing was done, by its status or,
@@ -48,7 +38,7 @@ func refused(status int, o policy.Outcome) bool {
 	case status >= 200 && status < 300:
 		return o == policy.Validation || o == policy.Auth || o == policy.Forbidden || o == policy.NotFound
 	}
-	return !effective(status)
+	return !policy.Effective(status)
 }
 
 // unkeepable says why an answer is not kept, by what its head tells, "" if it may

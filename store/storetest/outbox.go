@@ -557,6 +557,10 @@ func (s *calls) marks() {
 	if err != nil || len(all) != 2 || all[0].ID != last.ID || len(all[0].Key) != 0 || !bytes.Equal(all[0].Print, []byte{2}) || all[0].Provider != "p" || !bytes.Equal(all[1].Key, []byte{1}) {
 		s.Errorf("marks %+v, %v", all, err)
 	}
+	s.act(last.ID, outbox.Action{From: []outbox.State{outbox.Unknown}, To: outbox.Accepted})
+	if all, err = s.Marks(s.Context(), 10); err != nil || len(all) != 2 {
+		s.Errorf("%d marks, %v; one is sent again, and may be done by another call meanwhile", len(all), err)
+	}
 	if heads, err := s.Heads(s.Context()); err != nil || len(heads) != 1 || heads["seale"] != 3 {
 		s.Errorf("heads %v, %v; want 3 of one key", heads, err)
 	}

@@ -129,13 +129,12 @@ func (b *Pause) pass(provider string, r *http.Request, next http.RoundTripper) (
 		}
 		sent := x.Attempts
 		resp, err := next.RoundTrip(r)
-		limited := resp != nil && x.Attempts > sent && b.limits(x)
-		if p.Back != nil {
+		if resp != nil && x.Attempts > sent && b.limits(x) {
+			b.open(b.key(provider, x), x, resp, start)
+		}
+		if p.Back != nil { // now: those who wait are not to begin before the provider's word is known
 			p.Back()
 			b.c.hall.stir(b.key(provider, x))
-		}
-		if limited {
-			b.open(b.key(provider, x), x, resp, start)
 		}
 		if !errors.Is(err, errCooling) {
 			return resp, err

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -63,8 +64,32 @@ type ViewAnswer struct {
 	Hint      string `json:"hint,omitempty"`
 }
 
-// shy are headers whose values are not shown.
-var shy = []string{"Authorization", "Cookie", "X-Api-Key", "Api-Key", "X-Auth-Token", "X-Access-Token"}
+// shy are words in the name of a header or a parameter whose value is not shown.
+var shy = []string{"authorization", "auth", "token", "apikey", "key", "secret", "password", "cookie", "session", "sessionid", "signature", "sig", "assertion", "jwt", "credential"}
+
+// isShy reports whether a name says that it is one of a credential.
+func isShy(name string) bool {
+	words := strings.FieldsFunc(strings.ToLower(name), func(c rune) bool { return c == '-' || c == '_' || c == '.' })
+	return !slices.Contains(words, "idempotency") && slices.ContainsFunc(words, func(w string) bool { return slices.Contains(shy, w) })
+}
+
+const notShown = "[not shown]"
+
+// shownURL is a URL without the values of such parameters.
+func shownURL(raw string) string {
+	before, query, found := strings.Cut(raw, "?")
+	if !found {
+		return raw
+	}
+	pairs := strings.FieldsFunc(query, func(c rune) bool { return c == '&' || c == ';' })
+	for i, pair := range pairs {
+		name, _, _ := strings.Cut(pair, "=")
+		if plain, err := url.QueryUnescape(name); err == nil && isShy(plain) {
+			pairs[i] = name + "=" + notShown
+		}
+	}
+	return before + "?" + strings.Join(pairs, "&")
+}
 
 // view opens what is sealed in a record, for people.
 func (o *Outbox) view(r *Record) (*View, error) {
@@ -80,10 +105,10 @@ func (o *Outbox) view(r *Record) (*View, error) {
 		if err := opened(ring, &r.Call, "request", r.Request, kept); err != nil {
 			return nil, err
 		}
-		v.Request = &ViewRequest{Method: kept.Method, URL: string(kept.URL), Header: http.Header(kept.Header), Size: len(kept.Body), Key: kept.Key}
-		for _, name := range shy {
-			if kept.Header[name] != nil {
-				kept.Header[name] = []string{"[not shown]"}
+		v.Request = &ViewRequest{Method: kept.Method, URL: shownURL(string(kept.URL)), Header: http.Header(kept.Header), Size: len(kept.Body), Key: kept.Key}
+		for name := range kept.Header {
+			if isShy(name) {
+				kept.Header[name] = []string{notShown}
 			}
 		}
 		if u, err := url.Parse(string(kept.URL)); err == nil {

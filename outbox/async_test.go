@@ -461,3 +461,18 @@ func TestRedirects(t *testing.T) {
 		})
 	}
 }
+
+// TestNothingLikeACredentialIsShown: what the application sent by a name that says
+// it is a credential is kept, since the provider needs it, and shown to nobody.
+func TestNothingLikeACredentialIsShown(t *testing.T) {
+	h := build(t, memory(), strings.Replace(keyed, `credential "bearer" { token = env("TOKEN") }`, "", 1))
+	id := h.later("/v1/x?access_token=canary&api_key=canary&plain=seen", "a=1", "Private-Token", "canary", "X-Shopify-Access-Token", "canary", "X-Amz-Security-Token", "canary", "Dd-Application-Key", "canary",
+		"X-Session-Id", "canary", "Cookie", "canary", "Authorization", "Bearer canary", "X-Order", "seen", "Idempotency-Key", "seen")
+	_, v, err := h.box.Show(t.Context(), id)
+	if err != nil || v.Request == nil {
+		t.Fatal(err)
+	}
+	if text := fmt.Sprintf("%+v", *v.Request); strings.Contains(text, "canary") || strings.Count(text, "seen") != 4 {
+		t.Errorf("shown: %s", text)
+	}
+}

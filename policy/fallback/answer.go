@@ -180,14 +180,20 @@ func (a *answer) response(r *http.Request) *http.Response {
 
 // head is what stands before the body where an answer is stored.
 type head struct {
-	At     int64 // microseconds since 1970
-	Header http.Header
-	Keys   []string `json:",omitempty"`
+	At     int64               // microseconds since 1970
+	Header map[string][][]byte // bytes, not text: JSON alone would change what is not UTF-8
+	Keys   []string            `json:",omitempty"`
 }
 
 // encode is an answer as bytes: the length of its head, its head, its body.
 func (a *answer) encode() ([]byte, error) {
-	text, err := json.Marshal(head{a.at.UnixMicro(), a.header, a.keys})
+	h := head{a.at.UnixMicro(), make(map[string][][]byte, len(a.header)), a.keys}
+	for name, values := range a.header {
+		for _, v := range values {
+			h.Header[name] = append(h.Header[name], []byte(v))
+		}
+	}
+	text, err := json.Marshal(h)
 	if err != nil {
 		return nil, err
 	}
@@ -207,5 +213,11 @@ func decode(p []byte) (*answer, error) {
 	if err := json.Unmarshal(text, &h); err != nil {
 		return nil, errForm
 	}
-	return &answer{at: time.UnixMicro(h.At), header: h.Header, keys: h.Keys, body: body}, nil
+	a := &answer{at: time.UnixMicro(h.At), header: make(http.Header, len(h.Header)), keys: h.Keys, body: body}
+	for name, values := range h.Header {
+		for _, v := range values {
+			a.header[name] = append(a.header[name], string(v))
+		}
+	}
+	return a, nil
 }

@@ -81,7 +81,7 @@ func running(t *testing.T, s Store, ring func() (*seal.Ring, error)) (k *Kept, t
 }
 
 func note(text string) *answer {
-	return &answer{at: time.Now(), header: http.Header{"Content-Type": {"text/plain"}, "X": {"a", "b"}}, body: []byte(text), keys: []string{"k"}}
+	return &answer{at: time.Now(), header: http.Header{"Content-Type": {"text/plain"}, "X": {"a", "M\xfcller"}}, body: []byte(text), keys: []string{"k"}}
 }
 
 // TestKeptOutlivesProcess: what was kept is there after a restart, sealed, written

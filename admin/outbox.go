@@ -32,23 +32,28 @@ var callParams = []param{
 
 func outboxRoutes() []route {
 	get, post := http.MethodGet, http.MethodPost
-	act := func(name string, does func(*CallAct) outbox.Doing, summary string) route {
+	act := func(name string, does func(*CallAct) (outbox.Doing, error), summary string) route {
 		return route{
 			method: post, path: api + "/outbox/" + name, id: "outbox_" + name, summary: summary, body: CallAct{}, answer: CallActed{},
 			serve: answering(func(s *Server, r *http.Request) (any, error) { return s.actOnCalls(does, r) }),
 		}
 	}
-	is := func(d outbox.Doing) func(*CallAct) outbox.Doing { return func(*CallAct) outbox.Doing { return d } }
+	is := func(d outbox.Doing) func(*CallAct) (outbox.Doing, error) {
+		return func(*CallAct) (outbox.Doing, error) { return d, nil }
+	}
 	return []route{
 		{method: get, path: api + "/outbox/calls", id: "outbox_list", summary: "Calls that are kept, the newest first, a page at a time.", query: callParams, answer: CallPage{}, serve: answering((*Server).calls)},
 		{method: get, path: api + "/outbox/calls/{id}", id: "outbox_show", summary: "One call, what is kept of it, what came of it, and its audit trail.", answer: Call{}, serve: answering((*Server).call)},
 		act("replay", is(outbox.Replay), "Send again what has failed, by the policy in force: one page of the calls that match. What may have a second effect is sent only if it is forced."),
 		act("discard", is(outbox.Discard), "Never send what is not done: one page of the calls that match."),
-		act("resolve", func(a *CallAct) outbox.Doing {
-			if a.Executed {
-				return outbox.Executed
+		act("resolve", func(a *CallAct) (outbox.Doing, error) {
+			switch {
+			case a.Executed == nil:
+				return "", refuse(http.StatusBadRequest, `Say "executed": true or "executed": false.`, "executed is missing: whether they had their effect")
+			case *a.Executed:
+				return outbox.Executed, nil
 			}
-			return outbox.NotExecuted
+			return outbox.NotExecuted, nil
 		}, "Say of unknown calls whether they had their effect: one page of the calls that match."),
 	}
 }
@@ -163,7 +168,7 @@ type CallAct struct {
 	Limit    int        `json:"limit,omitempty"`
 	Cursor   string     `json:"cursor,omitempty"`
 	Force    bool       `json:"force,omitempty"`    // of a replay: also what may have a second effect, was superseded or discarded
-	Executed bool       `json:"executed,omitempty"` // of resolve: they had their effect; otherwise they had none
+	Executed *bool      `json:"executed,omitempty"` // of resolve, which needs it: whether they had their effect
 }
 
 // CallActed is what came of it.
@@ -302,12 +307,15 @@ func callOf(c *outbox.Call) Call {
 
 // actOnCalls does something to one page of the calls that match, or counts them
 // all.
-func (s *Server) actOnCalls(does func(*CallAct) outbox.Doing, r *http.Request) (any, error) {
+func (s *Server) actOnCalls(does func(*CallAct) (outbox.Doing, error), r *http.Request) (any, error) {
 	var ask CallAct
 	if err := readJSON(r, &ask); err != nil {
 		return nil, err
 	}
-	d := does(&ask)
+	d, err := does(&ask)
+	if err != nil {
+		return nil, err
+	}
 	if reflect.ValueOf(ask.Filter).IsZero() && !ask.All {
 		return nil, refuse(http.StatusBadRequest, `Name some, or send "all": true.`, "a filter without a condition means every call")
 	}

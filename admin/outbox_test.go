@@ -108,7 +108,10 @@ func TestActOnCalls(t *testing.T) {
 			t.Errorf("why %q does not say %q", done.Why, want)
 		}
 	}
-	if done := act("resolve", `{"filter":{"status":"unknown"}}`); done.Moved != 1 || state("unknown") != outbox.Failed {
+	if a := l.ask("POST", "/api/v1/outbox/resolve", `{"filter":{"status":"unknown"}}`); a.StatusCode != 400 || !strings.Contains(a.body, "executed") || state("unknown") != outbox.Unknown {
+		t.Errorf("resolve, and nobody says as what: %d %s", a.StatusCode, a.body)
+	}
+	if done := act("resolve", `{"filter":{"status":"unknown"},"executed":false}`); done.Moved != 1 || state("unknown") != outbox.Failed {
 		t.Errorf("resolve: %+v", done)
 	}
 	if done := act("replay", `{"filter":{"ids":["unknown"]}}`); done.Moved != 1 {

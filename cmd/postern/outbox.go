@@ -213,7 +213,7 @@ type callAct struct {
 	callFlags
 	yes, dry, all, force bool
 	rate                 string
-	executed             bool
+	executed             *bool // of resolve
 }
 
 func (a *callAct) add(cmd *cobra.Command) {
@@ -261,7 +261,8 @@ func outboxResolve(o *options) *cobra.Command {
 		if as != "executed" && as != "not-executed" {
 			return &exitError{exitUsage, errors.New("say --as executed or --as not-executed")}
 		}
-		a.executed = as == "executed"
+		executed := as == "executed"
+		a.executed = &executed
 		return a.run(cmd, c, "resolve", args)
 	})
 	return cmd

@@ -198,9 +198,11 @@ func (t *loop) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // tell says why there is no further attempt, or that there could have been none.
 func tell(x *policy.Exchange, v verdict, err error) {
-	var d *policy.Denial
-	if v.why == policy.UnretriedBody && errors.As(err, &d) {
-		d.Hint += " It was not sent again: " + v.reason + "."
+	if v.why == policy.UnretriedBody {
+		var d *policy.Denial // here, because it is allocated
+		if errors.As(err, &d) {
+			d.Hint += " It was not sent again: " + v.reason + "."
+		}
 	}
 	x.Unretried = v.why
 	if v.reason != "" {

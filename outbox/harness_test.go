@@ -23,6 +23,8 @@ import (
 	"github.com/postern-proxy/postern/policy/allow"
 	"github.com/postern-proxy/postern/policy/credential"
 	"github.com/postern-proxy/postern/policy/credential/bearer"
+	bodies "github.com/postern-proxy/postern/policy/credential/body"
+	paths "github.com/postern-proxy/postern/policy/credential/path"
 	"github.com/postern-proxy/postern/policy/credential/query"
 	"github.com/postern-proxy/postern/policy/deadletter"
 	"github.com/postern-proxy/postern/policy/idempotency"
@@ -240,7 +242,7 @@ func (h *house) use(src string) {
 	live := credential.NewLive()
 	features := []policy.Feature{
 		allow.Feature(), outbox.Feature(), deadletter.Feature(h.box), idempotency.Feature(h.answers), timeout.Total(), retry.Feature(func() float64 { return 1 }),
-		bearer.Feature(live), query.Feature(live), outcome.Fault(), outcome.Feature(),
+		bearer.Feature(live), query.Feature(live), paths.Feature(live), bodies.Feature(live), outcome.Fault(), outcome.Feature(),
 	}
 	if strings.Contains(src, looking) {
 		features = slices.Insert(features, 5, policy.Feature{Name: "reconcile", Always: true, New: func() policy.Block { return &looks{h} }})

@@ -235,6 +235,39 @@ func TestResolvedIsSent(t *testing.T) {
 	}
 }
 
+// TestReplayIsTheSameCall: a call that is kept without what the application sent in
+// the place of a credential is the same call where answers are kept.
+func TestReplayIsTheSameCall(t *testing.T) {
+	const rest = "\nidempotency {\n header = \"Idempotency-Key\"\n keep = \"24h\"\n}\nretry { attempts = 1 }\ndeadletter {}\n"
+	for name, c := range map[string]struct{ credential, path, kind, body string }{
+		"path": {`credential "path" { token = env("TOKEN") }`, "/botSTUB/send", "text/plain", "a=1"},
+		"form": {"credential \"body\" {\n fields = { token = env(\"TOKEN\") }\n}", "/send", "application/x-www-form-urlencoded", "token=STUB&a=1"},
+		"JSON": {"credential \"body\" {\n fields = { token = env(\"TOKEN\") }\n}", "/send", "application/json", `{"token":"STUB","a":1}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := build(t, memory(), c.credential+rest)
+				h.provider = func(n int, _ *http.Request, _ string) (*http.Response, error) {
+					if n == 1 {
+						return answered(503, "")
+					}
+					return answered(200, "made")
+				}
+				h.post(c.path, c.body, "Content-Type", c.kind, "Idempotency-Key", "k")
+				k := h.only()
+				defer h.run()()
+				if done, err := h.box.Act(t.Context(), outbox.Replay, outbox.Filter{}, false, "me"); err != nil || len(done.Moved) != 1 {
+					t.Fatalf("%+v, %v", done, err)
+				}
+				time.Sleep(time.Second)
+				if h.is(k.ID, outbox.Done); h.count() != 2 {
+					t.Errorf("sent %d times", h.count())
+				}
+			})
+		})
+	}
+}
+
 // TestSupersededElsewhere: the dead letters of another process are known after a
 // few seconds.
 func TestSupersededElsewhere(t *testing.T) {

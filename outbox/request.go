@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -119,21 +118,10 @@ func uncredentialed(x *policy.Exchange, r *http.Request, body []byte) *Request {
 		case policy.InPath:
 			policy.SetPath(&u, policy.DropSegment(u.EscapedPath(), slot.Name))
 		case policy.InBody:
-			body = dropMember(h, body, slot.Name)
+			body = policy.DropMember(h.Get("Content-Type"), body, slot.Name)
 		}
 	}
 	return &Request{Method: r.Method, URL: []byte(u.String()), Header: octets(h), Body: body, Tags: x.Tags, Key: x.Key.Value, Origin: x.Key.Origin, Told: x.Keyed()}
-}
-
-func dropMember(h http.Header, body []byte, name string) []byte {
-	kind, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
-	if kind == "application/x-www-form-urlencoded" {
-		return []byte(policy.DropQuery(string(body), name))
-	}
-	if out, ok := policy.DropField(body, name); ok {
-		return out
-	}
-	return body
 }
 
 // request is the call for another sending.

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/json"
+	"mime"
 	"net/url"
 	"strings"
 
@@ -184,6 +185,18 @@ func DropField(body []byte, name string) ([]byte, bool) {
 		return true
 	})
 	return append(out, '}'), true
+}
+
+// DropMember returns a body of a content type, a form or a JSON object, without the
+// members of that name; any other as it is.
+func DropMember(contentType string, body []byte, name string) []byte {
+	if kind, _, _ := mime.ParseMediaType(contentType); kind == "application/x-www-form-urlencoded" {
+		return []byte(DropQuery(string(body), name))
+	}
+	if out, ok := DropField(body, name); ok {
+		return out
+	}
+	return body
 }
 
 // DropSegment returns an escaped path without a first segment that is of a form,

@@ -60,12 +60,22 @@ func (b *Block) behalf(name string) bool {
 }
 
 // fingerprint is what a key was used for: method, host, path, query and body. What
-// changes from one attempt of an SDK to the next has no part in it. It is made
+// changes from one attempt of an SDK to the next has no part in it, nor what stands
+// where a credential goes: the outbox sends the call without. It is made
 // with the key, so that who reads the store cannot try bodies out without it.
 func (b *Block) fingerprint(x *policy.Exchange, r *http.Request, body []byte) (f [32]byte) {
 	p := parts{hmac.New(sha256.New, []byte(x.Key.Value))}
 	kind, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	p.add(r.Method, r.URL.Host, r.URL.EscapedPath(), kind, strings.ToLower(r.Header.Get("Content-Encoding")))
+	path := r.URL.EscapedPath()
+	for _, s := range x.Plan.Slots {
+		switch s.In {
+		case policy.InPath:
+			path = policy.DropSegment(path, s.Name)
+		case policy.InBody:
+			body = policy.DropMember(r.Header.Get("Content-Type"), body, s.Name)
+		}
+	}
+	p.add(r.Method, r.URL.Host, path, kind, strings.ToLower(r.Header.Get("Content-Encoding")))
 	for _, pair := range b.query(x, r.URL.RawQuery) {
 		p.add(pair[0], pair[1])
 	}

@@ -268,6 +268,33 @@ func TestReplayIsTheSameCall(t *testing.T) {
 	}
 }
 
+// TestInFlightIsNoEnd: a repeat that is refused while the first call is under way is
+// no final failure. If the first one fails, that one is kept.
+func TestInFlightIsNoEnd(t *testing.T) {
+	for _, outcomes := range []string{"", `outcomes = ["server_error", "conflict"]`} {
+		synctest.Test(t, func(t *testing.T) {
+			src := strings.Replace(keyed, `"Idempotency-Key"`, "\"Idempotency-Key\"\nkeep = \"24h\"", 1)
+			h := build(t, memory(), strings.Replace(src, "deadletter {}", "deadletter { "+outcomes+" }", 1))
+			h.provider = func(int, *http.Request, string) (*http.Response, error) {
+				time.Sleep(10 * time.Second)
+				return answered(503, "no")
+			}
+			go h.post("/v1/x", "a=1", "Idempotency-Key", "k")
+			time.Sleep(time.Second)
+			if w := h.post("/v1/x", "a=1", "Idempotency-Key", "k"); w.Code != http.StatusConflict {
+				t.Errorf("the repeat: %d %s", w.Code, w.Body)
+			}
+			if n, _ := h.Count(t.Context(), outbox.Filter{}); n != 0 {
+				t.Errorf("%d calls are kept while one is under way", n)
+			}
+			time.Sleep(time.Minute)
+			if k := h.only(); k.State != outbox.Failed || k.Outcome != policy.ServerError {
+				t.Errorf("kept %+v", k)
+			}
+		})
+	}
+}
+
 // TestSupersededElsewhere: the dead letters of another process are known after a
 // few seconds.
 func TestSupersededElsewhere(t *testing.T) {

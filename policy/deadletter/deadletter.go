@@ -95,6 +95,8 @@ func (b *Block) after(x *policy.Exchange, r *http.Request, resp *http.Response, 
 	o := outcome(x, resp, err)
 	var d *policy.Denial
 	switch {
+	case errors.As(err, &d) && d.Code == policy.IdempotencyInFlight:
+		// The call is under way, and is kept itself if it fails.
 	case x.Attempts == 0 && errors.As(err, &d) && d.Executed != "" && d.Executed != policy.No:
 		// An earlier call may have had its effect. It was kept itself, unless its
 		// process died.

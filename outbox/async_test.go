@@ -476,3 +476,12 @@ func TestNothingLikeACredentialIsShown(t *testing.T) {
 		t.Errorf("shown: %s", text)
 	}
 }
+
+// TestC45TokenInTheQuery: who calls with another token in the query is another.
+func TestC45TokenInTheQuery(t *testing.T) {
+	h := build(t, memory(), keyed)
+	one, two := h.later("/v1/x?access_token=one", "a=1", "Idempotency-Key", "k"), h.later("/v1/x?access_token=two", "a=1", "Idempotency-Key", "k")
+	if again := h.later("/v1/x?access_token=one", "a=1", "Idempotency-Key", "k"); one == two || again != one {
+		t.Errorf("%s, %s, %s", one, two, again)
+	}
+}

@@ -171,6 +171,11 @@ func scopeOf(x *policy.Exchange, r *http.Request, of string) []string {
 			parts = append(parts, name, policy.Principal(v))
 		}
 	}
+	for _, pair := range policy.BehalfQuery(r.URL.RawQuery, x.Plan.Slots) {
+		if pair[1] != x.Key.Value {
+			parts = append(parts, "?"+pair[0], pair[1])
+		}
+	}
 	return append(parts, "")
 }
 

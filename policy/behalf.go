@@ -2,6 +2,7 @@ package policy
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -28,6 +29,32 @@ func Behalf(name string) bool {
 		found = found || whose[word]
 	}
 	return found
+}
+
+// secrets are words in the name of a parameter that is a credential.
+var secrets = map[string]bool{"token": true, "apikey": true, "key": true, "secret": true, "password": true, "auth": true}
+
+// BehalfQuery lists the parameters of a query by which the application itself says
+// who calls, such as api_key, each with its value and in the order of names; not
+// those that a credential of the policy replaces.
+func BehalfQuery(raw string, slots []Slot) (pairs [][2]string) {
+	for part := range parameters(raw) {
+		name, value, _ := strings.Cut(part.text, "=")
+		name = decoded(name)
+		found := false
+		for word := range strings.FieldsFuncSeq(strings.ToLower(name), func(c rune) bool { return c == '_' || c == '-' || c == '.' }) {
+			if passing[word] {
+				found = false
+				break
+			}
+			found = found || secrets[word]
+		}
+		if found && !slices.Contains(slots, Slot{InQuery, name}) {
+			pairs = append(pairs, [2]string{name, decoded(value)})
+		}
+	}
+	slices.SortStableFunc(pairs, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
+	return pairs
 }
 
 // signed are the parameters of a signature that say whose it is: of AWS, RFC 9421

@@ -100,6 +100,7 @@ func TestC46Scope(t *testing.T) {
 		"what the policy names":        {also("X-Region", "eu"), also("X-Region", "us"), apart},
 		"another signature of one":     {also("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/20270101/x, Signature=aa"), also("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/20270102/x, Signature=bb"), same},
 		"a signature of another":       {also("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/20270101/x, Signature=aa"), also("Authorization", "AWS4-HMAC-SHA256 Credential=OTHER/20270101/x, Signature=aa"), apart},
+		"another API key in the query": {change(func(c *call) { c.url = "https://p.example/charges?api_key=one" }), change(func(c *call) { c.url = "https://p.example/charges?api_key=two" }), apart},
 		"Hawk of one":                  {also("Authorization", `Hawk id="a", ts="1", nonce="n", mac="xx="`), also("Authorization", `Hawk id="a", ts="2", nonce="m", mac="yy="`), same},
 		"Hawk of another":              {also("Authorization", `Hawk id="a", ts="1", nonce="n", mac="xx="`), also("Authorization", `Hawk id="b", ts="1", nonce="n", mac="xx="`), apart},
 		"a token with a nonce":         {also("Authorization", `Token token="one", nonce="n"`), also("Authorization", `Token token="two", nonce="n"`), apart},

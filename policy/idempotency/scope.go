@@ -46,6 +46,11 @@ func (b *Block) id(x *policy.Exchange, r *http.Request) ID {
 			p.add(policy.Principal(v))
 		}
 	}
+	for _, pair := range policy.BehalfQuery(r.URL.RawQuery, x.Plan.Slots) {
+		if pair[0] != b.Query {
+			p.add("query", pair[0], pair[1])
+		}
+	}
 	return ID(p.Sum(nil))
 }
 

@@ -33,18 +33,29 @@ func (p *counter) RoundTrip(r *http.Request) (*http.Response, error) {
 	p.mu.Unlock()
 	time.Sleep(p.takes)
 	policy.From(r.Context()).Now.Answered = true
-	return &http.Response{StatusCode: 200, Header: http.Header{}, ContentLength: -1, Body: &ending{strings.NewReader(p.body), p}, Request: r}, nil
+	return &http.Response{StatusCode: 200, Header: http.Header{}, ContentLength: -1, Body: &ending{Reader: strings.NewReader(p.body), p: p}, Request: r}, nil
 }
 
 type ending struct {
 	io.Reader
-	p *counter
+	p    *counter
+	once sync.Once
+}
+
+func (e *ending) Read(p []byte) (int, error) {
+	n, err := e.Reader.Read(p)
+	if err != nil {
+		e.Close()
+	}
+	return n, err
 }
 
 func (e *ending) Close() error {
-	e.p.mu.Lock()
-	defer e.p.mu.Unlock()
-	e.p.now--
+	e.once.Do(func() {
+		e.p.mu.Lock()
+		defer e.p.mu.Unlock()
+		e.p.now--
+	})
 	return nil
 }
 

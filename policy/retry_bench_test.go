@@ -88,7 +88,11 @@ func TestRetryAllocates(t *testing.T) {
 		}
 		without, with := cost(bare), cost(full)
 		t.Logf("a body of %d bytes: %v allocations without retry, %v with", size, without, with)
-		if with > without+3 {
+		most := 3.0
+		if size > 0 {
+			most = 6 // what reads the body has memory of its own
+		}
+		if with > without+most {
 			t.Errorf("a body of %d bytes: retry costs %v allocations", size, with-without)
 		}
 	}

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"context"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,3 +107,24 @@ type deaf struct{ Observer }
 
 func (deaf) LimitRemaining(string, string, float64)  {}
 func (deaf) LimitWait(string, string, time.Duration) {}
+
+// TestPlaceUntilClosed: an answer that is given up keeps its place until its
+// connection or stream is closed: the provider is not to see one more at once.
+func TestPlaceUntilClosed(t *testing.T) {
+	free := false
+	resp := &http.Response{Body: shut(func() {
+		if free {
+			t.Error("the place was free before the end")
+		}
+	})}
+	atEnd(resp, func() { free = true })
+	resp.Body.Close()
+	if !free {
+		t.Error("the place is not free")
+	}
+}
+
+type shut func()
+
+func (s shut) Read([]byte) (int, error) { return 0, nil }
+func (s shut) Close() error             { s(); return nil }

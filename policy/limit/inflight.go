@@ -35,7 +35,7 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 func (b *body) Close() error {
-	b.done()
+	defer b.done() // then it is over for the provider, too
 	return b.ReadCloser.Close()
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -126,7 +127,7 @@ func printCalls(w io.Writer, output string, calls []admin.Call) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "ID\tCREATED\tKIND\tPROVIDER\tCALL\tSTATUS\tATTEMPTS\tREASON")
 	for _, c := range calls {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", c.ID, c.Created.UTC().Format(time.RFC3339), c.Kind, c.Provider, callName(c.Method, c.Endpoint), c.Status, c.Attempts, fallback(c.Reason, "-"))
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", c.ID, c.Created.UTC().Format(time.RFC3339), c.Kind, c.Provider, callName(c.Method, c.Endpoint), c.Status, c.Attempts, onLine(fallback(c.Reason, "-")))
 	}
 	return tw.Flush()
 }
@@ -157,10 +158,21 @@ func outboxShow(o *options, output *string) *cobra.Command {
 	}
 }
 
+// onLine is text of others, such as a provider's message, as it may stand in a line
+// on a terminal.
+func onLine(s string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return unicode.ReplacementChar
+		}
+		return c
+	}, s)
+}
+
 func printCall(w io.Writer, c *admin.Call) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, value string) {
-		if value = strings.TrimSpace(value); value != "" {
+		if value = onLine(strings.TrimSpace(value)); value != "" {
 			fmt.Fprintf(tw, "%s\t%s\n", name, value)
 		}
 	}
@@ -203,7 +215,7 @@ func printCall(w io.Writer, c *admin.Call) error {
 			answer = fmt.Sprint(m.Status)
 		}
 		fmt.Fprintf(tw, "%s\t%s -> %s\t%d\t%s\t%s\t%s\n", m.At.UTC().Format("2006-01-02T15:04:05.000Z"), fallback(m.From, "new"), m.To, m.Attempt, answer,
-			fallback(m.Replica, "-"), strings.TrimSpace(m.Reason+" "+m.By))
+			fallback(m.Replica, "-"), onLine(strings.TrimSpace(m.Reason+" "+m.By)))
 	}
 	return tw.Flush()
 }

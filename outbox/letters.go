@@ -43,10 +43,35 @@ func (o *Outbox) Keep(x *policy.Exchange, r *http.Request, resp *http.Response, 
 	o.opt.Observer.moved(born(c))
 }
 
-var errLong = errors.New("its body is longer than retry.buffer or 8 MiB, so there is nothing whole to keep")
+var (
+	errLong = errors.New("its body is longer than retry.buffer or 8 MiB, so there is nothing whole to keep")
+	errSlow = errors.New("the application has not sent all of its body, so there is nothing whole to keep")
+)
+
+// soon is the body of a call that has ended. An application that waits for the
+// answer before it sends the rest is not waited for.
+func soon(x *policy.Exchange) ([]byte, error) {
+	type read struct {
+		body []byte
+		err  error
+	}
+	done := make(chan read, 1)
+	go func() {
+		body, err := whole(x)
+		done <- read{body, err}
+	}()
+	late := time.NewTimer(keepWithin)
+	defer late.Stop()
+	select {
+	case r := <-done:
+		return r.body, r.err
+	case <-late.C:
+		return nil, errSlow
+	}
+}
 
 func (o *Outbox) letter(x *policy.Exchange, r *http.Request, resp *http.Response, failure error, unknown bool) (*Call, error) {
-	body, err := whole(x)
+	body, err := soon(x)
 	if errors.Is(err, policy.ErrTooLarge) {
 		return nil, errLong
 	}
@@ -83,7 +108,7 @@ func (o *Outbox) Waiting(provider string) bool { return o.index.waiting(provider
 // Succeeded says that a call had its effect: dead letters that are the same call,
 // by its key or by what it asks for within window, must not be sent any more.
 func (o *Outbox) Succeeded(x *policy.Exchange, r *http.Request, window time.Duration) {
-	body, err := whole(x)
+	body, err := soon(x)
 	var print []byte
 	if err == nil {
 		print = printOf(x, r, body)

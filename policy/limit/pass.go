@@ -145,6 +145,7 @@ func (b *Block) refuse(k Key, wait time.Duration, why refusal) error {
 	switch {
 	case why == tooMany:
 		d.Detail = fmt.Sprintf("limit %q of %s (%s) is reached, and its queue of %d calls is full", k.Name, k.Provider, what, b.Queue)
+		d.Hint = "Make fewer calls at once, or raise limit.queue."
 	case wait <= 0:
 		d.Detail = fmt.Sprintf("limit %q of %s (%s) is reached, and no place came free in time", k.Name, k.Provider, what)
 		d.RetryAfter = time.Second

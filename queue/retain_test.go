@@ -31,11 +31,11 @@ func TestRetain(t *testing.T) {
 			}, func(error) { told++ })
 		}()
 		time.Sleep(3*time.Minute + time.Second)
+		cancel()
+		<-done
 		if left != 0 || told != 2 {
 			t.Errorf("%d are left after %v, %d failures were told", left, time.Since(start), told)
 		}
-		cancel()
-		<-done
 		Retain(t.Context(), 0, 10, nil, nil)
 	})
 }

@@ -3,8 +3,6 @@ package telemetry
 import (
 	"context"
 	"log/slog"
-	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -56,19 +54,12 @@ func (t *Telemetry) callMoved(m *outbox.Transition) {
 // when somebody reads the metrics, and not more often than every 2 s. It may be
 // called once.
 func (t *Telemetry) OutboxStats(stats func(context.Context) ([]outbox.Stat, error)) {
-	t.Registry.MustRegister(&outboxStats{t: t, stats: stats})
+	t.Registry.MustRegister(&outboxStats{asked[outbox.Stat]{t: t, doing: "counting the calls of the outbox", ask: stats}})
 }
 
 var callsDesc = prometheus.NewDesc("postern_outbox_calls", "Calls that are kept, handed over by the application or as dead letters, in this state.", []string{"provider", "status"}, nil)
 
-type outboxStats struct {
-	t     *Telemetry
-	stats func(context.Context) ([]outbox.Stat, error)
-
-	mu   sync.Mutex
-	last []outbox.Stat
-	at   time.Time
-}
+type outboxStats struct{ asked[outbox.Stat] }
 
 // Describe implements [prometheus.Collector].
 func (c *outboxStats) Describe(to chan<- *prometheus.Desc) { to <- callsDesc }
@@ -91,20 +82,4 @@ func (c *outboxStats) Collect(to chan<- prometheus.Metric) {
 			to <- prometheus.MustNewConstMetric(callsDesc, prometheus.GaugeValue, float64(states[state]), provider, string(state))
 		}
 	}
-}
-
-func (c *outboxStats) read() []outbox.Stat {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if time.Since(c.at) < statsFor {
-		return c.last
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), statsWithin)
-	defer cancel()
-	last, err := c.stats(ctx)
-	if err != nil {
-		c.t.Trouble("counting the calls of the outbox", err)
-	}
-	c.last, c.at = last, time.Now()
-	return c.last
 }

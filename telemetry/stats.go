@@ -14,7 +14,7 @@ import (
 // asked when somebody reads the metrics, and not more often than every 2 s. It
 // may be called once.
 func (t *Telemetry) InboxStats(stats func(context.Context) ([]inbound.Stat, error)) {
-	t.Registry.MustRegister(&inboxStats{t: t, stats: stats})
+	t.Registry.MustRegister(&inboxStats{asked[inbound.Stat]{t: t, doing: "counting stored events", ask: stats}})
 }
 
 const (
@@ -27,13 +27,35 @@ var (
 	oldestDesc = prometheus.NewDesc("postern_inbox_oldest_unapplied_timestamp_seconds", "When the oldest event was received that is still to be delivered; absent if there is none.", []string{"webhook"}, nil)
 )
 
-type inboxStats struct {
+type inboxStats struct{ asked[inbound.Stat] }
+
+// asked is what the store counts, as it last said.
+type asked[T any] struct {
 	t     *Telemetry
-	stats func(context.Context) ([]inbound.Stat, error)
+	doing string // for word of a failure
+	ask   func(context.Context) ([]T, error)
 
 	mu   sync.Mutex
-	last []inbound.Stat
+	last []T
 	at   time.Time
+}
+
+// read asks the store, unless it has just been asked. It is empty if the store
+// does not answer.
+func (a *asked[T]) read() []T {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if time.Since(a.at) < statsFor {
+		return a.last
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), statsWithin)
+	defer cancel()
+	last, err := a.ask(ctx)
+	if err != nil {
+		a.t.Trouble(a.doing, err)
+	}
+	a.last, a.at = last, time.Now()
+	return a.last
 }
 
 // Describe implements [prometheus.Collector].
@@ -64,20 +86,4 @@ func (c *inboxStats) Collect(to chan<- prometheus.Metric) {
 	for webhook, at := range oldest {
 		to <- prometheus.MustNewConstMetric(oldestDesc, prometheus.GaugeValue, float64(at.UnixMilli())/1000, webhook)
 	}
-}
-
-func (c *inboxStats) read() []inbound.Stat {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if time.Since(c.at) < statsFor {
-		return c.last
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), statsWithin)
-	defer cancel()
-	last, err := c.stats(ctx)
-	if err != nil {
-		c.t.Trouble("counting stored events", err)
-	}
-	c.last, c.at = last, time.Now()
-	return c.last
 }

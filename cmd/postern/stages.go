@@ -60,46 +60,51 @@ type means struct {
 	stale   *fallbacks.Kept    // where answers are kept for when a provider is down
 }
 
+// fill puts what is of this process alone where something was left out.
+func (m *means) fill() (err error) {
+	if m.alive == nil {
+		m.alive = func() int { return 1 }
+	}
+	if m.tokens == nil {
+		if m.tokens, err = limit.NewLocal(m.alive); err != nil {
+			return err
+		}
+	}
+	if m.live == nil {
+		m.live = credential.NewLive()
+	}
+	if m.egress == nil {
+		m.egress = func(string, string) func(*http.Request) (*http.Response, error) { return nowhere }
+	}
+	if m.answers == nil {
+		m.answers = new(idempotency.Live)
+	}
+	if m.stale == nil {
+		m.stale = fallbacks.NewKept()
+	}
+	return nil
+}
+
 // stages lists every feature in the order in which it sees a request,
 // outermost first, whatever order the files have. A stage feels the ones below
 // it and must not care about those above.
 func stages(o observer, m means) ([]policy.Feature, error) {
+	if err := m.fill(); err != nil {
+		return nil, err
+	}
 	circuits, err := breaker.Feature(o.Breaker)
 	if err != nil {
 		return nil, err
-	}
-	tokens, live, alive := m.tokens, m.live, m.alive
-	if alive == nil {
-		alive = func() int { return 1 }
-	}
-	if tokens == nil {
-		if tokens, err = limit.NewLocal(alive); err != nil {
-			return nil, err
-		}
 	}
 	cooldown, guard, err := limit.Cooldown(o)
 	if err != nil {
 		return nil, err
 	}
-	limits, err := limit.Feature(o, tokens, alive)
+	limits, err := limit.Feature(o, m.tokens, m.alive)
 	if err != nil {
 		return nil, err
 	}
-	if live == nil {
-		live = credential.NewLive()
-	}
-	egress := m.egress
-	if egress == nil {
-		egress = func(string, string) func(*http.Request) (*http.Response, error) { return nowhere }
-	}
-	answers := m.answers
-	if answers == nil {
-		answers = new(idempotency.Live)
-	}
-	stale := m.stale
-	if stale == nil {
-		stale = fallbacks.NewKept()
-	}
+	live := m.live
 	live.Skew, live.Echoed = o.ClockSkew, o.Echoed
 	certificates := mtls.NewLive()
 	certificates.Changed, certificates.Ends = o.Certificate, o.CertificateEnds
@@ -107,11 +112,11 @@ func stages(o observer, m means) ([]policy.Feature, error) {
 		allow.Feature(),                    // may this leave?
 		outbox.Feature(),                   // what becomes of calls that are handed over for later; no stage
 		deadletter.Feature(m.letters),      // a final failure is kept
-		fallbacks.Feature(stale),           // the last good answer while the provider cannot be asked
-		idempotency.Feature(answers),       // one key for all attempts
+		fallbacks.Feature(m.stale),         // the last good answer while the provider cannot be asked
+		idempotency.Feature(m.answers),     // one key for all attempts
 		timeout.Total(),                    // of the call, waits and retries included
-		upsert.Feature(egress),             // create or update: looks first
-		reconcile.Feature(egress),          // looks when the effect is unknown
+		upsert.Feature(m.egress),           // create or update: looks first
+		reconcile.Feature(m.egress),        // looks when the effect is unknown
 		retry.Feature(rand.Float64),        // the only place that sends again
 		circuits,                           // sees every attempt
 		cooldown,                           // holds back who was told to slow down

@@ -92,20 +92,20 @@ func safe(method string) bool {
 }
 
 func (b *Block) after(x *policy.Exchange, r *http.Request, resp *http.Response, err error, fails map[policy.Outcome]bool) {
-	o := outcome(x, resp, err)
+	o, did := outcome(x, resp, err), acted(err)
 	var d *policy.Denial
 	switch {
 	case errors.As(err, &d) && d.Code == policy.IdempotencyInFlight:
 		// The call is under way, and is kept itself if it fails.
-	case x.Attempts == 0 && errors.As(err, &d) && d.Executed != "" && d.Executed != policy.No:
+	case x.Attempts == 0 && did != "" && did != policy.No:
 		// An earlier call may have had its effect. It was kept itself, unless its
 		// process died.
-		if d.Executed == policy.Maybe {
+		if did == policy.Maybe {
 			b.letters.Keep(x, r, resp, err, true)
 		}
 	case x.Attempts > 0 && x.Doubtful():
 		b.letters.Keep(x, r, resp, err, true)
-	case fails[o] && !x.Done && acted(err) != policy.Yes:
+	case fails[o] && !x.Done && did != policy.Yes:
 		b.letters.Keep(x, r, resp, err, false)
 	case (o == policy.OK || o == policy.Redirect && policy.Effective(resp.StatusCode)) && b.letters.Waiting(x.Plan.Provider):
 		b.letters.Succeeded(x, r, b.Window.Duration)

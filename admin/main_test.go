@@ -23,6 +23,7 @@ import (
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/seal"
 	"github.com/postern-proxy/postern/store"
+	"github.com/postern-proxy/postern/store/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -134,7 +135,7 @@ func (l *listener) insert(e inbound.Event, targets ...string) {
 		e.Received = time.Now()
 	}
 	e.Size = len(e.Body)
-	if _, _, err := l.store.Insert(context.Background(), &e, targets); err != nil {
+	if _, _, err := storetest.Insert(context.Background(), l.store, &e, targets...); err != nil {
 		l.t.Fatal(err)
 	}
 }

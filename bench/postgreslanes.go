@@ -149,8 +149,7 @@ func (q storeQueue) fill(ctx context.Context, lanes int) error {
 		if q.lanes {
 			e.Lane = fmt.Sprint("lane-", at%lanes)
 		}
-		_, _, err = q.box.Insert(ctx, e, []string{"bench"})
-		return err
+		return q.box.Insert(ctx, &inbound.Arrival{Event: e, To: inbound.To("bench")})
 	})
 }
 

@@ -47,22 +47,34 @@ func (in *Inbox) attempt(ctx context.Context, it queue.Item[Delivery]) queue.Hea
 	if d.Attempt > t.hook.Retry.Attempts+crashes {
 		m = Move{To: Failed, Attempt: d.Attempt, Reason: fmt.Sprintf("given up: %d attempts ended without a result", crashes)}
 	} else {
-		o := in.call(ctx, d, t)
+		m, health = in.try(ctx, d, t)
 		if stale(ctx) {
 			return queue.Well // somebody else decides
 		}
-		o.interrupted = o.err != nil && errors.Is(context.Cause(ctx), queue.ErrDrain)
-		m = judge(d, o, t.deliver, t.hook.Retry, time.Now(), in.opt.Random)
-		health = queue.Health(o.health())
-		in.opt.Observer.attempt(&Attempt{
-			Event: d.Event.ID, Webhook: d.Event.Webhook, Target: d.Target, EventID: d.Event.EventID, Type: d.Event.Type,
-			Account: d.Event.Account, Attempt: d.Attempt, Result: m.To, Status: m.Status, Took: m.Took, Reason: m.Reason,
-		})
 	}
 	if in.finish(ctx, it.Lease, m) {
 		in.tell(d, Processing, m.To, &m)
 	}
 	return health
+}
+
+// try calls the application, if there is anything to tell it, and says which move
+// follows.
+func (in *Inbox) try(ctx context.Context, d *Delivery, t target) (Move, queue.Health) {
+	msg, instead := in.message(ctx, d, t)
+	if instead != nil {
+		return *instead, queue.Well
+	}
+	o := in.call(ctx, d, msg, t)
+	o.interrupted = o.err != nil && errors.Is(context.Cause(ctx), queue.ErrDrain)
+	m := judge(d, o, t.deliver, t.hook.Retry, time.Now(), in.opt.Random)
+	if !stale(ctx) {
+		in.opt.Observer.attempt(&Attempt{
+			Event: d.Event.ID, Webhook: d.Event.Webhook, Target: d.Target, EventID: d.Event.EventID, Type: d.Event.Type,
+			Account: d.Event.Account, Attempt: d.Attempt, Result: m.To, Status: m.Status, Took: m.Took, Reason: m.Reason,
+		})
+	}
+	return m, queue.Health(o.health())
 }
 
 // stale reports whether the lease of an attempt is over.
@@ -120,12 +132,12 @@ const (
 )
 
 // call posts the event to the application once.
-func (in *Inbox) call(ctx context.Context, d *Delivery, t target) (o outcome) {
+func (in *Inbox) call(ctx context.Context, d *Delivery, msg *message, t target) (o outcome) {
 	start := time.Now()
 	defer func() { o.took = time.Since(start) }()
 	ctx, cancel := context.WithTimeout(ctx, t.deliver.Timeout.Duration)
 	defer cancel()
-	req, err := request(ctx, d, t, start)
+	req, err := request(ctx, d, msg, t, start)
 	if err != nil {
 		return outcome{err: err}
 	}

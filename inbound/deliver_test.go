@@ -16,6 +16,7 @@ import (
 
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/store"
+	"github.com/postern-proxy/postern/store/storetest"
 )
 
 // hookTo is a webhook that is delivered to a URL, with more lines in deliver.
@@ -279,7 +280,7 @@ func TestRetentionAndSchedule(t *testing.T) {
 		}})
 		in.Swap(set)
 		e := &inbound.Event{ID: "1", Webhook: "hook", EventID: "1", Received: time.Now(), Body: []byte(`{"id":"1"}`), Size: 10}
-		if _, _, err := m.Insert(t.Context(), e, []string{"hook"}); err != nil {
+		if _, _, err := storetest.Insert(t.Context(), m, e, "hook"); err != nil {
 			t.Fatal(err)
 		}
 		start := time.Now()

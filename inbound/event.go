@@ -29,7 +29,7 @@ var States = [...]State{Received, Processing, Retrying, Applied, Failed, Quarant
 // the two. Processing to itself is the claim of a delivery whose lease ran out.
 var moves = map[State][]State{
 	Received:    {Processing, Ignored},
-	Processing:  {Processing, Applied, Retrying, Failed, Received},
+	Processing:  {Processing, Applied, Retrying, Failed, Received, Ignored, Quarantined},
 	Retrying:    {Processing, Ignored},
 	Applied:     {Received},
 	Failed:      {Received, Ignored},
@@ -65,6 +65,9 @@ type Event struct {
 	Variant  int    // 1, or more for another body under the same key
 	Weak     bool   // EventID is a digest of the body: the event names none
 	Verified bool   // false for the scheme none
+	Proof    Proof  // how it was verified
+	Parent   string // ID of the event that this one is an item of; "" if it came by itself
+	Misfit   string // fingerprint of what does not fit its schema, "" if it fits or has none
 	Type     string
 	Key      string    // what ordering is about
 	Lane     string    // deliveries to one target in the same lane are made strictly in order of arrival; "" is no order
@@ -74,6 +77,15 @@ type Event struct {
 	Body     []byte      // the very bytes that were verified
 	SHA256   [32]byte    // of Body
 	Size     int         // of Body in bytes; the rest of an Event travels without it
+}
+
+// Proof is the record of a verification. It holds nothing secret.
+type Proof struct {
+	Scheme  string    `json:"scheme,omitempty"`
+	Key     string    `json:"key,omitempty"`    // fingerprint of the key that matched, see [Fingerprint]
+	Signed  time.Time `json:"signed,omitzero"`  // when it was signed, by the signer's clock; zero if the scheme has no date
+	Partial bool      `json:"partial,omitzero"` // the signature does not cover the whole body
+	Late    bool      `json:"late,omitzero"`    // the key should not be in use any more
 }
 
 // Origin says why an event is delivered.

@@ -32,6 +32,9 @@ type Options struct {
 	Alone func(ctx context.Context, name string, work func(context.Context))
 	// Poll is the longest time between two looks for what is due; 5 s if 0.
 	Poll time.Duration
+	// Egress makes a call under the policy of a provider, for an account that may be
+	// "". nil if there is no outbound half.
+	Egress func(provider, account string) func(*http.Request) (*http.Response, error)
 	// Revoked is told of an event that says that a provider has ended the grant of an
 	// account, before the event is acknowledged; it may be told again. nil if nobody
 	// keeps grants.

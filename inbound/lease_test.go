@@ -14,6 +14,7 @@ import (
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/queue"
 	"github.com/postern-proxy/postern/store"
+	"github.com/postern-proxy/postern/store/storetest"
 )
 
 // gone is a store that can be claimed from once and then does not answer.
@@ -68,7 +69,7 @@ func TestF33RecordingEndsWithTheLease(t *testing.T) {
 		}})
 		in.Swap(set)
 		e := &inbound.Event{ID: "1", Webhook: "hook", EventID: "1", Received: time.Now(), Body: []byte(`{"id":"1"}`), Size: 10}
-		if _, _, err := g.Insert(t.Context(), e, []string{"hook"}); err != nil {
+		if _, _, err := storetest.Insert(t.Context(), g, e, "hook"); err != nil {
 			t.Fatal(err)
 		}
 		start := time.Now()

@@ -15,7 +15,9 @@ type Reception struct {
 	Bytes    int
 	Received time.Time
 	Took     time.Duration
-	Err      error // why it is unavailable, or what is wrong with the request
+	Proof    Proof
+	Why      string // which step of the verification failed and why, for the operator only
+	Err      error  // why it is unavailable, or what is wrong with the request
 }
 
 // Attempt is what became of one delivery attempt.

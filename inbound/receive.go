@@ -1,18 +1,18 @@
 package inbound
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"math"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
-
-	"github.com/postern-proxy/postern/config/block"
 )
 
 // storeWithin is how long a request waits for the store before it is answered
@@ -41,9 +41,8 @@ func (in *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	rec.Webhook = hook.Name
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		answer(w, rec, http.StatusMethodNotAllowed, "webhooks are posted\n")
+	if r.Method != http.MethodPost && !slices.Contains(hook.check.Methods, r.Method) {
+		notAllowed(w, rec, hook)
 		return
 	}
 	body, release, err := in.readBody(w, r, int64(hook.MaxBody))
@@ -70,14 +69,28 @@ func (in *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	in.accept(w, r, rec, hook, &Request{
-		URL: set.config.publicURL(r.URL.RequestURI()), Query: r.URL.RawQuery,
+		Method: r.Method, URL: set.config.publicURL(r.URL.RequestURI()), Query: r.URL.RawQuery,
 		Header: r.Header, Body: body, Received: rec.Received,
 	})
 }
 
 // accept verifies what was read, and stores it.
 func (in *Inbox) accept(w http.ResponseWriter, r *http.Request, rec *Reception, hook *Webhook, req *Request) {
-	verdict := hook.check.Verify(req)
+	ctx, cancel := context.WithTimeout(r.Context(), storeWithin)
+	defer cancel()
+	if hook.check.Greet != nil {
+		if a, ok := hook.check.Greet(req); ok {
+			rec.Result = "handshake"
+			a.write(w, rec)
+			return
+		}
+	}
+	if r.Method != http.MethodPost {
+		notAllowed(w, rec, hook)
+		return
+	}
+	verdict := hook.check.Verify(ctx, req)
+	rec.Proof, rec.Why = verdict.Proof, verdict.Why
 	if verdict.Result != Accepted {
 		rec.Result = verdict.Result.String()
 		if verdict.Result == Unavailable {
@@ -90,38 +103,48 @@ func (in *Inbox) accept(w http.ResponseWriter, r *http.Request, rec *Reception, 
 	if hook.check.Handshake != nil {
 		if a, ok := hook.check.Handshake(req); ok {
 			rec.Result = "handshake"
-			w.Header().Set("Content-Type", a.ContentType)
-			answer(w, rec, http.StatusOK, string(a.Body))
+			a.write(w, rec)
 			return
 		}
 	}
-	e := hook.event(req, verdict, rec.ID)
-	rec.EventID, rec.Type, rec.Account = e.EventID, e.Type, e.Account
-	ctx, cancel := context.WithTimeout(r.Context(), storeWithin)
-	defer cancel()
-	id, what, err := in.opt.Store.Insert(ctx, e, hook.Targets())
-	if err != nil {
+	all := hook.arrivals(req, verdict, rec.ID)
+	if err := in.opt.Store.Insert(ctx, all...); err != nil {
 		unavailable(w, rec, fmt.Errorf("store the event: %w", err))
 		return
 	}
-	rec.Event = id
-	if what == Stored {
-		in.dispatch.Wake()
+	for _, a := range all {
+		if err := in.arrived(ctx, hook, req, verdict, a, rec); err != nil {
+			unavailable(w, rec, err)
+			return
+		}
 	}
-	if err := in.revoke(ctx, hook, req, verdict, e); err != nil {
-		unavailable(w, rec, fmt.Errorf("end the grant that the event is about: %w", err))
+	if hook.check.Reply != nil {
+		hook.check.Reply.write(w, rec)
 		return
 	}
-	switch what {
+	answer(w, rec, http.StatusOK, "")
+}
+
+// arrived does what follows when an event is stored.
+func (in *Inbox) arrived(ctx context.Context, hook *Webhook, req *Request, v Verdict, a *Arrival, rec *Reception) error {
+	e := a.Event
+	rec.Event, rec.EventID, rec.Type, rec.Account = a.ID, e.EventID, e.Type, e.Account
+	if a.What == Stored {
+		in.dispatch.Wake()
+	}
+	if err := in.revoke(ctx, hook, req, v, e); err != nil {
+		return fmt.Errorf("end the grant that the event is about: %w", err)
+	}
+	switch a.What {
 	case Stored:
 		rec.Result = "accepted"
 	case Duplicate:
 		rec.Result = "duplicate"
 	case Conflicted:
 		rec.Result = "conflict"
-		in.opt.Observer.trouble("receiving a webhook", fmt.Errorf("webhook %q: event %q came again with another body; it is kept as %s and not delivered", hook.Name, e.EventID, id))
+		in.opt.Observer.trouble("receiving a webhook", fmt.Errorf("webhook %q: event %q came again with another body; it is kept as %s and not delivered", hook.Name, e.EventID, a.ID))
 	}
-	answer(w, rec, http.StatusOK, "")
+	return nil
 }
 
 // revoke tells of an event that says that the provider has ended a grant. One that
@@ -136,6 +159,16 @@ func (in *Inbox) revoke(ctx context.Context, hook *Webhook, req *Request, v Verd
 		name = "sha256:" + hex.EncodeToString(e.SHA256[:])
 	}
 	return in.opt.Revoked(ctx, hook.Provider, e.Account, hook.Name+" "+name)
+}
+
+func notAllowed(w http.ResponseWriter, rec *Reception, hook *Webhook) {
+	w.Header().Set("Allow", strings.Join(append([]string{http.MethodPost}, hook.check.Methods...), ", "))
+	answer(w, rec, http.StatusMethodNotAllowed, "webhooks are posted\n")
+}
+
+func (a *Answer) write(w http.ResponseWriter, rec *Reception) {
+	maps.Copy(w.Header(), a.Header)
+	answer(w, rec, cmp.Or(a.Status, http.StatusOK), string(a.Body))
 }
 
 func answer(w http.ResponseWriter, rec *Reception, status int, body string) {
@@ -153,58 +186,4 @@ func unavailable(w http.ResponseWriter, rec *Reception, err error) {
 	rec.Result, rec.Err = "unavailable", err
 	w.Header().Set("Retry-After", retryAfter)
 	answer(w, rec, http.StatusServiceUnavailable, notStored)
-}
-
-// maxName is how long an id, a type, an account or a key may be. A longer id is
-// replaced by its digest, the others are cut.
-const maxName = 512
-
-// event says what was received, in the words of the event block.
-func (w *Webhook) event(req *Request, v Verdict, id string) *Event {
-	names := &Names{Request: req, Timestamp: v.Timestamp}
-	e := &Event{
-		ID: id, Webhook: w.Name, Verified: !w.check.None, Received: req.Received,
-		Header: w.kept(req.Header), Body: req.Body, SHA256: sha256.Sum256(req.Body), Size: len(req.Body),
-		EventID: text(w.Event.ID, names), Type: clip(text(w.Event.Type, names)),
-		Account: clip(text(w.Event.Account, names)), Key: clip(text(w.Event.Key, names)),
-		Occurred: w.Event.Unit.parse(text(w.Event.Time, names)),
-	}
-	if e.EventID == "" {
-		e.EventID = v.EventID
-	}
-	if e.EventID == "" {
-		e.EventID, e.Weak = "sha256:"+hex.EncodeToString(e.SHA256[:]), true
-	}
-	if len(e.EventID) > maxName {
-		sum := sha256.Sum256([]byte(e.EventID))
-		e.EventID = "sha256:" + hex.EncodeToString(sum[:])
-	}
-	return e
-}
-
-func text(x *block.Expr, s block.Source) string {
-	if x == nil {
-		return ""
-	}
-	v, _ := x.String(s)
-	return v
-}
-
-func clip(s string) string { return s[:min(len(s), maxName)] }
-
-// parse reads a provider's time; zero if it is none.
-func (u Unit) parse(s string) time.Time {
-	if u == RFC3339 {
-		t, _ := time.Parse(time.RFC3339Nano, s)
-		return t
-	}
-	f, err := strconv.ParseFloat(s, 64)
-	if u == Millis {
-		f /= 1000
-	}
-	if err != nil || !(f > 0 && f < 1<<33) {
-		return time.Time{}
-	}
-	sec, frac := math.Modf(f)
-	return time.Unix(int64(sec), int64(frac*1e9))
 }

@@ -214,8 +214,8 @@ webhook "missing" {
 // broken is a store that cannot write.
 type broken struct{ inbound.Store }
 
-func (broken) Insert(context.Context, *inbound.Event, []string) (string, inbound.Insertion, error) {
-	return "", 0, errors.New("disk full")
+func (broken) Insert(context.Context, ...*inbound.Arrival) error {
+	return errors.New("disk full")
 }
 
 // TestC42NothingStoredNo2xx also shows that the cause stays with us.
@@ -233,9 +233,9 @@ func TestC42NothingStoredNo2xx(t *testing.T) {
 // stuck is a store that never comes back.
 type stuck struct{ inbound.Store }
 
-func (stuck) Insert(ctx context.Context, _ *inbound.Event, _ []string) (string, inbound.Insertion, error) {
+func (stuck) Insert(ctx context.Context, _ ...*inbound.Arrival) error {
 	<-ctx.Done()
-	return "", 0, ctx.Err()
+	return ctx.Err()
 }
 
 func TestC42SlowStoreIsUnavailable(t *testing.T) {

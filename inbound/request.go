@@ -21,14 +21,14 @@ type opaque struct{ io.Reader }
 
 func (opaque) Close() error { return nil }
 
-func request(ctx context.Context, d *Delivery, t target, now time.Time) (*http.Request, error) {
+func request(ctx context.Context, d *Delivery, msg *message, t target, now time.Time) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.deliver.To, nil)
 	if err != nil {
 		return nil, errors.New("the address of the application is not usable")
 	}
 	e := &d.Event
-	req.Body, req.ContentLength = opaque{bytes.NewReader(e.Body)}, int64(len(e.Body))
-	maps.Copy(req.Header, e.Header)
+	req.Body, req.ContentLength = opaque{bytes.NewReader(msg.body)}, int64(len(msg.body))
+	maps.Copy(req.Header, msg.header)
 	for name, value := range map[string]string{
 		"Postern-Id": e.ID, "Postern-Event-Id": e.ID, "Postern-Provider-Event-Id": e.EventID, "Postern-Webhook": e.Webhook,
 		"Postern-Account": e.Account, "Postern-Type": e.Type, "Postern-Attempt": strconv.Itoa(d.Attempt), "Postern-Origin": string(d.Origin),
@@ -45,7 +45,7 @@ func request(ctx context.Context, d *Delivery, t target, now time.Time) (*http.R
 	if err != nil {
 		return nil, fmt.Errorf("sign the delivery: %w", err)
 	}
-	signing.Sign(req.Header, key, e.ID, now, e.Body)
+	signing.Sign(req.Header, key, e.ID, now, msg.body)
 	return req, nil
 }
 

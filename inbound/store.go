@@ -17,16 +17,42 @@ const (
 	Conflicted           // another body under the same key is: stored as a further variant, in state conflict
 )
 
+// Placement is one delivery of an event as it is stored.
+type Placement struct {
+	Target string
+	State  State     // received, quarantined or ignored; "" is received. A conflict is always in state conflict
+	Origin Origin    // "" is push
+	Due    time.Time // zero is now
+	Reason string
+}
+
+// To places an event with targets, in state received.
+func To(targets ...string) []Placement {
+	all := make([]Placement, len(targets))
+	for i, t := range targets {
+		all[i].Target = t
+	}
+	return all
+}
+
+// Arrival is an event on its way into the store, and what came of it.
+type Arrival struct {
+	Event *Event // its Variant is ignored
+	To    []Placement
+
+	ID   string // of the stored event, or of the one that Event is a duplicate of
+	What Insertion
+}
+
 // Store keeps events, their deliveries and the audit trail. What a method
 // reports as done is durable when the method returns. Its clock is the one that
 // decides what is due and when a lease ends. Package storetest says in detail
 // what is promised.
 type Store interface {
-	// Insert stores e with one delivery for each target, in state received. e.Variant
-	// is ignored. It returns the id of the stored event, or of the one that e
-	// is a duplicate of. An error means that e may or may not be stored: asked
-	// again with the same e.ID it answers as it would have the first time.
-	Insert(ctx context.Context, e *Event, targets []string) (id string, what Insertion, err error)
+	// Insert stores events in this order, each with its deliveries, and fills in ID
+	// and What. An error means that any of them may or may not be stored: asked
+	// again with the same Event.ID it answers as it would have the first time.
+	Insert(ctx context.Context, all ...*Arrival) error
 
 	// Claim, Renew and Release are those of a queue; a claim moves to
 	// processing and counts an attempt, a release moves back to received, or to

@@ -1,6 +1,9 @@
 package inbound
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +16,7 @@ import (
 
 // Request is one received webhook as schemes and expressions see it.
 type Request struct {
+	Method   string
 	URL      string // the configured public URL with the path and query as sent; "" if none is configured
 	Query    string // as sent
 	Header   http.Header
@@ -43,24 +47,42 @@ type Verdict struct {
 	Timestamp string // the signed timestamp as sent, "" if the scheme has none
 	EventID   string // an event id that the signature covers, "" if the scheme has none
 	Err       error  // why it is Unavailable; names references, never secrets
+	Proof     Proof  // of what is Accepted or Stale
+	Why       string // which step failed and why, for the operator: nothing that the sender did not send
 }
 
-// Answer is what a handshake is answered with, status 200.
+// Fingerprint names a key in records and logs without telling it.
+func Fingerprint(key []byte) string {
+	sum := sha256.Sum256(key)
+	return hex.EncodeToString(sum[:4])
+}
+
+// Answer is what a request is answered with.
 type Answer struct {
-	ContentType string
-	Body        []byte
+	Status int // 0 is 200
+	Header http.Header
+	Body   []byte
 }
 
 // Verification is one verify block, ready to run.
 type Verification struct {
-	// Verify is a pure function of the request and the secrets.
-	Verify func(*Request) Verdict
+	// Verify is a pure function of the request and the secrets, but for keys that
+	// have to be fetched: they are cached, and ctx bounds the fetching.
+	Verify func(context.Context, *Request) Verdict
 	// Ready says whether the secrets can be read and are long enough; nil for a
 	// scheme without.
 	Ready func() error
+	// Methods are those that are taken besides POST, for handshakes.
+	Methods []string
+	// Greet answers a request that is no event before anything is verified, because
+	// its sender signs no such; nil for a scheme without.
+	Greet func(*Request) (Answer, bool)
 	// Handshake answers a verified request that is no event; nil for a scheme
 	// without.
 	Handshake func(*Request) (Answer, bool)
+	// Reply is what the provider wants to hear when an event is stored; nil for an
+	// empty 200.
+	Reply *Answer
 	// Headers are those that carry signatures and tokens: they are never kept.
 	Headers []string
 	// BodyOnly is set where headers and the query are not covered, so that

@@ -92,14 +92,14 @@ func TestBackupRestore(t *testing.T) {
 		}
 		again := *e
 		again.ID = "again-" + id
-		if known, what, err := box.Insert(t.Context(), &again, []string{"hook"}); known != id || what != inbound.Duplicate || err != nil {
+		if known, what, err := storetest.Insert(t.Context(), box, &again, "hook"); known != id || what != inbound.Duplicate || err != nil {
 			t.Fatalf("%s again: %s, %v, %v", id, known, what, err)
 		}
 	}
 	if n, _ := box.Count(t.Context(), inbound.Filter{}); int64(n) != got.Events {
 		t.Errorf("%d events, want %d", n, got.Events)
 	}
-	if _, what, err := box.Insert(t.Context(), storetest.Event("new", "new", "{}"), []string{"hook"}); what != inbound.Stored || err != nil {
+	if _, what, err := storetest.Insert(t.Context(), box, storetest.Event("new", "new", "{}"), "hook"); what != inbound.Stored || err != nil {
 		t.Errorf("a new event: %v, %v", what, err)
 	}
 }

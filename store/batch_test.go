@@ -20,6 +20,7 @@ import (
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/inbound"
 	schemehmac "github.com/postern-proxy/postern/inbound/scheme/hmac"
+	"github.com/postern-proxy/postern/store/storetest"
 )
 
 // BenchmarkCommit compares commits of what waits with one commit for each event,
@@ -127,7 +128,7 @@ func ingest(t testing.TB, box inbound.Store, n int) float64 {
 		wg.Go(func() {
 			for i := range events {
 				e := &inbound.Event{ID: fmt.Sprintf("id-%d", i), Webhook: "hook", EventID: fmt.Sprintf("evt-%d", i), Received: time.Now(), Body: body, Size: len(body)}
-				if _, _, err := box.Insert(context.Background(), e, []string{"hook"}); err != nil {
+				if _, _, err := storetest.Insert(context.Background(), box, e, "hook"); err != nil {
 					t.Error(err)
 				}
 			}

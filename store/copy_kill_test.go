@@ -93,7 +93,7 @@ func crowd(t *testing.T, n int) string {
 				if i%4 == 0 {
 					e.Lane = fmt.Sprint("lane-", i%1000)
 				}
-				if _, _, err := box.Insert(ctx, e, []string{"hook"}); err != nil {
+				if _, _, err := storetest.Insert(ctx, box, e, "hook"); err != nil {
 					t.Error(err)
 				}
 			}

@@ -123,7 +123,7 @@ func (w *whole) digest() (sum [32]byte) {
 	f := &fields{Hash: sha256.New()}
 	e := &w.event
 	f.number(w.seq)
-	f.texts(e.ID, e.Webhook, e.Account, e.EventID, e.Type, e.Key, e.Lane)
+	f.texts(e.ID, e.Webhook, e.Account, e.EventID, e.Type, e.Key, e.Lane, proofText(e.Proof), e.Parent, e.Misfit)
 	f.number(int64(e.Variant))
 	f.flag(e.Weak)
 	f.flag(e.Verified)

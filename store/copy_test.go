@@ -51,7 +51,7 @@ func furnish(t testing.TB, s inbound.Store, n int) {
 		}
 		room <- struct{}{}
 		wg.Go(func() {
-			if _, _, err := s.Insert(ctx, e, targets); err != nil {
+			if _, _, err := storetest.Insert(ctx, s, e, targets...); err != nil {
 				t.Error(err)
 			}
 			<-room
@@ -138,7 +138,7 @@ func lively(t *testing.T, from, to string) {
 	}
 	connected(t, dbs[0].Connections(), dbs[1].Connections())
 	again := storetest.Event("new", "evt_0", "another body than that")
-	if _, what, err := b.Insert(t.Context(), again, []string{"hook"}); err != nil || what != inbound.Conflicted {
+	if _, what, err := storetest.Insert(t.Context(), b, again, "hook"); err != nil || what != inbound.Conflicted {
 		t.Errorf("a known id came back as %v, %v", what, err)
 	}
 	page, err := b.List(t.Context(), inbound.Filter{Limit: 2})

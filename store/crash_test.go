@@ -63,7 +63,7 @@ func victim(path string) {
 			for i := 0; ; i++ {
 				id := fmt.Sprintf("%d-%d-%d", run, w, i)
 				body := strings.Repeat(id, 1+rand.IntN(100))
-				got, _, err := box.Insert(ctx, storetest.Event(id, id, body), []string{"hook"})
+				got, _, err := storetest.Insert(ctx, box, storetest.Event(id, id, body), "hook")
 				if err != nil {
 					fmt.Println("error", err)
 					return

@@ -13,20 +13,22 @@ import (
 	"github.com/postern-proxy/postern/inbound"
 )
 
-const eventColumns = "e.id, e.webhook, e.account, e.event_id, e.variant, e.weak, e.verified, e.type, e.key, e.lane, e.occurred, e.received, e.sha256, e.size, e.seq"
+const eventColumns = "e.id, e.webhook, e.account, e.event_id, e.variant, e.weak, e.verified, e.type, e.key, e.lane, e.occurred, e.received, e.sha256, e.size, e.proof, e.parent, e.misfit, e.seq"
 
 // scanEvent reads eventColumns and what follows them.
 func scanEvent(scan func(...any) error, e *inbound.Event, seq *int64, more ...any) error {
 	var occurred, received, ignored int64
 	var sum []byte
+	var proof string
 	if seq == nil {
 		seq = &ignored
 	}
 	err := scan(append([]any{
-		&e.ID, &e.Webhook, &e.Account, &e.EventID, &e.Variant, &e.Weak, &e.Verified, &e.Type, &e.Key, &e.Lane, &occurred, &received, &sum, &e.Size, seq,
+		&e.ID, &e.Webhook, &e.Account, &e.EventID, &e.Variant, &e.Weak, &e.Verified, &e.Type, &e.Key, &e.Lane, &occurred, &received, &sum, &e.Size, &proof, &e.Parent, &e.Misfit, seq,
 	}, more...)...)
 	e.Occurred, e.Received = fromMicro(occurred), fromMicro(received)
 	copy(e.SHA256[:], sum)
+	e.Proof = readProof(proof)
 	return err
 }
 

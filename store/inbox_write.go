@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -34,57 +35,122 @@ func fromMicro(n int64) time.Time {
 	return time.UnixMicro(n)
 }
 
-const insertEvent = `INSERT INTO events (id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (webhook, account, event_id, variant) DO NOTHING RETURNING seq`
+const insertEvent = `INSERT INTO events (id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, proof, parent, misfit)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (webhook, account, event_id, variant) DO NOTHING RETURNING seq`
 
-func (s inbox) Insert(ctx context.Context, e *inbound.Event, targets []string) (id string, what inbound.Insertion, err error) {
-	if len(targets) > perEvent {
-		return "", 0, fmt.Errorf("%d targets are more than %d", len(targets), perEvent)
-	}
-	header, err := json.Marshal(e.Header)
-	if err != nil {
-		return "", 0, fmt.Errorf("encode the headers: %w", err)
-	}
-	err = s.do(ctx, len(e.Body)+len(header), func(t *tx) error {
-		id, what = e.ID, inbound.Stored
-		seq, err := t.insertVariant(e, 1)
+func (s inbox) Insert(ctx context.Context, all ...*inbound.Arrival) error {
+	size, headers := 0, make([]string, len(all))
+	for i, a := range all {
+		if err := checkPlacements(a.To); err != nil {
+			return err
+		}
+		header, err := json.Marshal(a.Event.Header)
 		if err != nil {
-			return err
+			return fmt.Errorf("encode the headers: %w", err)
 		}
-		if seq == 0 { // the key is known
-			known, variant, last, err := t.known(e)
-			if err != nil {
-				return err
-			}
-			if known != "" {
-				id, what = known, repeated(e, known, variant)
-				return nil
-			}
-			what = inbound.Conflicted
-			if seq, err = t.insertVariant(e, last+1); err != nil {
-				return err
-			}
-		}
-		if err := t.exec("INSERT INTO bodies (seq, header, body) VALUES (?, ?, ?)", seq, string(header), notNil(e.Body)); err != nil {
-			return err
-		}
-		state := inbound.Received
-		if what == inbound.Conflicted {
-			state = inbound.Conflict
-		}
-		for n, target := range targets {
-			due, err := t.place(lane{target, e.Lane}, state)
-			if err != nil {
-				return err
-			}
-			if err := t.exec(`INSERT INTO deliveries (id, target, lane, state, due, fence, attempt, wait, origin, reason) VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, '')`,
-				seq*perEvent+int64(n), target, e.Lane, string(state), due, string(inbound.Push)); err != nil {
+		size, headers[i] = size+len(a.Event.Body)+len(header), string(header)
+	}
+	done := make([]inbound.Arrival, len(all)) // the writer may come to it when nobody waits any more
+	for i, a := range all {
+		done[i] = *a
+	}
+	err := s.do(ctx, size, func(t *tx) error {
+		for i := range done {
+			if err := t.insert(&done[i], headers[i]); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	return id, what, err
+	if err != nil {
+		return err
+	}
+	for i := range done {
+		all[i].ID, all[i].What = done[i].ID, done[i].What
+	}
+	return nil
+}
+
+func checkPlacements(to []inbound.Placement) error {
+	if len(to) > perEvent {
+		return fmt.Errorf("%d targets are more than %d", len(to), perEvent)
+	}
+	for _, p := range to {
+		switch p.State {
+		case "", inbound.Received, inbound.Quarantined, inbound.Ignored:
+		default:
+			return fmt.Errorf("no delivery begins in state %s", p.State)
+		}
+	}
+	return nil
+}
+
+// insert stores one event with its deliveries, or finds the one that it repeats.
+func (t *tx) insert(a *inbound.Arrival, header string) error {
+	e := a.Event
+	a.ID, a.What = e.ID, inbound.Stored
+	seq, err := t.insertVariant(e, 1)
+	if err != nil {
+		return err
+	}
+	if seq == 0 { // the key is known
+		known, variant, last, err := t.known(e)
+		if err != nil {
+			return err
+		}
+		if known != "" {
+			a.ID, a.What = known, repeated(e, known, variant)
+			return nil
+		}
+		a.What = inbound.Conflicted
+		if seq, err = t.insertVariant(e, last+1); err != nil {
+			return err
+		}
+	}
+	if err := t.exec("INSERT INTO bodies (seq, header, body) VALUES (?, ?, ?)", seq, header, notNil(e.Body)); err != nil {
+		return err
+	}
+	for n, p := range a.To {
+		p = placed(p, a.What)
+		due, err := t.place(lane{p.Target, e.Lane}, p.State)
+		if err != nil {
+			return err
+		}
+		if p.State.Open() && !p.Due.IsZero() {
+			due += time.Until(p.Due).Microseconds()
+		}
+		if err := t.exec(`INSERT INTO deliveries (id, target, lane, state, due, fence, attempt, wait, origin, reason) VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, ?)`,
+			seq*perEvent+int64(n), p.Target, e.Lane, string(p.State), due, string(p.Origin), p.Reason); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// placed fills in what a placement leaves out.
+func placed(p inbound.Placement, what inbound.Insertion) inbound.Placement {
+	p.State, p.Origin = cmp.Or(p.State, inbound.Received), cmp.Or(p.Origin, inbound.Push)
+	if what == inbound.Conflicted {
+		p.State, p.Reason = inbound.Conflict, ""
+	}
+	return p
+}
+
+// proofText writes a proof as it is stored.
+func proofText(p inbound.Proof) string {
+	if p == (inbound.Proof{}) {
+		return ""
+	}
+	text, _ := json.Marshal(p) // of strings, a time and flags
+	return string(text)
+}
+
+// readProof reads it again. What cannot be read is no proof.
+func readProof(text string) (p inbound.Proof) {
+	if json.Unmarshal([]byte(text), &p) != nil {
+		return inbound.Proof{}
+	}
+	return p
 }
 
 // notNil makes an empty body an empty BLOB rather than NULL.
@@ -98,7 +164,7 @@ func notNil(b []byte) []byte {
 // insertVariant returns the seq of the new event, 0 if that variant is there.
 func (t *tx) insertVariant(e *inbound.Event, variant int) (seq int64, err error) {
 	err = t.each(func(r *sql.Rows) error { return r.Scan(&seq) }, insertEvent,
-		e.ID, e.Webhook, e.Account, e.EventID, variant, e.Weak, e.Verified, e.Type, e.Key, e.Lane, micro(e.Occurred), micro(e.Received), e.SHA256[:], e.Size)
+		e.ID, e.Webhook, e.Account, e.EventID, variant, e.Weak, e.Verified, e.Type, e.Key, e.Lane, micro(e.Occurred), micro(e.Received), e.SHA256[:], e.Size, proofText(e.Proof), e.Parent, e.Misfit)
 	return seq, err
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/store"
+	"github.com/postern-proxy/postern/store/storetest"
 )
 
 // TestLeasesEndWithTheirProcess: what was being delivered when a process ended
@@ -18,7 +19,7 @@ func TestLeasesEndWithTheirProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := &inbound.Event{ID: "1", Webhook: "w", EventID: "e", Received: time.Now(), Body: []byte("{}")}
-	if _, _, err := first.Inbox().Insert(ctx, e, []string{"w"}); err != nil {
+	if _, _, err := storetest.Insert(ctx, first.Inbox(), e, "w"); err != nil {
 		t.Fatal(err)
 	}
 	claimed, _, err := first.Inbox().Claim(ctx, map[string]int{"w": 1}, time.Hour)

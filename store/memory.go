@@ -67,16 +67,30 @@ func (m *Memory) Inbox() inbound.Store { return memoryInbox{m} }
 
 type memoryInbox struct{ *Memory }
 
-func (m memoryInbox) Insert(ctx context.Context, e *inbound.Event, targets []string) (string, inbound.Insertion, error) {
+func (m memoryInbox) Insert(ctx context.Context, all ...*inbound.Arrival) error {
 	if err := ctx.Err(); err != nil {
-		return "", 0, err
+		return err
+	}
+	for _, a := range all {
+		if err := checkPlacements(a.To); err != nil {
+			return err
+		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for _, a := range all {
+		m.insert(a)
+	}
+	return nil
+}
+
+func (m memoryInbox) insert(a *inbound.Arrival) {
+	e := a.Event
 	key := memoryKey{e.Webhook, e.Account, e.EventID}
 	for _, seq := range m.keys[key] {
 		if known := m.events[seq]; known.event.SHA256 == e.SHA256 {
-			return known.event.ID, repeated(e, known.event.ID, known.event.Variant), nil
+			a.ID, a.What = known.event.ID, repeated(e, known.event.ID, known.event.Variant)
+			return
 		}
 	}
 	me := &memoryEvent{seq: m.next, event: *e}
@@ -86,21 +100,24 @@ func (m memoryInbox) Insert(ctx context.Context, e *inbound.Event, targets []str
 	if known := m.keys[key]; len(known) > 0 {
 		me.event.Variant = m.events[known[len(known)-1]].event.Variant + 1
 	}
-	state, what := inbound.Received, inbound.Stored
+	a.ID, a.What = e.ID, inbound.Stored
 	if me.event.Variant > 1 {
-		state, what = inbound.Conflict, inbound.Conflicted
+		a.What = inbound.Conflicted
 	}
-	for _, t := range targets {
-		d := &memoryDelivery{key: m.next, of: me, DeliveryStatus: inbound.DeliveryStatus{Target: t, State: state, Origin: inbound.Push, Due: time.Now()}}
+	for _, p := range a.To {
+		p = placed(p, a.What)
+		if p.Due.IsZero() || !p.State.Open() {
+			p.Due = time.Now()
+		}
+		d := &memoryDelivery{key: m.next, of: me, DeliveryStatus: inbound.DeliveryStatus{Target: p.Target, State: p.State, Origin: p.Origin, Due: p.Due, Reason: p.Reason}}
 		m.next++
 		m.rows[d.key] = d
 		me.deliveries = append(me.deliveries, d)
-		d.behind = e.Lane != "" && state.Open()
+		d.behind = e.Lane != "" && p.State.Open()
 		m.settle(d.lane())
 	}
 	m.events[me.seq], m.ids[e.ID] = me, me.seq
 	m.keys[key] = append(m.keys[key], me.seq)
-	return e.ID, what, nil
 }
 
 // move makes a move that the caller has found to be allowed.

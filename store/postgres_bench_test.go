@@ -13,6 +13,7 @@ import (
 
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/peers"
+	"github.com/postern-proxy/postern/store/storetest"
 )
 
 // openForBench opens an empty database.
@@ -34,7 +35,7 @@ func ingestBy(b *testing.B, box inbound.Store, senders, n int, lane func(int) st
 		wg.Go(func() {
 			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
 				e := &inbound.Event{ID: fmt.Sprintf("id-%d", i), Webhook: "hook", EventID: fmt.Sprintf("evt-%d", i), Received: time.Now(), Body: body, Size: len(body), Lane: lane(int(i))}
-				if _, _, err := box.Insert(context.Background(), e, []string{"hook"}); err != nil {
+				if _, _, err := storetest.Insert(context.Background(), box, e, "hook"); err != nil {
 					b.Error(err)
 					return
 				}

@@ -47,7 +47,7 @@ func (l *ledger) send(t *testing.T, box inbound.Store, senders int, stop <-chan 
 				}
 				name := fmt.Sprintf("%07d", n.Add(1))
 				ctx, cancel := context.WithTimeout(t.Context(), patience())
-				id, what, err := box.Insert(ctx, storetest.Event("id-"+name, "evt_"+name, "body of "+name), []string{"hook"})
+				id, what, err := storetest.Insert(ctx, box, storetest.Event("id-"+name, "evt_"+name, "body of "+name), "hook")
 				cancel()
 				l.Lock()
 				switch {
@@ -252,7 +252,7 @@ func TestF12UnknownCommit(t *testing.T) {
 		e := storetest.Event(fmt.Sprint("id-", i), fmt.Sprint("evt_", i), "{}")
 		e.Lane = step.lane
 		way.next.Store(step.lose == "insert")
-		if id, what, err := box.Insert(t.Context(), e, []string{"hook"}); err != nil || id != e.ID || what != inbound.Stored {
+		if id, what, err := storetest.Insert(t.Context(), box, e, "hook"); err != nil || id != e.ID || what != inbound.Stored {
 			t.Fatalf("insert %d: %s, %v, %v", i, id, what, err)
 		}
 		way.next.Store(false)
@@ -285,7 +285,7 @@ func TestF12LostClaim(t *testing.T) {
 	for i, lane := range []string{"", "", "a"} { // the first describes the statements
 		e := storetest.Event(fmt.Sprint("id-", i), fmt.Sprint("evt_", i), "{}")
 		e.Lane = lane
-		if _, _, err := box.Insert(t.Context(), e, []string{"hook"}); err != nil {
+		if _, _, err := storetest.Insert(t.Context(), box, e, "hook"); err != nil {
 			t.Fatal(err)
 		}
 		if way.next.Store(i > 0); i > 0 {
@@ -336,7 +336,7 @@ func TestLostBody(t *testing.T) {
 
 func lostBody(t *testing.T, box inbound.Store, lose func() error) {
 	for _, name := range []string{"a", "b", "c"} {
-		if _, _, err := box.Insert(t.Context(), storetest.Event("id-"+name, "evt_"+name, "body of "+name), []string{"hook"}); err != nil {
+		if _, _, err := storetest.Insert(t.Context(), box, storetest.Event("id-"+name, "evt_"+name, "body of "+name), "hook"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -361,7 +361,7 @@ func lostBody(t *testing.T, box inbound.Store, lose func() error) {
 func TestF33BusyRenewal(t *testing.T) {
 	where := peers.Database(t)
 	box := postgres(t, where, store.Options{}).Inbox()
-	if _, _, err := box.Insert(t.Context(), storetest.Event("id-a", "evt_a", "{}"), []string{"hook"}); err != nil {
+	if _, _, err := storetest.Insert(t.Context(), box, storetest.Event("id-a", "evt_a", "{}"), "hook"); err != nil {
 		t.Fatal(err)
 	}
 	items, _, err := box.Claim(t.Context(), map[string]int{"hook": 1}, time.Minute)
@@ -404,7 +404,7 @@ func TestF13DuplicateWaitsToo(t *testing.T) {
 	send := func(id string, within time.Duration) error {
 		ctx, cancel := context.WithTimeout(t.Context(), within)
 		defer cancel()
-		_, _, err := box.Insert(ctx, storetest.Event(id, "evt_1", "{}"), []string{"hook"})
+		_, _, err := storetest.Insert(ctx, box, storetest.Event(id, "evt_1", "{}"), "hook")
 		return err
 	}
 	if err := send("first", time.Second); err == nil {
@@ -455,7 +455,7 @@ func TestF13ReadOnly(t *testing.T) {
 		start := time.Now()
 		id := fmt.Sprint("moved-", n)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		_, _, err := p.Inbox().Insert(ctx, storetest.Event(id, id, "{}"), []string{"hook"})
+		_, _, err := storetest.Insert(ctx, p.Inbox(), storetest.Event(id, id, "{}"), "hook")
 		cancel()
 		if err != nil {
 			t.Fatal(err)
@@ -533,7 +533,7 @@ func TestF14Silence(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 40 { // more than there are connections
 		wg.Go(func() {
-			if _, _, err := p.Inbox().Insert(ctx, storetest.Event(fmt.Sprint("late-", i), fmt.Sprint("late-", i), "{}"), []string{"hook"}); err == nil {
+			if _, _, err := storetest.Insert(ctx, p.Inbox(), storetest.Event(fmt.Sprint("late-", i), fmt.Sprint("late-", i), "{}"), "hook"); err == nil {
 				t.Error("stored by a server that does not answer")
 			}
 			if _, err := p.Inbox().List(ctx, inbound.Filter{}); err == nil {

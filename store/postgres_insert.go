@@ -19,7 +19,7 @@ const laned = perEvent
 // insertion is an event on its way into the store, and what came of it.
 type insertion struct {
 	event   *inbound.Event
-	targets []string
+	to      []inbound.Placement
 	header  string
 	dedupe  []byte
 	variant int
@@ -28,21 +28,24 @@ type insertion struct {
 	what inbound.Insertion
 }
 
-func (s postgresInbox) Insert(ctx context.Context, e *inbound.Event, targets []string) (id string, what inbound.Insertion, err error) {
-	if len(targets) > perEvent {
-		return "", 0, fmt.Errorf("%d targets are more than %d", len(targets), perEvent)
-	}
-	header, err := json.Marshal(eachText(escaped, e.Header))
-	if err != nil {
-		return "", 0, fmt.Errorf("encode the headers: %w", err)
-	}
+func (s postgresInbox) Insert(ctx context.Context, all ...*inbound.Arrival) error {
 	ctx, cancel := context.WithTimeout(ctx, slow)
 	defer cancel()
-	in := &insertion{event: e, targets: targets, header: string(header), dedupe: dedupeKey(e), variant: 1}
-	if err := s.inserts.do(ctx, len(e.Body)+len(header), in); err != nil {
-		return "", 0, err
+	for _, a := range all {
+		if err := checkPlacements(a.To); err != nil {
+			return err
+		}
+		header, err := json.Marshal(eachText(escaped, a.Event.Header))
+		if err != nil {
+			return fmt.Errorf("encode the headers: %w", err)
+		}
+		in := &insertion{event: a.Event, to: a.To, header: string(header), dedupe: dedupeKey(a.Event), variant: 1}
+		if err := s.inserts.do(ctx, len(a.Event.Body)+len(header), in); err != nil {
+			return err
+		}
+		a.ID, a.What = in.id, in.what
 	}
-	return in.id, in.what, nil
+	return nil
 }
 
 // insertAll stores events together. What fails for a reason that passes is tried
@@ -160,34 +163,35 @@ const insertSQL = `
 WITH input AS MATERIALIZED (
   SELECT nextval('postern_seq') AS seq, u.*
   FROM unnest($1::text[], $2::bytea[], $3::int[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::bool[], $10::text[], $11::text[], $12::text[],
-    $13::timestamptz[], $14::timestamptz[], $15::bigint[], $16::text[], $17::bytea[])
-    WITH ORDINALITY AS u(id, dedupe, variant, sha256, webhook, account, event_id, weak, verified, type, key, lane, occurred, received, size, header, body, n)
+    $13::timestamptz[], $14::timestamptz[], $15::bigint[], $16::text[], $17::bytea[], $18::text[], $19::text[], $20::text[])
+    WITH ORDINALITY AS u(id, dedupe, variant, sha256, webhook, account, event_id, weak, verified, type, key, lane, occurred, received, size, header, body, proof, parent, misfit, n)
 ), keys AS (
   INSERT INTO postern_keys (dedupe, variant, seq, sha256)
   SELECT dedupe, variant, seq, sha256 FROM input ORDER BY dedupe, variant
   ON CONFLICT DO NOTHING RETURNING seq
 ), events AS (
-  INSERT INTO postern_events (seq, id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, day)
-  SELECT seq, id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, (now() AT TIME ZONE 'UTC')::date
+  INSERT INTO postern_events (seq, id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, day, proof, parent, misfit)
+  SELECT seq, id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, (now() AT TIME ZONE 'UTC')::date, proof, parent, misfit
   FROM input JOIN keys USING (seq)
 ), bodies AS (
   INSERT INTO postern_bodies (day, seq, header, body)
   SELECT (now() AT TIME ZONE 'UTC')::date, seq, header, body FROM input JOIN keys USING (seq)
 ), work AS MATERIALIZED (
-  SELECT i.seq * 512 + t.number AS id, t.target, t.lane, i.webhook, CASE WHEN i.variant > 1 THEN 'conflict' ELSE 'received' END AS state
-  FROM unnest($18::int[], $19::text[], $20::bytea[], $21::int[]) AS t(n, target, lane, number) JOIN input i USING (n) JOIN keys USING (seq)
+  SELECT i.seq * 512 + t.number AS id, t.target, t.lane, i.webhook, t.state, t.origin, t.reason, now() + t.after * interval '1 microsecond' AS due
+  FROM unnest($21::int[], $22::text[], $23::bytea[], $24::int[], $25::text[], $26::text[], $27::text[], $28::bigint[])
+    AS t(n, target, lane, number, state, origin, reason, after) JOIN input i USING (n) JOIN keys USING (seq)
 ), lanes AS (
   INSERT INTO postern_lanes AS l (lane, head)
   SELECT lane, min(id) FROM work WHERE lane IS NOT NULL AND state = 'received' GROUP BY lane ORDER BY lane
   ON CONFLICT (lane) DO UPDATE SET head = CASE l.head WHEN 0 THEN excluded.head ELSE l.head END
   RETURNING l.lane, l.head
 ), deliveries AS (
-  INSERT INTO postern_deliveries (id, target, lane, state, waiting, due, origin)
-  SELECT w.id, w.target, w.lane, w.state, w.state = 'received' AND l.head IS NOT NULL AND l.head <> w.id, now(), 'push'
+  INSERT INTO postern_deliveries (id, target, lane, state, waiting, due, origin, reason)
+  SELECT w.id, w.target, w.lane, w.state, w.state = 'received' AND l.head IS NOT NULL AND l.head <> w.id, w.due, w.origin, w.reason
   FROM work w LEFT JOIN lanes l ON l.lane = w.lane ORDER BY w.id
 ), tally AS (
   INSERT INTO postern_tally (webhook, state, n)
-  SELECT split_part(target, '/', 1), state, count(*) FROM work WHERE state = 'conflict' GROUP BY 1, 2
+  SELECT split_part(target, '/', 1), state, count(*) FROM work WHERE state <> 'received' GROUP BY 1, 2
 )
 SELECT i.n FROM input i JOIN keys USING (seq)`
 
@@ -212,6 +216,7 @@ func (p *Postgres) insertRows(all []*change[*insertion]) (map[*insertion]bool, e
 // insertArrays are the parameters of insertSQL.
 type insertArrays struct {
 	ids, webhooks, accounts, eventIDs, types, keys, lanes, headers []string
+	proofs, parents, misfits                                       []string
 	dedupes, sums, bodies                                          [][]byte
 	variants                                                       []int32
 	weak, verified                                                 []bool
@@ -219,9 +224,10 @@ type insertArrays struct {
 	received                                                       []time.Time
 	sizes                                                          []int64
 
-	events, numbers []int32 // of the deliveries
-	targets         []string
-	laneKeys        [][]byte
+	events, numbers                   []int32 // of the deliveries
+	targets, states, origins, reasons []string
+	laneKeys                          [][]byte
+	after                             []int64 // microseconds until they are due
 }
 
 func newInsertArrays(all []*change[*insertion]) *insertArrays {
@@ -235,22 +241,39 @@ func newInsertArrays(all []*change[*insertion]) *insertArrays {
 		a.variants, a.sizes = append(a.variants, int32(in.variant)), append(a.sizes, int64(e.Size))
 		a.weak, a.verified = append(a.weak, e.Weak), append(a.verified, e.Verified)
 		a.occurred, a.received = append(a.occurred, moment(e.Occurred)), append(a.received, e.Received)
-		for i, target := range in.targets {
-			number, lane := i, laneKey(target, e.Lane)
-			if lane != nil {
-				number += laned
-			}
-			a.events, a.numbers = append(a.events, int32(n+1)), append(a.numbers, int32(number))
-			a.targets, a.laneKeys = append(a.targets, escaped(target)), append(a.laneKeys, lane)
-		}
+		a.proofs, a.parents, a.misfits = append(a.proofs, proofText(e.Proof)), append(a.parents, escaped(e.Parent)), append(a.misfits, escaped(e.Misfit))
+		a.deliveries(n, in)
 	}
 	return a
+}
+
+// deliveries adds those of the nth event.
+func (a *insertArrays) deliveries(n int, in *insertion) {
+	what := inbound.Stored
+	if in.variant > 1 {
+		what = inbound.Conflicted
+	}
+	for i, p := range in.to {
+		p = placed(p, what)
+		number, lane := i, laneKey(p.Target, in.event.Lane)
+		if lane != nil {
+			number += laned
+		}
+		var after int64
+		if p.State.Open() && !p.Due.IsZero() {
+			after = time.Until(p.Due).Microseconds()
+		}
+		a.events, a.numbers = append(a.events, int32(n+1)), append(a.numbers, int32(number))
+		a.targets, a.laneKeys = append(a.targets, escaped(p.Target)), append(a.laneKeys, lane)
+		a.states, a.origins = append(a.states, string(p.State)), append(a.origins, string(p.Origin))
+		a.reasons, a.after = append(a.reasons, escaped(p.Reason)), append(a.after, after)
+	}
 }
 
 func (a *insertArrays) args() []any {
 	return []any{
 		a.ids, a.dedupes, a.variants, a.sums, a.webhooks, a.accounts, a.eventIDs, a.weak, a.verified, a.types, a.keys, a.lanes,
-		a.occurred, a.received, a.sizes, a.headers, a.bodies,
-		a.events, a.targets, a.laneKeys, a.numbers,
+		a.occurred, a.received, a.sizes, a.headers, a.bodies, a.proofs, a.parents, a.misfits,
+		a.events, a.targets, a.laneKeys, a.numbers, a.states, a.origins, a.reasons, a.after,
 	}
 }

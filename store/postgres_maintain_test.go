@@ -74,7 +74,7 @@ func TestRetentionDropsPartitions(t *testing.T) {
 		id := fmt.Sprint("id-", i)
 		e := storetest.Event(id, id, "body of "+id)
 		e.Received = now.AddDate(0, 0, -10)
-		if _, _, err := box.Insert(t.Context(), e, []string{"hook"}); err != nil {
+		if _, _, err := storetest.Insert(t.Context(), box, e, "hook"); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -26,7 +26,7 @@ func fillBy(t testing.TB, box inbound.Store, senders, n int) {
 		wg.Go(func() {
 			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
 				id := fmt.Sprintf("id-%06d", i)
-				if _, _, err := box.Insert(context.Background(), storetest.Event(id, "evt_"+id, "body of "+id), []string{"hook"}); err != nil {
+				if _, _, err := storetest.Insert(context.Background(), box, storetest.Event(id, "evt_"+id, "body of "+id), "hook"); err != nil {
 					t.Errorf("insert: %v", err)
 					return
 				}
@@ -176,7 +176,7 @@ func storm(t *testing.T, boxes []inbound.Store, stop time.Time) {
 		if lane := rand.IntN(12); lane > 0 {
 			e.Lane = fmt.Sprint("lane", lane)
 		}
-		_, _, err := box.Insert(t.Context(), e, []string{"hook"})
+		_, _, err := storetest.Insert(t.Context(), box, e, "hook")
 		return err
 	})
 	many(4, func(box inbound.Store) error {

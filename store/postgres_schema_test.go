@@ -100,7 +100,7 @@ func TestAnyBytes(t *testing.T) {
 		if i%2 == 1 {
 			e.Occurred = time.Date(200000, 1, 1, 0, 0, 0, 0, time.UTC) // on nobody's calendar
 		}
-		if _, what, err := box.Insert(t.Context(), e, []string{"hook"}); err != nil || what != inbound.Stored {
+		if _, what, err := storetest.Insert(t.Context(), box, e, "hook"); err != nil || what != inbound.Stored {
 			t.Fatalf("%.20q: %v, %v", text, what, err)
 		}
 		got, err := box.Body(t.Context(), e.ID)
@@ -146,7 +146,7 @@ func TestPostgresBatchesDoNotShareMistakes(t *testing.T) {
 			if i%50 == 3 {
 				e.Type = "bad"
 			}
-			if _, _, err := box.Insert(t.Context(), e, []string{"hook"}); (err != nil) != (e.Type == "bad") {
+			if _, _, err := storetest.Insert(t.Context(), box, e, "hook"); (err != nil) != (e.Type == "bad") {
 				t.Errorf("event %d of type %s: %v", i, e.Type, err)
 			} else if err != nil {
 				failed.Add(1)
@@ -213,7 +213,7 @@ func TestF4CommitsWaitForTheDisk(t *testing.T) {
 		box := postgres(t, url, store.Options{}).Inbox()
 		for i := range 3 {
 			id := url + string(rune('a'+i))
-			if _, _, err := box.Insert(t.Context(), storetest.Event(id, id, "{}"), []string{"hook"}); err != nil {
+			if _, _, err := storetest.Insert(t.Context(), box, storetest.Event(id, id, "{}"), "hook"); err != nil {
 				t.Fatal(err)
 			}
 			if behind := must(t)(pg.SQL("postgres", "SELECT pg_current_wal_insert_lsn() - pg_current_wal_flush_lsn() > 200")); behind != "f" {

@@ -51,7 +51,7 @@ func TestPrivateFiles(t *testing.T) {
 func insert(t testing.TB, s inbound.Store, n int) {
 	t.Helper()
 	for i := range n {
-		if _, _, err := s.Insert(context.Background(), storetest.Event(fmt.Sprintf("id-%d", i), fmt.Sprintf("evt_%d", i), "{}"), []string{"hook"}); err != nil {
+		if _, _, err := storetest.Insert(context.Background(), s, storetest.Event(fmt.Sprintf("id-%d", i), fmt.Sprintf("evt_%d", i), "{}"), "hook"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -129,7 +129,7 @@ func TestBatchesDoNotShareMistakes(t *testing.T) {
 			if i%10 == 3 {
 				e.ID = "taken" // breaks a constraint that dedupe does not handle
 			}
-			_, _, errs[i] = s.Insert(context.Background(), e, []string{"hook"})
+			_, _, errs[i] = storetest.Insert(context.Background(), s, e, "hook")
 		})
 	}
 	wg.Wait()
@@ -151,7 +151,7 @@ func TestCancelledInsert(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "postern.db")).Inbox()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := s.Insert(ctx, storetest.Event("1", "1", "{}"), []string{"hook"}); err == nil {
+	if _, _, err := storetest.Insert(ctx, s, storetest.Event("1", "1", "{}"), "hook"); err == nil {
 		t.Error("no error after the caller left")
 	}
 	insert(t, s, 3)
@@ -193,7 +193,7 @@ func TestF5DiskFull(t *testing.T) {
 	refused := 0
 	for i := 0; i < 1000 && refused < 5; i++ {
 		id := fmt.Sprintf("id-%d", i)
-		if _, _, err := box.Insert(t.Context(), storetest.Event(id, id, strings.Repeat("x", 10<<10)), []string{"hook"}); err != nil {
+		if _, _, err := storetest.Insert(t.Context(), box, storetest.Event(id, id, strings.Repeat("x", 10<<10)), "hook"); err != nil {
 			refused++
 		} else {
 			acked = append(acked, id)
@@ -211,7 +211,7 @@ func TestF5DiskFull(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := box.Insert(t.Context(), storetest.Event("after", "after", "{}"), []string{"hook"}); err != nil {
+	if _, _, err := storetest.Insert(t.Context(), box, storetest.Event("after", "after", "{}"), "hook"); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
 	for _, id := range append(acked, "after") {

@@ -303,7 +303,7 @@ func (c *crew) insert(name, lane, body string) {
 	c.Helper()
 	e := storetest.Event(name, name, body)
 	e.Lane = lane
-	if _, what, err := c.db.Inbox().Insert(c.Context(), e, []string{"hook"}); err != nil || what != inbound.Stored {
+	if _, what, err := storetest.Insert(c.Context(), c.db.Inbox(), e, "hook"); err != nil || what != inbound.Stored {
 		c.Errorf("insert %s: %v, %v", name, what, err)
 	}
 }

@@ -24,6 +24,7 @@ func Inbox(t *testing.T, open func(*testing.T) inbound.Store) {
 		{"C34 the bytes stored are the bytes received", sameBytes},
 		{"C40 C41 one event a key, another body is a conflict", dedupe},
 		{"C40 a duplicate storm stores one", storm},
+		{"deliveries begin where they are placed", placements},
 		{"claims are bounded, by target, longest due first", claims},
 		{"next says when to look again", nextDue},
 		{"a lease that ran out is claimed anew", expiry},
@@ -122,7 +123,7 @@ func storm(s *suite) {
 	var wg sync.WaitGroup
 	for i := range 200 {
 		wg.Go(func() {
-			id, what, err := s.Insert(s.ctx(), Event(fmt.Sprintf("storm-%d", i), "evt_1", "body"), []string{"hook"})
+			id, what, err := Insert(s.ctx(), s.Store, Event(fmt.Sprintf("storm-%d", i), "evt_1", "body"), "hook")
 			if err != nil {
 				s.Errorf("insert: %v", err)
 			}
@@ -262,7 +263,7 @@ func illegal(s *suite) {
 	e := s.event("evt_1", "body")
 	s.insert(e)
 	it := s.one(lease)
-	for _, to := range []inbound.State{inbound.Quarantined, inbound.Conflict, inbound.Ignored, "nonsense"} {
+	for _, to := range []inbound.State{inbound.Conflict, "", "nonsense"} {
 		if err := s.Finish(s.ctx(), it.Lease, inbound.Move{To: to}); err == nil || errors.Is(err, queue.ErrStale) {
 			s.Errorf("processing to %s: %v, want a refusal", to, err)
 		}

@@ -293,7 +293,7 @@ func laneWorkers(s *suite) {
 			for n := range each {
 				e := Event(fmt.Sprintf("lane%d-%d", l, n+1), fmt.Sprintf("l%d-%d", l, n+1), "body")
 				e.Lane = fmt.Sprint("l", l)
-				if _, _, err := s.Insert(s.ctx(), e, []string{"hook"}); err != nil {
+				if _, _, err := Insert(s.ctx(), s.Store, e, "hook"); err != nil {
 					s.Errorf("insert: %v", err)
 				}
 			}

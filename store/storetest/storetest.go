@@ -45,11 +45,18 @@ func (s *suite) event(eventID, body string) *inbound.Event {
 // Event returns an event of webhook hook.
 func Event(id, eventID, body string) *inbound.Event {
 	return &inbound.Event{
-		ID: id, Webhook: "hook", Account: "acct", EventID: eventID, Verified: true, Type: "thing.updated", Key: "thing_1",
+		ID: id, Webhook: "hook", Account: "acct", EventID: eventID, Verified: true, Proof: inbound.Proof{Scheme: "github", Key: "0a1b2c3d"}, Type: "thing.updated", Key: "thing_1",
 		Occurred: time.Unix(1700000000, 0), Received: time.Now().Truncate(time.Microsecond),
 		Header: http.Header{"Content-Type": {"application/json"}, "X-Kind": {"a", "b"}},
 		Body:   []byte(body), SHA256: sha256.Sum256([]byte(body)), Size: len(body),
 	}
+}
+
+// Insert stores e for targets, in state received.
+func Insert(ctx context.Context, s inbound.Store, e *inbound.Event, targets ...string) (id string, what inbound.Insertion, err error) {
+	a := &inbound.Arrival{Event: e, To: inbound.To(targets...)}
+	err = s.Insert(ctx, a)
+	return a.ID, a.What, err
 }
 
 func (s *suite) insert(e *inbound.Event, targets ...string) (string, inbound.Insertion) {
@@ -57,7 +64,7 @@ func (s *suite) insert(e *inbound.Event, targets ...string) (string, inbound.Ins
 	if targets == nil {
 		targets = []string{"hook"}
 	}
-	id, what, err := s.Insert(s.ctx(), e, targets)
+	id, what, err := Insert(s.ctx(), s.Store, e, targets...)
 	if err != nil {
 		s.Fatalf("insert %s: %v", e.ID, err)
 	}

@@ -4,6 +4,7 @@
 package basic
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"net/http"
@@ -35,7 +36,7 @@ func Scheme(body hcl.Body, ctx *block.Context) (*inbound.Verification, hcl.Diagn
 	}, nil
 }
 
-func (b *Block) verify(r *inbound.Request) inbound.Verdict {
+func (b *Block) verify(_ context.Context, r *inbound.Request) inbound.Verdict {
 	values := r.Header.Values("Authorization")
 	if len(values) == 0 || len(values) == 1 && values[0] == "" {
 		return inbound.Verdict{Result: inbound.Unsigned}

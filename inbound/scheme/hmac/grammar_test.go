@@ -147,10 +147,10 @@ func TestC32Secrets(t *testing.T) {
 		}
 		h := http.Header{}
 		h.Set("X-Hub-Signature-256", "sha256="+strings.Repeat("0", 64))
-		if got := v.Verify(&inbound.Request{Header: h}); got.Result != inbound.Unavailable || got.Err == nil {
+		if got := v.Verify(t.Context(), &inbound.Request{Header: h}); got.Result != inbound.Unavailable || got.Err == nil {
 			t.Errorf("%s: %v", name, got)
 		}
-		if got := v.Verify(&inbound.Request{Header: http.Header{}}); got.Result != inbound.Unsigned {
+		if got := v.Verify(t.Context(), &inbound.Request{Header: http.Header{}}); got.Result != inbound.Unsigned {
 			t.Errorf("%s, unsigned: %v", name, got)
 		}
 	}

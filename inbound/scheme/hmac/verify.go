@@ -1,6 +1,7 @@
 package hmac
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/subtle"
 	"errors"
@@ -51,7 +52,7 @@ func (g *Grammar) keys() (keys [][]byte, err error) {
 	return keys, err
 }
 
-func (g *Grammar) verify(r *inbound.Request) inbound.Verdict {
+func (g *Grammar) verify(_ context.Context, r *inbound.Request) inbound.Verdict {
 	keys, err := g.keys()
 	v := g.decide(r, keys)
 	if v.Result == inbound.BadSignature && err != nil {
@@ -137,5 +138,5 @@ func (c *challenge) answer(r *inbound.Request) (inbound.Answer, bool) {
 		return inbound.Answer{}, false
 	}
 	text, ok := names.Lookup(&block.Ref{Name: "body", Path: c.echo}).Text()
-	return inbound.Answer{ContentType: "text/plain; charset=utf-8", Body: []byte(text)}, ok
+	return inbound.Answer{Body: []byte(text)}, ok
 }

@@ -3,6 +3,8 @@
 package none
 
 import (
+	"context"
+
 	"github.com/hashicorp/hcl/v2"
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/inbound"
@@ -12,7 +14,9 @@ import (
 func Scheme(body hcl.Body, ctx *block.Context) (*inbound.Verification, hcl.Diagnostics) {
 	diags := block.Decode(body, ctx, &struct{}{})
 	return &inbound.Verification{
-		Verify: func(*inbound.Request) inbound.Verdict { return inbound.Verdict{Result: inbound.Accepted} },
-		None:   true,
+		Verify: func(context.Context, *inbound.Request) inbound.Verdict {
+			return inbound.Verdict{Result: inbound.Accepted}
+		},
+		None: true,
 	}, diags
 }

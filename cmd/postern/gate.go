@@ -196,7 +196,7 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 	g.proxy.Open = g.sockets.open
 	g.inbox = inbound.New(inbound.Options{
 		Store: g.db.Inbox(), Observer: g.tel.Inbox(), Retain: l.Store.Retain.Duration, Grace: graceDeliveries,
-		Alone: g.alone, Poll: g.poll(), Revoked: g.ended,
+		Alone: g.alone, Poll: g.poll(), Revoked: g.ended, Egress: g.handler.Egress,
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return (*g.deliveries.Load())(ctx, network, address)
 		},

@@ -87,6 +87,7 @@ var documented = map[string]string{
 	"policy/outcome.Block":                  "outcome",
 	"inbound.Webhook":                       "webhook",
 	"inbound.EventNames":                    "event",
+	"inbound.Order":                         "order",
 	"seal.Config":                           "seal",
 	"inbound.Deliver":                       "deliver",
 	"inbound.Retry":                         "retry of a webhook",

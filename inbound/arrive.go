@@ -34,6 +34,7 @@ func (w *Webhook) event(req *Request, v Verdict, id string) *Event {
 		Account: clip(text(w.Event.Account, names)), Key: clip(text(w.Event.Key, names)),
 		Occurred: w.Event.Unit.parse(text(w.Event.Time, names)),
 	}
+	e.Lane = w.lane(e, names)
 	if e.EventID == "" {
 		e.EventID = v.EventID
 	}

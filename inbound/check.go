@@ -46,6 +46,9 @@ func (w *Webhook) Check() error {
 	if len(w.Deliver) == 0 {
 		errs = append(errs, errors.New("a deliver block is required: it says where the events go"))
 	}
+	if err := w.checkOrder(); err != nil {
+		errs = append(errs, err)
+	}
 	if len(w.Deliver) > MaxTargets {
 		errs = append(errs, block.At("deliver", "at most %d deliver blocks are allowed", MaxTargets))
 	}
@@ -63,7 +66,6 @@ func (w *Webhook) unbuilt() (errs []error) {
 	}{
 		{"accept", w.Accept != nil},
 		{"schema", len(w.Schema) > 0},
-		{"order", w.Order != nil},
 		{"latest", w.Latest != nil},
 		{"expect", w.Expect != nil},
 		{"reconcile", w.Reconcile != nil},

@@ -32,7 +32,7 @@ type Webhook struct {
 
 	Accept    *block.Expr        `hcl:"accept,optional" scope:"webhook"`
 	Schema    []*unbuiltLabelled `hcl:"schema,block"`
-	Order     *unbuilt           `hcl:"order,block"`
+	Order     *Order             `hcl:"order,block"`
 	Latest    *unbuilt           `hcl:"latest,block"`
 	Expect    *unbuilt           `hcl:"expect,block"`
 	Reconcile *unbuilt           `hcl:"reconcile,block"`

@@ -49,8 +49,10 @@ func (t *tx) place(l lane, state inbound.State) (due int64, err error) {
 }
 
 // settle gives a lane the head that it should have: a live one keeps its place,
-// otherwise it is the first open delivery. Whoever opens a delivery of a lane or
-// moves its head calls it within the same transaction.
+// otherwise it is the first open delivery. It falls due now at the earliest, so
+// that a lane which has much to do lines up behind the others after each of its
+// deliveries. Whoever opens a delivery of a lane or moves its head calls it within
+// the same transaction.
 func (t *tx) settle(l lane, now int64) error {
 	if l.name == "" {
 		return nil
@@ -70,5 +72,5 @@ func (t *tx) settle(l lane, now int64) error {
 			return err
 		}
 	}
-	return t.exec("UPDATE deliveries SET due = due - ? WHERE id = ?", int64(waiting), first)
+	return t.exec("UPDATE deliveries SET due = max(due - ?, ?) WHERE id = ?", int64(waiting), now, first)
 }

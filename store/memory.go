@@ -264,4 +264,7 @@ func (m memoryInbox) settle(l lane) {
 		head.behind = true
 	}
 	first.behind = false
+	if now := time.Now(); first.Due.Before(now) {
+		first.Due = now
+	}
 }

@@ -18,7 +18,8 @@ ON CONFLICT (lane) DO UPDATE SET head = l.head`, ids)
 }
 
 // settleLanesOf gives the lanes of deliveries the heads that they should have:
-// the first that is open, but not before one that is due or leased.
+// the first that is open, but not before one that is due or leased. It falls due
+// now at the earliest, see [tx.settle].
 func settleLanesOf(b *pgx.Batch, ids any) {
 	b.Queue(`WITH lane AS MATERIALIZED (
   SELECT l.lane, l.head,
@@ -28,7 +29,7 @@ func settleLanesOf(b *pgx.Batch, ids any) {
   SELECT lane, head, first FROM lane l WHERE head <> first AND NOT EXISTS (
     SELECT 1 FROM postern_deliveries d WHERE d.id = l.head AND NOT d.waiting AND (d.state = 'processing' OR d.state IN ('received', 'retrying') AND d.due <= now()))
 ), led AS (
-  UPDATE postern_deliveries d SET waiting = d.id <> n.first FROM next n WHERE d.id IN (n.head, n.first) AND d.lane = n.lane AND d.state IN ('received', 'retrying', 'processing')
+  UPDATE postern_deliveries d SET waiting = d.id <> n.first, due = CASE d.id WHEN n.first THEN greatest(d.due, now()) ELSE d.due END FROM next n WHERE d.id IN (n.head, n.first) AND d.lane = n.lane AND d.state IN ('received', 'retrying', 'processing')
 )
 UPDATE postern_lanes l SET head = n.first FROM next n WHERE l.lane = n.lane`, ids)
 }

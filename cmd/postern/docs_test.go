@@ -147,7 +147,7 @@ func TestNotBuiltYet(t *testing.T) {
 	_, table, _ := strings.Cut(string(text), "\n## Not built yet\n")
 	row := regexp.MustCompile("(?m)^\\|[^|]*\\| ([^|]+) \\| `(.+)` \\|$")
 	found := row.FindAllStringSubmatch(table, -1)
-	if len(found) < 15 {
+	if len(found) == 0 {
 		t.Fatalf("the table has %d rows", len(found))
 	}
 	for _, m := range found {

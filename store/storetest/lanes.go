@@ -27,6 +27,7 @@ var laneTests = []struct {
 	{"a replay of many is in order", laneReplayAll},
 	{"a discard lets the lane go on", laneDiscard},
 	{"a lane of each target", laneTargets},
+	{"a lane that has much to do lets others in between", laneFair},
 	{"no lane is no order", laneNone},
 	{"what is held back holds no lane", laneConflict},
 	{"old events of a lane are deleted", lanePruning},
@@ -208,6 +209,26 @@ func laneTargets(s *suite) {
 	next, _, err := s.Claim(s.ctx(), want, lease)
 	if err != nil || len(next) != 1 || next[0].Target != items[0].Target {
 		s.Fatalf("claimed %+v, %v, want the second event for %s", next, err, items[0].Target)
+	}
+}
+
+func laneFair(s *suite) {
+	a := s.line("a", 3)
+	time.Sleep(blink)
+	b := s.line("b", 3)
+	c := s.line("c", 3)
+	var got []string
+	for range 9 {
+		items := s.claim(1, lease)
+		if len(items) != 1 {
+			s.Fatalf("claimed %d", len(items))
+		}
+		got = append(got, items[0].Work.Event.ID)
+		s.finish(items[0], inbound.Applied, time.Time{})
+		time.Sleep(time.Millisecond)
+	}
+	if want := []string{a[0], b[0], c[0], a[1], b[1], c[1], a[2], b[2], c[2]}; !slices.Equal(got, want) {
+		s.Errorf("delivered %v, want %v", got, want)
 	}
 }
 

@@ -1,0 +1,106 @@
+package inbound_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/postern-proxy/postern/inbound"
+)
+
+// ordered is a webhook whose events have a key, with more blocks.
+func ordered(url, more string) string {
+	return fmt.Sprintf(`
+webhook "hook" {
+  path = "/hook"
+  verify "none" {}
+  event {
+    id      = body.id
+    type    = body.type
+    account = body.account
+    time    = body.time
+    key     = body.key
+  }
+  deliver { to = %q }
+  retry {
+    attempts = 3
+    backoff {
+      first  = "5ms"
+      max    = "10ms"
+      jitter = "none"
+    }
+  }
+  %s
+}
+`, url, more)
+}
+
+// names are the ids of what the application got, in order.
+func (a *app) names() (names []string) {
+	for _, d := range a.deliveries() {
+		var e struct{ ID string }
+		_ = json.Unmarshal(d.body, &e)
+		names = append(names, e.ID)
+	}
+	return names
+}
+
+// TestLaneOrder: a key is delivered in the order of its arrival, whatever its
+// first needs, and no other key or account waits for it.
+func TestLaneOrder(t *testing.T) {
+	open := make(chan struct{})
+	a := newApp(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-open:
+		default:
+			if r.Header.Get("Postern-Provider-Event-Id") == "a1" {
+				w.WriteHeader(503)
+			}
+		}
+	})
+	b := serve(t, mustLoad(t, strings.Replace(ordered(a.URL, `order { mode = "lane" }`), "attempts = 3", "attempts = 1000", 1)))
+	b.run()
+	for _, body := range []string{
+		`{"id":"a1","key":"a"}`, `{"id":"a2","key":"a"}`, `{"id":"b1","key":"b"}`, `{"id":"c1","key":"a","account":"other"}`,
+		`{"id":"n1"}`, `{"id":"n2","key":""}`, `{"id":"b2","key":"b"}`,
+	} {
+		b.post("/hook", body, nil)
+	}
+	eventually(t, "the others are applied", func() bool {
+		n := 0
+		for _, e := range b.stored() {
+			if e.Status == inbound.Applied {
+				n++
+			}
+		}
+		return n == 5
+	})
+	if slices.Contains(a.names(), "a2") {
+		t.Error("a2 was delivered before a1 was applied")
+	}
+	close(open)
+	eventually(t, "all are applied", func() bool {
+		return !slices.ContainsFunc(b.stored(), func(e inbound.Record) bool { return e.Status != inbound.Applied })
+	})
+	names := a.names()
+	if slices.Index(names, "b1") > slices.Index(names, "b2") || names[len(names)-1] != "a2" {
+		t.Errorf("delivered %v", names)
+	}
+}
+
+// TestOrderRefused: what makes no sense is said where it stands.
+func TestOrderRefused(t *testing.T) {
+	for _, c := range []struct{ event, order, want string }{
+		{`key = body.key`, `mode = "sideways"`, `nknown mode "sideways"`},
+		{`key = body.key`, ``, `mode`},
+		{`id = body.id`, `mode = "lane"`, `by key in the event block`},
+	} {
+		src := fmt.Sprintf("webhook \"hook\" {\npath = \"/hook\"\nverify \"none\" {}\ndeliver { to = \"http://127.0.0.1:1/\" }\nevent {\n%s\n}\norder {\n%s\n}\n}\n", c.event, c.order)
+		if _, diags := load(src); !diags.HasErrors() || !strings.Contains(diags.Error(), c.want) {
+			t.Errorf("%s, %s: %v, want %q", c.event, c.order, diags, c.want)
+		}
+	}
+}

@@ -5,9 +5,11 @@ GO      ?= go
 RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 BINARY  := bin/postern
 
-# Tools are pinned, and run from the module cache.
+# Tools are pinned, and run from the module cache. gotestsum lists at the end what was
+# skipped and why, and counts it.
 GOFUMPT     := $(GO) run mvdan.cc/gofumpt@v0.9.2
 STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0
+GOTESTSUM   := $(GO) run gotest.tools/gotestsum@v1.13.0 --format pkgname
 CYCLONEDX   := $(GO) run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
 .PHONY: all build setup test test-unit test-e2e test-deploy soak bench demo lint fmt cross sbom image clean
@@ -29,18 +31,18 @@ setup:
 
 test-unit: setup
 	$(GO) vet ./...
-	$(GO) test -race -timeout 25m ./...
+	$(GOTESTSUM) -- -race -timeout 25m ./...
 
 test-e2e: setup $(BINARY)
-	cd e2e && POSTERN_BIN=$(CURDIR)/$(BINARY) $(GO) test -count=1 -timeout 25m ./...
+	cd e2e && POSTERN_BIN=$(CURDIR)/$(BINARY) $(GOTESTSUM) -- -count=1 -timeout 25m ./...
 
 test-deploy: $(BINARY)
-	cd deploy/check && POSTERN_BIN=$(CURDIR)/$(BINARY) $(GO) test -count=1 -timeout 25m ./...
+	cd deploy/check && POSTERN_BIN=$(CURDIR)/$(BINARY) $(GOTESTSUM) -- -count=1 -timeout 25m ./...
 
 ## soak: the long, repeated and destructive rounds
 soak: setup $(BINARY)
-	POSTERN_SOAK=10 $(GO) test -race -count=1 -timeout 60m ./...
-	cd e2e && POSTERN_SOAK=10 POSTERN_BIN=$(CURDIR)/$(BINARY) $(GO) test -count=1 -timeout 60m ./...
+	POSTERN_SOAK=10 $(GOTESTSUM) -- -race -count=1 -timeout 60m ./...
+	cd e2e && POSTERN_SOAK=10 POSTERN_BIN=$(CURDIR)/$(BINARY) $(GOTESTSUM) -- -count=1 -timeout 60m ./...
 	sh fuzz.sh 60s
 
 ## bench: against a direct call and a plain interceptor, in the same run

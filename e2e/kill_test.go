@@ -59,7 +59,10 @@ type ledger struct {
 // id, as a real one must; and the test demands that such a repeat is explained by a kill in between.
 func TestKill9(t *testing.T) {
 	harness.Binary(t)
-	rounds := 3 * harness.Soak()
+	rounds := 3
+	if harness.Soak() > 1 {
+		rounds = 200
+	}
 	app := application(t, func(receiver.Delivery) int {
 		switch rand.IntN(20) {
 		case 0, 1:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Brings what the tests drive: Debian's PostgreSQL, PgBouncer and Redis, whose services it does not start, python3-requests,
-# curl, git and Chromium, and the npm clients and peers of node/.
+# curl, git, strace, mkfs.ext4 and Chromium, and the npm clients and peers of node/.
 # Idempotent. Without root or without apt it says what is missing and goes on; the tests name what they skip.
 set -u
 cd "$(dirname "$0")" || exit 1
@@ -8,12 +8,13 @@ PATH=$PATH:/usr/sbin:/sbin
 
 missing=
 services=
-for program in curl git; do
+for program in curl git strace; do
 	command -v $program >/dev/null || missing="$missing $program"
 done
 for program in redis-server pgbouncer; do
 	command -v $program >/dev/null || { missing="$missing $program" services="$services $program"; }
 done
+command -v mkfs.ext4 >/dev/null || missing="$missing e2fsprogs"
 command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 /usr/bin/python3 -c 'import requests' 2>/dev/null || missing="$missing python3-requests"
 

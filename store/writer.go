@@ -192,19 +192,26 @@ func (w *session) recover(cause error) {
 	_, err := w.conn.ExecContext(context.Background(), "ROLLBACK")
 	// After a failed COMMIT, SQLite may have rolled back by itself.
 	if untrusted[primary(cause)] || err != nil && primary(err) != 1 {
+		w.forget() // first: SQLite does not outlive a statement of a connection that is gone
 		_ = w.conn.Raw(func(any) error { return driver.ErrBadConn }) // do not use it again
 		w.close()
 	}
 }
 
-func (w *session) close() {
+// forget ends the prepared statements.
+func (w *session) forget() {
 	for _, st := range w.stmts {
 		st.Close()
 	}
+	w.stmts = nil
+}
+
+func (w *session) close() {
+	w.forget()
 	if w.conn != nil {
 		w.conn.Close()
 	}
-	w.conn, w.stmts = nil, nil
+	w.conn = nil
 }
 
 func (t *tx) stmt(query string) (*sql.Stmt, error) {

@@ -27,7 +27,7 @@ func Binary(t testing.TB) string {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(abs); err != nil {
-		missing(t, "no postern binary at "+abs+" (build it, or set POSTERN_BIN)")
+		Missing(t, "no postern binary at "+abs+" (build it, or set POSTERN_BIN)")
 	}
 	return abs
 }
@@ -37,7 +37,7 @@ func NeedCommand(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		missing(t, name+" is not installed")
+		Missing(t, name+" is not installed")
 	}
 	return path
 }
@@ -49,7 +49,7 @@ func NeedNode(t testing.TB, modules ...string) string {
 	dir := filepath.Join(Root(), "node")
 	for _, m := range append(modules, "stripe") {
 		if _, err := os.Stat(filepath.Join(dir, "node_modules", m)); err != nil {
-			missing(t, m+" of npm is not installed")
+			Missing(t, m+" of npm is not installed")
 		}
 	}
 	return dir
@@ -60,13 +60,13 @@ func Python(t testing.TB, module string) string {
 	t.Helper()
 	const python = "/usr/bin/python3"
 	if err := exec.Command(python, "-c", "import "+module).Run(); err != nil {
-		missing(t, "Debian's Python cannot import "+module)
+		Missing(t, "Debian's Python cannot import "+module)
 	}
 	return python
 }
 
-// missing skips, or fails where E2E_STRICT says that everything must be there.
-func missing(t testing.TB, what string) {
+// Missing skips, or fails where E2E_STRICT says that everything must be there.
+func Missing(t testing.TB, what string) {
 	t.Helper()
 	const advice = "; run e2e/setup.sh"
 	if os.Getenv("E2E_STRICT") != "" {

@@ -90,6 +90,7 @@ var documented = map[string]string{
 	"inbound.Order":                         "order",
 	"seal.Config":                           "seal",
 	"inbound.Deliver":                       "deliver",
+	"application.TLS":                       "tls of the application",
 	"inbound.Retry":                         "retry of a webhook",
 	"inbound.Backoff":                       "backoff of a webhook",
 	"inbound/scheme/hmac.Grammar":           `verify "hmac"`,

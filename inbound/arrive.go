@@ -18,7 +18,16 @@ func (w *Webhook) arrivals(req *Request, v Verdict, id string) []*Arrival {
 }
 
 // place says in which state the deliveries of an event begin, and why.
-func (w *Webhook) place(*Names) []Placement { return To(w.Targets()...) }
+func (w *Webhook) place(n *Names) []Placement {
+	to := To(w.Targets()...)
+	stored := about(n.Event, n.Event.Header, n.Event.Body)
+	for i, d := range w.Deliver {
+		if why := d.declines(stored); why != "" {
+			to[i].State, to[i].Reason = Ignored, why
+		}
+	}
+	return to
+}
 
 // maxName is how long an id, a type, an account or a key may be. A longer id is
 // replaced by its digest, the others are cut.

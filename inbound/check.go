@@ -2,8 +2,6 @@ package inbound
 
 import (
 	"errors"
-	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/postern-proxy/postern/config/block"
@@ -83,39 +81,6 @@ func (e *EventNames) Check() error {
 		return block.At("split", "split is part of the policy language but not built yet")
 	}
 	return nil
-}
-
-// Check implements [block.Checker].
-func (d *Deliver) Check() error {
-	var errs []error
-	u, err := url.Parse(d.To)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Fragment != "" {
-		errs = append(errs, block.At("to", "to must be an http or https URL such as %q", "http://127.0.0.1:3000/webhooks"))
-	} else if u.User != nil {
-		errs = append(errs, block.At("to", "to must not hold a user or password"))
-	}
-	if d.Timeout.Duration <= 0 {
-		errs = append(errs, block.At("timeout", "timeout must be more than nothing"))
-	}
-	if d.Concurrency < 1 || d.Concurrency > 1000 {
-		errs = append(errs, block.At("concurrency", "concurrency must be between 1 and 1000"))
-	}
-	for _, list := range []struct {
-		attr     string
-		statuses []int
-	}{{"applied", d.Applied}, {"failed", d.Failed}} {
-		for _, status := range list.statuses {
-			if status < 200 || status > 599 {
-				errs = append(errs, block.At(list.attr, "%d is no status that ends a request", status))
-			}
-		}
-	}
-	for _, status := range d.Applied {
-		if slices.Contains(d.Failed, status) {
-			errs = append(errs, block.At("applied", "%d cannot mean both applied and failed", status))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // Check implements [block.Checker].

@@ -4,28 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
+	"github.com/postern-proxy/postern/application"
 	"github.com/postern-proxy/postern/queue"
 )
 
 // crashes is how often an attempt may end without a word, because the process
 // died under it, before the delivery is given up.
 const crashes = 3
-
-// transport calls applications: no proxy from the environment, no redirects
-// (only RoundTrip is used), no decompression.
-func transport(dial func(context.Context, string, string) (net.Conn, error)) *http.Transport {
-	return &http.Transport{
-		DialContext: dial, DisableCompression: true, MaxIdleConnsPerHost: 64, IdleConnTimeout: 60 * time.Second,
-		TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true,
-	}
-}
 
 // attempt delivers once and makes the move that follows.
 func (in *Inbox) attempt(ctx context.Context, it queue.Item[Delivery]) queue.Health {
@@ -124,43 +112,15 @@ func (in *Inbox) tell(d *Delivery, from, to State, m *Move) {
 	})
 }
 
-// maxDetail is how much of the application's answer the trail keeps, maxAnswer
-// how much is read so that the connection can be used again.
-const (
-	maxDetail = 256
-	maxAnswer = 64 << 10
-)
+// maxDetail is how much of the application's answer the trail keeps.
+const maxDetail = 256
 
 // call posts the event to the application once.
-func (in *Inbox) call(ctx context.Context, d *Delivery, msg *message, t target) (o outcome) {
-	start := time.Now()
-	defer func() { o.took = time.Since(start) }()
-	ctx, cancel := context.WithTimeout(ctx, t.deliver.Timeout.Duration)
-	defer cancel()
-	req, err := request(ctx, d, msg, t, start)
+func (in *Inbox) call(ctx context.Context, d *Delivery, msg *message, t target) outcome {
+	header, err := heading(d, msg, t.deliver, time.Now())
 	if err != nil {
 		return outcome{err: err}
 	}
-	resp, err := in.client.RoundTrip(req)
-	if err != nil {
-		return outcome{err: reason(err, t.deliver.Timeout.Duration)}
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil { // an answer that breaks off is none
-		return outcome{err: reason(err, t.deliver.Timeout.Duration)}
-	}
-	return outcome{status: resp.StatusCode, header: resp.Header, detail: strings.ToValidUTF8(string(text[:min(len(text), maxDetail)]), "�")}
-}
-
-// reason says why there was no answer, without the URL.
-func reason(err error, timeout time.Duration) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("the application did not answer within %v", timeout)
-	}
-	var outer *url.Error
-	if errors.As(err, &outer) {
-		return outer.Err
-	}
-	return err
+	a := in.client.Post(ctx, &application.Call{To: t.deliver.address, TLS: t.deliver.TLS, Header: header, Body: msg.body, Timeout: t.deliver.Timeout.Duration})
+	return outcome{status: a.Status, header: a.Header, detail: strings.ToValidUTF8(string(a.Text[:min(len(a.Text), maxDetail)]), "\ufffd"), took: a.Took, err: a.Err}
 }

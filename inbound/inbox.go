@@ -3,13 +3,13 @@ package inbound
 import (
 	"context"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/postern-proxy/postern/application"
 	"github.com/postern-proxy/postern/queue"
 )
 
@@ -18,7 +18,7 @@ type Options struct {
 	Store    Store
 	Observer Observer
 	// Dial connects to the application and is where addresses are guarded.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	Dial application.Dial
 	// NewID makes correlation ids, unique and growing; UUIDv7 if nil.
 	NewID func() string
 	// Random yields uniform numbers in [0, 1) for jitter.
@@ -56,14 +56,11 @@ type Inbox struct {
 	buffered atomic.Int64 // bytes of their bodies
 	ending   atomic.Bool  // see End
 	dispatch *queue.Dispatcher[Delivery]
-	client   *http.Transport
+	client   *application.Client
 }
 
 // New returns an inbox without webhooks.
 func New(o Options) *Inbox {
-	if o.Dial == nil {
-		o.Dial = (&net.Dialer{Timeout: 5 * time.Second}).DialContext
-	}
 	if o.NewID == nil {
 		o.NewID = func() string { return uuid.Must(uuid.NewV7()).String() }
 	}
@@ -85,7 +82,7 @@ func New(o Options) *Inbox {
 	if o.MaxBuffered == 0 {
 		o.MaxBuffered = 256 << 20
 	}
-	in := &Inbox{opt: o, client: transport(o.Dial)}
+	in := &Inbox{opt: o, client: application.New(o.Dial)}
 	in.set.Store(&Set{})
 	in.dispatch = &queue.Dispatcher[Delivery]{
 		Source: o.Store, Targets: in.concurrency, Attempt: in.attempt, Trouble: o.Observer.trouble,
@@ -123,7 +120,7 @@ func (in *Inbox) Run(ctx context.Context) {
 	go func() { defer close(pruned); in.opt.Alone(ctx, "retention", in.prune) }()
 	in.dispatch.Run(ctx)
 	<-pruned
-	in.client.CloseIdleConnections()
+	in.client.Close()
 }
 
 // pruneBatch is small, so that ingest never waits long behind a deletion.

@@ -7,14 +7,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/postern-proxy/postern/application"
 	"github.com/postern-proxy/postern/backoff"
 )
-
-// defaultFailed are the answers that no repeat will change.
-var defaultFailed = []int{
-	http.StatusBadRequest, http.StatusGone, http.StatusRequestEntityTooLarge,
-	http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity,
-}
 
 // outcome is what came of calling the application.
 type outcome struct {
@@ -28,14 +23,10 @@ type outcome struct {
 
 // means is the state that an answer with this status leads to.
 func (d *Deliver) means(status int) State {
-	failed := d.Failed
-	if failed == nil {
-		failed = defaultFailed
-	}
 	switch {
 	case slices.Contains(d.Applied, status):
 		return Applied
-	case slices.Contains(failed, status):
+	case d.Failed == nil && application.Refuses(status), slices.Contains(d.Failed, status):
 		return Failed
 	case status >= 200 && status <= 299:
 		return Applied

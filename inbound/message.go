@@ -12,6 +12,6 @@ type message struct {
 }
 
 // message says what is delivered now, or which move is made instead.
-func (in *Inbox) message(_ context.Context, d *Delivery, _ target) (*message, *Move) {
-	return &message{header: d.Event.Header, body: d.Event.Body}, nil
+func (in *Inbox) message(_ context.Context, d *Delivery, t target) (*message, *Move) {
+	return t.deliver.worded(d, &message{header: d.Event.Header, body: d.Event.Body})
 }

@@ -65,11 +65,11 @@ func (s *Set) Ready() error {
 			}
 		}
 		for _, d := range w.Deliver {
-			if d.Sign.IsZero() {
-				continue
-			}
-			if _, err := signing.Key(d.Sign); err != nil {
+			if _, err := signing.Keys(d.Sign); err != nil {
 				errs = append(errs, fmt.Errorf("webhook %q: sign: %w", w.Name, err))
+			}
+			if err := d.TLS.Ready(); err != nil {
+				errs = append(errs, fmt.Errorf("webhook %q: tls: %w", w.Name, err))
 			}
 		}
 	}

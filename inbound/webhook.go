@@ -78,18 +78,6 @@ func (u *Unit) UnmarshalText(text []byte) error {
 	return fmt.Errorf("unknown unit %q: use s, ms or rfc3339", text)
 }
 
-// Deliver is a deliver block: one target in the application.
-type Deliver struct {
-	Name        string         `hcl:"name,label"` // "" if the block has no label
-	Range       hcl.Range      `hcl:",def_range"`
-	To          string         `hcl:"to"`
-	Timeout     block.Duration `hcl:"timeout,optional"` // for the whole answer
-	Concurrency int            `hcl:"concurrency,optional"`
-	Sign        block.Secret   `hcl:"sign,optional"`
-	Applied     []int          `hcl:"applied,optional"` // statuses that mean applied, besides 2xx
-	Failed      []int          `hcl:"failed,optional"`  // statuses that end the attempts, instead of 400, 410, 413, 415, 422
-}
-
 // Retry is a retry block of a webhook.
 type Retry struct {
 	Attempts int      `hcl:"attempts,optional"`
@@ -118,11 +106,6 @@ func (w *Webhook) Default() { w.MaxBody = 5 << 20 }
 
 // Default sets the unit.
 func (e *EventNames) Default() { e.Unit = Seconds }
-
-// Default sets timeout, concurrency and the statuses that end the attempts.
-func (d *Deliver) Default() {
-	d.Timeout.Duration, d.Concurrency = 10*time.Second, 16
-}
 
 // Default sets the number of attempts.
 func (r *Retry) Default() { r.Attempts = 8 }
@@ -156,6 +139,7 @@ func Decode(name string, at hcl.Range, body *hclsyntax.Body, ctx *block.Context,
 	if len(w.Verify) == 1 {
 		diags = append(diags, w.verification(ctx, schemes)...)
 	}
+	diags = append(diags, w.readable()...)
 	return w, diags
 }
 
@@ -222,15 +206,6 @@ func (w *Webhook) unsigned(x *block.Expr) bool {
 		}
 	}
 	return x.Reads("header") || x.Reads("query") || x.Reads("url")
-}
-
-// target is the name of d in the store. It is made of names only, so that
-// deliveries survive a change of the URL.
-func (w *Webhook) target(d *Deliver) string {
-	if d.Name == "" {
-		return w.Name
-	}
-	return w.Name + "/" + d.Name
 }
 
 // Targets lists the names of the deliver blocks as the store knows them.

@@ -3,9 +3,9 @@ package outbox
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"time"
 
+	"github.com/postern-proxy/postern/application"
 	"github.com/postern-proxy/postern/backoff"
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/policy"
@@ -22,10 +22,14 @@ func Feature() policy.Feature {
 type Policy struct {
 	OrderBy     *block.Expr    `hcl:"order_by,optional" scope:"request"` // calls of an account for which it is the same are sent in order
 	Callback    string         `hcl:"callback,optional"`                 // where what came of a call is posted
-	Sign        block.Secret   `hcl:"sign,optional"`
+	Sign        []block.Secret `hcl:"sign,optional"`
 	Concurrency int            `hcl:"concurrency,optional"` // calls at once
 	Lifetime    block.Duration `hcl:"lifetime,optional"`    // since it was accepted; then it has failed
 	Backoff     *Backoff       `hcl:"backoff,block"`
+
+	TLS *application.TLS `hcl:"tls,block"` // of the callback
+
+	callback *application.Address
 }
 
 // Backoff is a backoff block of async.
@@ -75,14 +79,19 @@ func (p *Policy) Check() error {
 		errs = append(errs, block.At("lifetime", "%v is less than a minute", p.Lifetime))
 	}
 	if p.Callback == "" {
-		if !p.Sign.IsZero() {
+		if len(p.Sign) > 0 {
 			errs = append(errs, block.At("sign", "there is no callback that it could sign"))
+		}
+		if p.TLS != nil {
+			errs = append(errs, block.At("tls", "there is no callback that it could be for"))
 		}
 		return errors.Join(errs...)
 	}
-	u, err := url.Parse(p.Callback)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
-		errs = append(errs, block.At("callback", "%q is not a URL such as \"http://127.0.0.1:3000/calls\"", p.Callback))
+	var err error
+	if p.callback, err = application.Parse(p.Callback); err != nil {
+		errs = append(errs, block.At("callback", "callback: %w", err))
+	} else if p.TLS != nil && !p.callback.Secure() {
+		errs = append(errs, block.At("tls", "callback is not called by TLS"))
 	}
 	return errors.Join(errs...)
 }
@@ -96,10 +105,10 @@ func (p *Policy) Stage(policy.Scope) (policy.Stage, error) {
 	if p.Callback != "" {
 		s.Summary += ", then told to " + p.Callback
 	}
-	if !p.Sign.IsZero() {
+	if len(p.Sign) > 0 || p.TLS != nil {
 		s.Ready = func() error {
-			_, err := signing.Key(p.Sign)
-			return err
+			_, err := signing.Keys(p.Sign)
+			return errors.Join(err, p.TLS.Ready())
 		}
 	}
 	return s, nil
@@ -130,14 +139,14 @@ func scheduleOf(plan *policy.Plan) *Policy {
 	return p
 }
 
-// Callbacks lists where what came of calls is posted.
-func Callbacks(set *policy.Set) (urls []string) {
+// Callbacks lists what is dialled to post what came of calls.
+func Callbacks(set *policy.Set) (addresses []string) {
 	for _, name := range set.Providers() {
 		for _, plan := range set.Provider(name).Plans() {
-			if p := asyncOf(plan); p != nil && p.Callback != "" {
-				urls = append(urls, p.Callback)
+			if p := asyncOf(plan); p != nil && p.callback != nil {
+				addresses = append(addresses, p.callback.HostPort())
 			}
 		}
 	}
-	return urls
+	return addresses
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/postern-proxy/postern/application"
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/queue"
 	"github.com/postern-proxy/postern/seal"
@@ -38,7 +38,7 @@ type Options struct {
 	// Location is the URL at which a person or a program finds a call.
 	Location func(id string) string
 	// Dial connects to the application for callbacks and is where addresses are guarded.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	Dial application.Dial
 	// NewID makes ids, unique and growing; UUIDv7 if nil.
 	NewID func() string
 	// Random yields uniform numbers in [0, 1) for jitter.
@@ -80,16 +80,13 @@ func (o *Observer) trouble(doing string, err error) {
 type Outbox struct {
 	opt      Options
 	dispatch *queue.Dispatcher[Call]
-	client   *http.Transport // to the application
+	client   *application.Client
 	index    index
 	ended    atomic.Bool
 }
 
 // New returns an outbox that does nothing yet: see [Outbox.Run].
 func New(o Options) *Outbox {
-	if o.Dial == nil {
-		o.Dial = (&net.Dialer{Timeout: 5 * time.Second}).DialContext
-	}
 	if o.NewID == nil {
 		o.NewID = func() string { return uuid.Must(uuid.NewV7()).String() }
 	}
@@ -108,7 +105,7 @@ func New(o Options) *Outbox {
 	if o.Location == nil {
 		o.Location = func(id string) string { return id }
 	}
-	b := &Outbox{opt: o, client: transport(o.Dial)}
+	b := &Outbox{opt: o, client: application.New(o.Dial)}
 	b.dispatch = &queue.Dispatcher[Call]{
 		Source: o.Store, Targets: b.targets, Attempt: b.attempt, Trouble: func(doing string, err error) { o.Observer.trouble("outbox: "+doing, err) },
 		Lease: 30 * time.Second, Poll: o.Poll, Grace: o.Grace,
@@ -148,7 +145,7 @@ func (o *Outbox) Run(ctx context.Context) {
 	o.dispatch.Run(ctx)
 	<-pruned
 	<-fresh
-	o.client.CloseIdleConnections()
+	o.client.Close()
 }
 
 const pruneBatch = 100

@@ -18,9 +18,20 @@ import (
 // minKey is the least that Standard Webhooks allows for a key, in bytes.
 const minKey = 24
 
-// Key is the key of a Standard Webhooks secret: what follows whsec_ in Base64,
-// or the value itself if it has no such prefix.
-func Key(s block.Secret) ([]byte, error) {
+// Keys are the keys of Standard Webhooks secrets: what follows whsec_ in Base64,
+// or the value itself if it has no such prefix. All have to be usable.
+func Keys(secrets []block.Secret) (keys [][]byte, err error) {
+	for _, s := range secrets {
+		key, err := key(s)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+func key(s block.Secret) ([]byte, error) {
 	v, err := s.Reveal()
 	if err != nil {
 		return nil, err
@@ -37,14 +48,22 @@ func Key(s block.Secret) ([]byte, error) {
 	return key, nil
 }
 
-// Sign adds the three headers of a message with this id. The id is the same on
-// every attempt.
-func Sign(h http.Header, key []byte, id string, now time.Time, body []byte) {
+// Sign adds the three headers of a message with this id, with a signature by each
+// key: whoever verifies with one of them accepts it. The id is the same on every
+// attempt. Without keys it adds nothing.
+func Sign(h http.Header, keys [][]byte, id string, now time.Time, body []byte) {
+	if len(keys) == 0 {
+		return
+	}
 	stamp := strconv.FormatInt(now.Unix(), 10)
-	mac := hmac.New(sha256.New, key)
-	fmt.Fprintf(mac, "%s.%s.", id, stamp)
-	mac.Write(body)
+	all := make([]string, len(keys))
+	for i, key := range keys {
+		mac := hmac.New(sha256.New, key)
+		fmt.Fprintf(mac, "%s.%s.", id, stamp)
+		mac.Write(body)
+		all[i] = "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+	}
 	h.Set("Webhook-Id", id)
 	h.Set("Webhook-Timestamp", stamp)
-	h.Set("Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+	h.Set("Webhook-Signature", strings.Join(all, " "))
 }

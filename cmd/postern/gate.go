@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -338,16 +337,4 @@ func (g *gate) passed(p proxy.Passage) {
 		Start: p.Start, Client: p.Client, Host: p.Target.Address(),
 		In: p.In, Out: p.Out, Duration: p.Duration, Err: p.Err,
 	})
-}
-
-// hostPort is the address that a URL names.
-func hostPort(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return ""
-	}
-	if u.Port() != "" {
-		return u.Host
-	}
-	return net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 }

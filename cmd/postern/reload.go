@@ -24,12 +24,10 @@ func (g *gate) use(l *loaded) error {
 	var targets []string
 	for _, w := range l.hooks {
 		for _, d := range w.Deliver {
-			targets = append(targets, hostPort(d.To))
+			targets = append(targets, d.Dialled())
 		}
 	}
-	for _, u := range outbox.Callbacks(l.outbound) {
-		targets = append(targets, hostPort(u))
-	}
+	targets = append(targets, outbox.Callbacks(l.outbound)...)
 	d := dialer(g.guard.DialerFor(targets...))
 	g.deliveries.Store(&d)
 	g.inbox.Swap(l.inbound)

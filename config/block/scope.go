@@ -25,6 +25,7 @@ var (
 	answer  = map[string]shape{"response.status": scalar, "response.header": table, "response.body": tree}
 	webhook = map[string]shape{"header": table, "query": table, "body": tree, "raw_body": scalar, "url": scalar, "timestamp": scalar}
 	event   = map[string]shape{"event.id": scalar, "event.type": scalar, "event.account": scalar, "event.time": scalar, "event.key": scalar}
+	deliver = map[string]shape{"header": table, "body": tree, "raw_body": scalar}
 	token   = map[string]shape{"token": scalar}
 	signing = map[string]shape{
 		"request.method": scalar, "request.host": scalar, "request.path": scalar, "request.target": scalar, "request.raw_query": scalar,
@@ -45,6 +46,7 @@ var scopes = map[string]map[string]shape{
 	"signing":    signing,
 	"webhook":    webhook,
 	"event":      join(webhook, event),
+	"delivery":   join(deliver, event),
 	"account":    account,
 	"token":      granted,
 	"test":       asserted,

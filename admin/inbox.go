@@ -159,7 +159,7 @@ func (s *Server) act(a inbound.Action, r *http.Request) (any, error) {
 		if err != nil {
 			return nil, fmt.Errorf("count the events: %w", err)
 		}
-		return Acted{Matched: n}, nil
+		return Acted{Matched: n.N}, nil
 	}
 	done, err := s.opt.Inbox.Act(r.Context(), a, f, by(r))
 	if err != nil {

@@ -26,7 +26,7 @@ type Filter struct {
 	IDs      []string // Event.ID
 	Webhooks []string
 	Account  string
-	Type     string
+	Type     string // one that ends in * is the beginning of types
 	EventID  string
 	State    State     // of any delivery
 	Since    time.Time // received at or after
@@ -34,6 +34,16 @@ type Filter struct {
 	Error    string    // part of the reason of the last move of any delivery
 	Limit    int
 	Cursor   string // Page.Next of the page before
+
+	// Unmoved is looked at by Act only: a delivery that has moved at or after it is
+	// passed over, so that nothing is done twice in what is begun anew.
+	Unmoved time.Time
+}
+
+// Counted is how many events match.
+type Counted struct {
+	N    int
+	More bool // there are more: counting them all would take too long
 }
 
 // PageSize is the limit that holds.
@@ -116,7 +126,7 @@ type Acted struct {
 func (in *Inbox) List(ctx context.Context, f Filter) (Page, error) { return in.opt.Store.List(ctx, f) }
 
 // Count returns how many events match f, whatever its limit and cursor.
-func (in *Inbox) Count(ctx context.Context, f Filter) (int, error) {
+func (in *Inbox) Count(ctx context.Context, f Filter) (Counted, error) {
 	return in.opt.Store.Count(ctx, f)
 }
 

@@ -302,11 +302,11 @@ func TestRetentionAndSchedule(t *testing.T) {
 			t.Errorf("attempts at %v, want %v", at, want)
 		}
 		time.Sleep(22 * time.Hour)
-		if n, _ := in.Count(t.Context(), inbound.Filter{}); n != 1 {
+		if n, _ := in.Count(t.Context(), inbound.Filter{}); n.N != 1 {
 			t.Error("deleted before its time")
 		}
 		time.Sleep(2 * time.Hour)
-		if n, _ := in.Count(t.Context(), inbound.Filter{}); n != 0 {
+		if n, _ := in.Count(t.Context(), inbound.Filter{}); n.N != 0 {
 			t.Error("not deleted after its time")
 		}
 		cancel()

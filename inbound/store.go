@@ -39,6 +39,11 @@ func To(targets ...string) []Placement {
 type Arrival struct {
 	Event *Event // its Variant is ignored
 	To    []Placement
+	// Anew is set for a copy of a stored event: that its key and its body are known
+	// is no reason not to store it. It is a duplicate only if its ID is known.
+	Anew bool
+	// By is who asked for a copy; its trail begins with that.
+	By string
 
 	ID   string // of the stored event, or of the one that Event is a duplicate of
 	What Insertion
@@ -67,10 +72,15 @@ type Store interface {
 	// Deliveries in other states are passed over.
 	Act(ctx context.Context, a Action, f Filter, by string) (Acted, error)
 
-	// List returns one page of events, the newest first.
+	// List returns one page of events, the newest first. It looks at so many events
+	// and no more: a page that is not full may have a next one, even an empty one.
 	List(ctx context.Context, f Filter) (Page, error)
-	// Count returns how many events match, whatever limit and cursor.
-	Count(ctx context.Context, f Filter) (int, error)
+	// Count returns how many events match, whatever limit and cursor. It stops after
+	// a while and says so.
+	Count(ctx context.Context, f Filter) (Counted, error)
+	// Feed returns up to about n things that happened after cursor, in order: events
+	// that were stored and moves that were made. An empty cursor is now.
+	Feed(ctx context.Context, cursor string, n int) (Notices, error)
 	// Show returns one event without its body, or [ErrNotFound].
 	Show(ctx context.Context, id string) (*Record, error)
 	// Body returns one event with its body, or [ErrNotFound].

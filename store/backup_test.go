@@ -96,8 +96,8 @@ func TestBackupRestore(t *testing.T) {
 			t.Fatalf("%s again: %s, %v, %v", id, known, what, err)
 		}
 	}
-	if n, _ := box.Count(t.Context(), inbound.Filter{}); int64(n) != got.Events {
-		t.Errorf("%d events, want %d", n, got.Events)
+	if n, _ := box.Count(t.Context(), inbound.Filter{}); int64(n.N) != got.Events {
+		t.Errorf("%d events, want %d", n.N, got.Events)
 	}
 	if _, what, err := storetest.Insert(t.Context(), box, storetest.Event("new", "new", "{}"), "hook"); what != inbound.Stored || err != nil {
 		t.Errorf("a new event: %v, %v", what, err)
@@ -112,8 +112,8 @@ func TestBackupOfAStoppedDatabase(t *testing.T) {
 			t.Fatalf("%+v, %v", got, err)
 		}
 	}
-	if n, _ := open(t, to).Inbox().Count(t.Context(), inbound.Filter{}); n != 100 {
-		t.Errorf("%d events", n)
+	if n, _ := open(t, to).Inbox().Count(t.Context(), inbound.Filter{}); n.N != 100 {
+		t.Errorf("%d events", n.N)
 	}
 	other := filepath.Join(t.TempDir(), "x.db")
 	if _, err := store.Backup(t.Context(), filepath.Join(t.TempDir(), "none.db"), other, false); err == nil || !strings.Contains(err.Error(), "no such file") {

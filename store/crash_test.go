@@ -180,9 +180,9 @@ func TestF1Kill9(t *testing.T) {
 	total, _ := box.Count(t.Context(), inbound.Filter{})
 	applied, _ := box.Count(t.Context(), inbound.Filter{State: inbound.Applied})
 	if applied != total {
-		t.Errorf("I2: %d of %d events applied in the end", applied, total)
+		t.Errorf("I2: %d of %d events applied in the end", applied.N, total.N)
 	}
-	t.Logf("%d rounds: %d acknowledged, %d said to be applied, %d stored, %d said to be saved", rounds, len(said["stored"]), len(said["applied"]), total, len(said["saved"]))
+	t.Logf("%d rounds: %d acknowledged, %d said to be applied, %d stored, %d said to be saved", rounds, len(said["stored"]), len(said["applied"]), total.N, len(said["saved"]))
 }
 
 // savedStands looks for a connection that was said to be saved, by its account

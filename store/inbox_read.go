@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/postern-proxy/postern/inbound"
@@ -32,93 +30,18 @@ func scanEvent(scan func(...any) error, e *inbound.Event, seq *int64, more ...an
 	return err
 }
 
-// where is the condition of a filter, without its cursor. Every value is a
-// parameter.
-func where(f *inbound.Filter) (conditions string, args []any) {
-	var all []string
-	add := func(condition string, values ...any) {
-		all, args = append(all, condition), append(args, values...)
-	}
-	list := func(column string, values []string) {
-		if len(values) == 0 {
-			return
-		}
-		var in []any
-		for _, v := range values {
-			in = append(in, v)
-		}
-		add(column+" IN (?"+strings.Repeat(", ?", len(values)-1)+")", in...)
-	}
-	delivery := func(condition string, value any) {
-		add("EXISTS (SELECT 1 FROM deliveries d WHERE d.id BETWEEN e.seq * 256 AND e.seq * 256 + 255 AND "+condition+")", value)
-	}
-	list("e.id", f.IDs)
-	list("e.webhook", f.Webhooks)
-	for _, c := range []struct{ column, value string }{{"e.account", f.Account}, {"e.type", f.Type}, {"e.event_id", f.EventID}} {
-		if c.value != "" {
-			add(c.column+" = ?", c.value)
-		}
-	}
-	if !f.Since.IsZero() {
-		add("e.received >= ?", micro(f.Since))
-	}
-	if !f.Until.IsZero() {
-		add("e.received < ?", micro(f.Until))
-	}
-	if f.State != "" {
-		delivery("d.state = ?", string(f.State))
-	}
-	if f.Error != "" {
-		delivery("instr(lower(d.reason), lower(?)) > 0", f.Error)
-	}
-	if len(all) == 0 {
-		return "1", nil
-	}
-	return strings.Join(all, " AND "), args
-}
-
-func (s inbox) List(ctx context.Context, f inbound.Filter) (p inbound.Page, err error) {
-	conditions, args := where(&f)
-	if f.Cursor != "" {
-		before, err := strconv.ParseInt(f.Cursor, 10, 64)
-		if err != nil {
-			return p, inbound.ErrCursor
-		}
-		conditions, args = conditions+" AND e.seq < ?", append(args, before)
-	}
-	rows, err := s.read.QueryContext(ctx, "SELECT "+eventColumns+" FROM events e WHERE "+conditions+" ORDER BY e.seq DESC LIMIT ?", append(args, f.PageSize()+1)...)
-	if err != nil {
-		return p, fmt.Errorf("list events: %w", err)
-	}
-	defer rows.Close()
-	var seqs []int64
-	for rows.Next() {
-		var r inbound.Record
-		var seq int64
-		if err := scanEvent(rows.Scan, &r.Event, &seq); err != nil {
-			return p, fmt.Errorf("list events: %w", err)
-		}
-		p.Events, seqs = append(p.Events, r), append(seqs, seq)
-	}
-	if err := rows.Err(); err != nil {
-		return p, fmt.Errorf("list events: %w", err)
-	}
-	rows.Close()
-	if n := f.PageSize(); len(seqs) > n {
-		p.Events, seqs = p.Events[:n], seqs[:n]
-		p.Next = strconv.FormatInt(seqs[n-1], 10)
-	}
-	for i := range p.Events {
-		if err := s.deliveries(ctx, &p.Events[i], seqs[i]); err != nil {
-			return p, err
-		}
-	}
-	return p, nil
-}
-
 // deliveries fills in where the deliveries of an event stand.
 func (s inbox) deliveries(ctx context.Context, r *inbound.Record, seq int64) error {
-	rows, err := s.read.QueryContext(ctx, "SELECT target, state, origin, attempt, due, reason FROM deliveries WHERE id BETWEEN ? * 256 AND ? * 256 + 255 ORDER BY id", seq, seq)
+	return deliveriesOf(ctx, s.read, r, seq)
+}
+
+// reader is a database, or a transaction of it.
+type reader interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func deliveriesOf(ctx context.Context, from reader, r *inbound.Record, seq int64) error {
+	rows, err := from.QueryContext(ctx, "SELECT target, state, origin, attempt, due, reason FROM deliveries WHERE id BETWEEN ? * 256 AND ? * 256 + 255 ORDER BY id", seq, seq)
 	if err != nil {
 		return fmt.Errorf("read the deliveries of event %s: %w", r.ID, err)
 	}
@@ -137,14 +60,6 @@ func (s inbox) deliveries(ctx context.Context, r *inbound.Record, seq int64) err
 	}
 	r.Status = inbound.Status(states)
 	return rows.Err()
-}
-
-func (s inbox) Count(ctx context.Context, f inbound.Filter) (n int, err error) {
-	conditions, args := where(&f)
-	if err = s.read.QueryRowContext(ctx, "SELECT count(*) FROM events e WHERE "+conditions, args...).Scan(&n); err != nil {
-		err = fmt.Errorf("count events: %w", err)
-	}
-	return n, err
 }
 
 // find reads one event, with header and body if they are asked for.
@@ -218,52 +133,4 @@ FROM transitions t WHERE t.delivery BETWEEN ? * 256 AND ? * 256 + 255 ORDER BY t
 		r.Trail = append(r.Trail, t)
 	}
 	return rows.Err()
-}
-
-func (s inbox) Stats(ctx context.Context) ([]inbound.Stat, error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT target, state, count(*), min(id) / 256 FROM deliveries GROUP BY target, state")
-	if err != nil {
-		return nil, fmt.Errorf("count deliveries: %w", err)
-	}
-	defer rows.Close()
-	type group struct {
-		inbound.Stat
-		first int64 // seq of the event that came first
-	}
-	type key struct {
-		webhook string
-		state   inbound.State
-	}
-	groups := map[key]*group{} // of all targets of a webhook
-	for rows.Next() {
-		var g group
-		var target string
-		if err := rows.Scan(&target, &g.State, &g.Count, &g.first); err != nil {
-			return nil, fmt.Errorf("count deliveries: %w", err)
-		}
-		g.Webhook, _, _ = strings.Cut(target, "/")
-		k := key{g.Webhook, g.State}
-		if known := groups[k]; known != nil {
-			known.Count, known.first = known.Count+g.Count, min(known.first, g.first)
-			continue
-		}
-		groups[k] = &g
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("count deliveries: %w", err)
-	}
-	rows.Close()
-	var out []inbound.Stat
-	for _, g := range groups {
-		if g.State.Open() {
-			var received int64
-			err := s.read.QueryRowContext(ctx, "SELECT received FROM events WHERE seq = ?", g.first).Scan(&received)
-			if err != nil && !errors.Is(err, sql.ErrNoRows) {
-				return nil, fmt.Errorf("count deliveries: %w", err)
-			}
-			g.Oldest = fromMicro(received)
-		}
-		out = append(out, g.Stat)
-	}
-	return out, nil
 }

@@ -89,6 +89,9 @@ func checkPlacements(to []inbound.Placement) error {
 func (t *tx) insert(a *inbound.Arrival, header string) error {
 	e := a.Event
 	a.ID, a.What = e.ID, inbound.Stored
+	if a.Anew {
+		return t.insertAnew(a, header)
+	}
 	seq, err := t.insertVariant(e, 1)
 	if err != nil {
 		return err
@@ -107,6 +110,41 @@ func (t *tx) insert(a *inbound.Arrival, header string) error {
 			return err
 		}
 	}
+	return t.insertRest(a, seq, header)
+}
+
+// insertAnew stores a copy, once.
+func (t *tx) insertAnew(a *inbound.Arrival, header string) error {
+	known, last := false, 0
+	err := t.each(func(r *sql.Rows) error { known = true; return nil }, "SELECT 1 FROM events WHERE id = ?", a.Event.ID)
+	if err != nil {
+		return err
+	}
+	if known {
+		a.What = inbound.Duplicate
+		return nil
+	}
+	if _, _, last, err = t.known(a.Event); err != nil {
+		return err
+	}
+	seq, err := t.insertVariant(a.Event, last+1)
+	if err != nil {
+		return err
+	}
+	if err := t.insertRest(a, seq, header); err != nil {
+		return err
+	}
+	for n, p := range a.To {
+		if err := t.exec(trailSQL, seq*perEvent+int64(n), 0, time.Now().UnixMicro(), "", string(placed(p, a.What).State), 0, 0, 0, p.Reason, "", a.By, t.w.replica); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insertRest stores what belongs to an event.
+func (t *tx) insertRest(a *inbound.Arrival, seq int64, header string) error {
+	e := a.Event
 	if err := t.exec("INSERT INTO bodies (seq, header, body) VALUES (?, ?, ?)", seq, header, notNil(e.Body)); err != nil {
 		return err
 	}
@@ -123,6 +161,7 @@ func (t *tx) insert(a *inbound.Arrival, header string) error {
 			seq*perEvent+int64(n), p.Target, e.Lane, string(p.State), due, string(p.Origin), p.Reason); err != nil {
 			return err
 		}
+		t.count(p.Target, p.State, 1)
 	}
 	return nil
 }
@@ -240,6 +279,8 @@ WHERE id = ? AND fence = ? AND state = ?`,
 	if n != 1 {
 		return queue.ErrStale
 	}
+	t.count(r.lane.target, r.state, -1)
+	t.count(r.lane.target, to.To, 1)
 	return t.exec(trailSQL,
 		r.id, r.fence+1, to.At.UnixMicro(), string(r.state), string(to.To), to.Attempt, to.Status, to.Took.Microseconds(), to.Reason, to.Detail, to.By, t.w.replica)
 }
@@ -287,7 +328,7 @@ func (s inbox) Act(ctx context.Context, a inbound.Action, f inbound.Filter, by s
 		done = inbound.Acted{Next: page.Next}
 		lanes := map[lane]bool{}
 		for i := range page.Events {
-			if err := t.act(&page.Events[i], a, by, &done, lanes); err != nil {
+			if err := t.act(&page.Events[i], a, by, f.Unmoved, &done, lanes); err != nil {
 				return err
 			}
 		}
@@ -306,16 +347,21 @@ func (s inbox) Act(ctx context.Context, a inbound.Action, f inbound.Filter, by s
 
 // act does a to every delivery of one event and notes whose lanes have to be
 // settled. What the list said may be old: the states are read anew.
-func (t *tx) act(e *inbound.Record, a inbound.Action, by string, done *inbound.Acted, lanes map[lane]bool) error {
+func (t *tx) act(e *inbound.Record, a inbound.Action, by string, unmoved time.Time, done *inbound.Acted, lanes map[lane]bool) error {
 	var rows []row
 	var origins []inbound.Origin
 	err := t.each(func(r *sql.Rows) error {
 		var d row
 		var origin inbound.Origin
-		err := d.scan(r, &origin)
+		var due int64
+		err := d.scan(r, &origin, &due)
+		if !d.state.Open() && !unmoved.IsZero() && due >= micro(unmoved) {
+			done.Skipped++
+			return err
+		}
 		rows, origins = append(rows, d), append(origins, origin)
 		return err
-	}, "SELECT "+rowColumns+`, d.origin FROM events e JOIN deliveries d ON d.id BETWEEN e.seq * 256 AND e.seq * 256 + 255 WHERE e.id = ?`, e.ID)
+	}, "SELECT "+rowColumns+`, d.origin, d.due FROM events e JOIN deliveries d ON d.id BETWEEN e.seq * 256 AND e.seq * 256 + 255 WHERE e.id = ?`, e.ID)
 	if err != nil {
 		return err
 	}
@@ -357,6 +403,9 @@ ORDER BY seq LIMIT ?`, micro(before), micro(before), n)
 			return err
 		}
 		for _, seq := range seqs {
+			if err := t.uncount(seq); err != nil {
+				return err
+			}
 			for _, q := range [...]string{
 				"DELETE FROM transitions WHERE delivery BETWEEN ? * 256 AND ? * 256 + 255",
 				"DELETE FROM deliveries WHERE id BETWEEN ? * 256 AND ? * 256 + 255",
@@ -372,4 +421,14 @@ ORDER BY seq LIMIT ?`, micro(before), micro(before), n)
 		return nil
 	})
 	return deleted, err
+}
+
+// uncount takes the deliveries of an event that is deleted out of the tally.
+func (t *tx) uncount(seq int64) error {
+	return t.each(func(r *sql.Rows) error {
+		var p place
+		err := r.Scan(&p.target, &p.state)
+		t.count(p.target, p.state, -1)
+		return err
+	}, "SELECT target, state FROM deliveries WHERE id BETWEEN ? * 256 AND ? * 256 + 255", seq, seq)
 }

@@ -25,6 +25,7 @@ type Memory struct {
 	keys   map[memoryKey][]int64 // variants in order
 	ids    map[string]int64
 	rows   map[int64]*memoryDelivery // by lease key
+	feed   []inbound.Notice          // everything that happened
 
 	connections map[connection.Key]*memoryConnection
 	tickets     map[string]connection.Ticket
@@ -87,7 +88,14 @@ func (m memoryInbox) Insert(ctx context.Context, all ...*inbound.Arrival) error 
 func (m memoryInbox) insert(a *inbound.Arrival) {
 	e := a.Event
 	key := memoryKey{e.Webhook, e.Account, e.EventID}
+	if _, stored := m.ids[e.ID]; stored && a.Anew {
+		a.ID, a.What = e.ID, inbound.Duplicate
+		return
+	}
 	for _, seq := range m.keys[key] {
+		if a.Anew {
+			break
+		}
 		if known := m.events[seq]; known.event.SHA256 == e.SHA256 {
 			a.ID, a.What = known.event.ID, repeated(e, known.event.ID, known.event.Variant)
 			return
@@ -101,7 +109,7 @@ func (m memoryInbox) insert(a *inbound.Arrival) {
 		me.event.Variant = m.events[known[len(known)-1]].event.Variant + 1
 	}
 	a.ID, a.What = e.ID, inbound.Stored
-	if me.event.Variant > 1 {
+	if me.event.Variant > 1 && !a.Anew {
 		a.What = inbound.Conflicted
 	}
 	for _, p := range a.To {
@@ -118,15 +126,32 @@ func (m memoryInbox) insert(a *inbound.Arrival) {
 	}
 	m.events[me.seq], m.ids[e.ID] = me, me.seq
 	m.keys[key] = append(m.keys[key], me.seq)
+	n := inbound.Notice{Record: me.record()}
+	n.Header = nil
+	m.feed = append(m.feed, n)
+	for _, d := range me.deliveries {
+		if a.Anew {
+			m.tell(d, inbound.Transition{To: d.State, Reason: d.Reason, By: a.By})
+		}
+	}
 }
 
 // move makes a move that the caller has found to be allowed.
 func (m memoryInbox) move(d *memoryDelivery, t inbound.Transition) inbound.Transition {
-	t.Replica = m.Replica
-	t.Event, t.Webhook, t.Target, t.Received, t.At, t.From = d.of.event.ID, d.of.event.Webhook, d.Target, d.of.event.Received, time.Now(), d.State
+	t.From = d.State
 	d.State, d.Reason = t.To, t.Reason
 	d.token++
+	return m.tell(d, t)
+}
+
+// tell writes a move into the audit trail.
+func (m memoryInbox) tell(d *memoryDelivery, t inbound.Transition) inbound.Transition {
+	t.Replica = m.Replica
+	t.Event, t.Webhook, t.Target, t.Received, t.At = d.of.event.ID, d.of.event.Webhook, d.Target, d.of.event.Received, time.Now()
 	d.of.trail = append(d.of.trail, t)
+	n := inbound.Notice{Record: inbound.Record{Event: d.of.event}, Move: &t}
+	n.Body, n.Header = nil, nil
+	m.feed = append(m.feed, n)
 	return t
 }
 

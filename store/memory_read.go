@@ -23,7 +23,7 @@ func (m memoryInbox) Act(_ context.Context, a inbound.Action, f inbound.Filter, 
 	for _, e := range page {
 		for _, d := range e.deliveries {
 			to, ok := a.Move(d.State)
-			if !ok {
+			if !ok || !d.State.Open() && !f.Unmoved.IsZero() && !d.Due.Before(f.Unmoved) {
 				done.Skipped++
 				continue
 			}
@@ -64,7 +64,7 @@ func (e *memoryEvent) matches(f *inbound.Filter) bool {
 	return (len(f.IDs) == 0 || slices.Contains(f.IDs, ev.ID)) &&
 		(len(f.Webhooks) == 0 || slices.Contains(f.Webhooks, ev.Webhook)) &&
 		(f.Account == "" || f.Account == ev.Account) &&
-		(f.Type == "" || f.Type == ev.Type) &&
+		f.OfType(ev.Type) &&
 		(f.EventID == "" || f.EventID == ev.EventID) &&
 		(f.Since.IsZero() || !ev.Received.Before(f.Since)) &&
 		(f.Until.IsZero() || ev.Received.Before(f.Until)) &&
@@ -101,15 +101,28 @@ func (m memoryInbox) List(_ context.Context, f inbound.Filter) (p inbound.Page, 
 	return p, err
 }
 
-func (m memoryInbox) Count(_ context.Context, f inbound.Filter) (n int, _ error) {
+func (m memoryInbox) Count(_ context.Context, f inbound.Filter) (c inbound.Counted, _ error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, e := range m.events {
 		if e.matches(&f) {
-			n++
+			c.N++
 		}
 	}
-	return n, nil
+	return c, nil
+}
+
+func (m memoryInbox) Feed(_ context.Context, cursor string, n int) (page inbound.Notices, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	from := len(m.feed)
+	if cursor != "" {
+		if from, err = strconv.Atoi(cursor); err != nil || from < 0 || from > len(m.feed) {
+			return page, inbound.ErrCursor
+		}
+	}
+	to := min(from+n, len(m.feed))
+	return inbound.Notices{All: slices.Clone(m.feed[from:to]), Next: strconv.Itoa(to)}, nil
 }
 
 func (m memoryInbox) find(id string) (*memoryEvent, error) {

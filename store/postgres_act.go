@@ -49,6 +49,7 @@ type standing struct {
 	received time.Time
 	state    inbound.State
 	origin   inbound.Origin
+	due      time.Time // when it moved last, if it is not open
 }
 
 func (s postgresInbox) Act(ctx context.Context, a inbound.Action, f inbound.Filter, by string) (done inbound.Acted, err error) {
@@ -65,7 +66,7 @@ func (s postgresInbox) Act(ctx context.Context, a inbound.Action, f inbound.Filt
 		if err != nil {
 			return err
 		}
-		return s.actOn(ctx, tx, a, found, by, &done)
+		return s.actOn(ctx, tx, a, found, by, f.Unmoved, &done)
 	})
 	if err != nil {
 		return inbound.Acted{}, fmt.Errorf("%s events: %w", a, err)
@@ -92,9 +93,9 @@ func lockEvents(ctx context.Context, tx pgx.Tx, events []*pgEvent) (found []stan
 	b := &pgx.Batch{}
 	lockLanesOf(b, ids)
 	byEvent := map[int64][]standing{}
-	b.Queue("SELECT id, target, state, origin FROM postern_deliveries WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE", ids).Query(func(rows pgx.Rows) error {
+	b.Queue("SELECT id, target, state, origin, due FROM postern_deliveries WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE", ids).Query(func(rows pgx.Rows) error {
 		var d standing
-		_, err := pgx.ForEachRow(rows, []any{&d.id, &d.target, &d.state, &d.origin}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&d.id, &d.target, &d.state, &d.origin, &d.due}, func() error {
 			e := bySeq[d.id/perSeq]
 			d.event, d.webhook, d.received, d.target = e.ID, e.Webhook, e.Received, unescaped(d.target)
 			byEvent[e.seq] = append(byEvent[e.seq], d)
@@ -133,12 +134,12 @@ WITH input AS MATERIALIZED (
 SELECT statement_timestamp()`
 
 // actOn makes the moves of a on deliveries that are locked.
-func (p *Postgres) actOn(ctx context.Context, tx pgx.Tx, a inbound.Action, found []standing, by string, done *inbound.Acted) error {
+func (p *Postgres) actOn(ctx context.Context, tx pgx.Tx, a inbound.Action, found []standing, by string, unmoved time.Time, done *inbound.Acted) error {
 	var ids []int64
 	var states, origins []string
 	for _, d := range found {
 		to, ok := a.Move(d.state)
-		if !ok {
+		if !ok || !d.state.Open() && !unmoved.IsZero() && !d.due.Before(unmoved) {
 			done.Skipped++
 			continue
 		}

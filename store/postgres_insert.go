@@ -23,6 +23,8 @@ type insertion struct {
 	header  string
 	dedupe  []byte
 	variant int
+	anew    bool
+	by      string
 
 	id   string
 	what inbound.Insertion
@@ -39,7 +41,7 @@ func (s postgresInbox) Insert(ctx context.Context, all ...*inbound.Arrival) erro
 		if err != nil {
 			return fmt.Errorf("encode the headers: %w", err)
 		}
-		in := &insertion{event: a.Event, to: a.To, header: string(header), dedupe: dedupeKey(a.Event), variant: 1}
+		in := &insertion{event: a.Event, to: a.To, header: string(header), dedupe: dedupeKey(a.Event), variant: 1, anew: a.Anew, by: a.By}
 		if err := s.inserts.do(ctx, len(a.Event.Body)+len(header), in); err != nil {
 			return err
 		}
@@ -94,7 +96,7 @@ func (p *Postgres) insertOnce(all []*change[*insertion]) (rest []*change[*insert
 			continue
 		}
 		c.work.id, c.work.what = c.work.event.ID, inbound.Stored
-		if c.work.variant > 1 {
+		if c.work.variant > 1 && !c.work.anew {
 			c.work.what = inbound.Conflicted
 		} else {
 			p.announce()
@@ -143,8 +145,12 @@ func (p *Postgres) recognise(all []*change[*insertion]) (rest []*change[*inserti
 		in.variant = 1
 		for _, k := range found[string(in.dedupe)] {
 			in.variant = max(in.variant, k.variant+1)
-			if bytes.Equal(k.sum, in.event.SHA256[:]) {
-				in.id, same = unescaped(k.id), true
+			id := unescaped(k.id)
+			switch {
+			case in.anew && id == in.event.ID:
+				in.id, in.what, same = id, inbound.Duplicate, true
+			case !in.anew && bytes.Equal(k.sum, in.event.SHA256[:]):
+				in.id, same = id, true
 				in.what = repeated(in.event, in.id, k.variant)
 			}
 		}
@@ -177,9 +183,9 @@ WITH input AS MATERIALIZED (
   INSERT INTO postern_bodies (day, seq, header, body)
   SELECT (now() AT TIME ZONE 'UTC')::date, seq, header, body FROM input JOIN keys USING (seq)
 ), work AS MATERIALIZED (
-  SELECT i.seq * 512 + t.number AS id, t.target, t.lane, i.webhook, t.state, t.origin, t.reason, now() + t.after * interval '1 microsecond' AS due
-  FROM unnest($21::int[], $22::text[], $23::bytea[], $24::int[], $25::text[], $26::text[], $27::text[], $28::bigint[])
-    AS t(n, target, lane, number, state, origin, reason, after) JOIN input i USING (n) JOIN keys USING (seq)
+  SELECT i.seq * 512 + t.number AS id, t.target, t.lane, i.webhook, t.state, t.origin, t.reason, t.actor, now() + t.after * interval '1 microsecond' AS due
+  FROM unnest($21::int[], $22::text[], $23::bytea[], $24::int[], $25::text[], $26::text[], $27::text[], $28::bigint[], $29::text[])
+    AS t(n, target, lane, number, state, origin, reason, after, actor) JOIN input i USING (n) JOIN keys USING (seq)
 ), lanes AS (
   INSERT INTO postern_lanes AS l (lane, head)
   SELECT lane, min(id) FROM work WHERE lane IS NOT NULL AND state = 'received' GROUP BY lane ORDER BY lane
@@ -189,6 +195,9 @@ WITH input AS MATERIALIZED (
   INSERT INTO postern_deliveries (id, target, lane, state, waiting, due, origin, reason)
   SELECT w.id, w.target, w.lane, w.state, w.state = 'received' AND l.head IS NOT NULL AND l.head <> w.id, w.due, w.origin, w.reason
   FROM work w LEFT JOIN lanes l ON l.lane = w.lane ORDER BY w.id
+), trail AS (
+  INSERT INTO postern_trail (day, delivery, fence, at, from_state, to_state, attempt, status, took, reason, detail, actor, replica)
+  SELECT (now() AT TIME ZONE 'UTC')::date, id, 0, now(), '', state, 0, 0, 0, reason, '', actor, $30 FROM work WHERE actor <> ''
 ), tally AS (
   INSERT INTO postern_tally (webhook, state, n)
   SELECT split_part(target, '/', 1), state, count(*) FROM work WHERE state <> 'received' GROUP BY 1, 2
@@ -201,7 +210,7 @@ func (p *Postgres) insertRows(all []*change[*insertion]) (map[*insertion]bool, e
 	a := newInsertArrays(all)
 	stored := make(map[*insertion]bool, len(all))
 	err := p.write(context.Background(), quick, func(b *pgx.Batch) {
-		b.Queue(insertSQL, a.args()...).Query(func(rows pgx.Rows) error {
+		b.Queue(insertSQL, append(a.args(), p.replica)...).Query(func(rows pgx.Rows) error {
 			var n int
 			_, err := pgx.ForEachRow(rows, []any{&n}, func() error { stored[all[n-1].work] = true; return nil })
 			return err
@@ -228,6 +237,7 @@ type insertArrays struct {
 	targets, states, origins, reasons []string
 	laneKeys                          [][]byte
 	after                             []int64 // microseconds until they are due
+	actors                            []string
 }
 
 func newInsertArrays(all []*change[*insertion]) *insertArrays {
@@ -250,7 +260,7 @@ func newInsertArrays(all []*change[*insertion]) *insertArrays {
 // deliveries adds those of the nth event.
 func (a *insertArrays) deliveries(n int, in *insertion) {
 	what := inbound.Stored
-	if in.variant > 1 {
+	if in.variant > 1 && !in.anew {
 		what = inbound.Conflicted
 	}
 	for i, p := range in.to {
@@ -266,7 +276,7 @@ func (a *insertArrays) deliveries(n int, in *insertion) {
 		a.events, a.numbers = append(a.events, int32(n+1)), append(a.numbers, int32(number))
 		a.targets, a.laneKeys = append(a.targets, escaped(p.Target)), append(a.laneKeys, lane)
 		a.states, a.origins = append(a.states, string(p.State)), append(a.origins, string(p.Origin))
-		a.reasons, a.after = append(a.reasons, escaped(p.Reason)), append(a.after, after)
+		a.reasons, a.after, a.actors = append(a.reasons, escaped(p.Reason)), append(a.after, after), append(a.actors, escaped(in.by))
 	}
 }
 
@@ -274,6 +284,6 @@ func (a *insertArrays) args() []any {
 	return []any{
 		a.ids, a.dedupes, a.variants, a.sums, a.webhooks, a.accounts, a.eventIDs, a.weak, a.verified, a.types, a.keys, a.lanes,
 		a.occurred, a.received, a.sizes, a.headers, a.bodies, a.proofs, a.parents, a.misfits,
-		a.events, a.targets, a.laneKeys, a.numbers, a.states, a.origins, a.reasons, a.after,
+		a.events, a.targets, a.laneKeys, a.numbers, a.states, a.origins, a.reasons, a.after, a.actors,
 	}
 }

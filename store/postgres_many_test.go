@@ -133,7 +133,7 @@ func TestF31Storm(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			n += m
+			n += m.N
 		}
 		if left = n > 0; left && len(items) == 0 {
 			time.Sleep(10 * time.Millisecond)

@@ -40,10 +40,16 @@ func pgWhere(f *inbound.Filter) (conditions string, args []any) {
 			add(c.column+" = ANY(?::text[])", values)
 		}
 	}
-	for _, c := range []struct{ column, value string }{{"e.account", f.Account}, {"e.type", f.Type}, {"e.event_id", f.EventID}} {
-		if c.value != "" {
-			add(c.column+" = ?", escaped(c.value))
-		}
+	if f.Account != "" {
+		add("e.account = ? AND e.account <> ''", escaped(f.Account))
+	}
+	if prefix, ok := strings.CutSuffix(f.Type, "*"); ok {
+		add("starts_with(e.type, ?)", escaped(prefix))
+	} else if f.Type != "" {
+		add("e.type = ? AND e.type <> ''", escaped(f.Type))
+	}
+	if f.EventID != "" {
+		add("e.event_id = ?", escaped(f.EventID))
 	}
 	if f.EventID != "" { // keys begin with it
 		add("e.seq IN (SELECT k.seq FROM postern_keys k WHERE k.dedupe >= ?::bytea AND k.dedupe < ?::bytea || decode(repeat('ff', 33), 'hex'))", digest(f.EventID))
@@ -54,8 +60,12 @@ func pgWhere(f *inbound.Filter) (conditions string, args []any) {
 	if !f.Until.IsZero() {
 		add("e.received < ?", f.Until)
 	}
-	if f.State != "" {
+	switch {
+	case f.State == "":
+	case f.State.Open() || f.State == inbound.Applied:
 		delivery("d.state = ?", string(f.State))
+	default: // few: they have an index
+		add("e.seq IN (SELECT d.id / 512 FROM postern_deliveries d WHERE d.state = ? AND d.state NOT IN ('received', 'retrying', 'processing', 'applied'))", string(f.State))
 	}
 	if f.Error != "" {
 		delivery("position(lower(?::text) IN lower(d.reason)) > 0", escaped(f.Error))
@@ -151,13 +161,20 @@ FROM unnest($1::bigint[]) AS e(seq) CROSS JOIN LATERAL `+ofEvent+` d ORDER BY d.
 	return nil
 }
 
-func (s postgresInbox) Count(ctx context.Context, f inbound.Filter) (n int, err error) {
+// maxCount is how many events are counted.
+const maxCount = 1_000_000
+
+func (s postgresInbox) Count(ctx context.Context, f inbound.Filter) (c inbound.Counted, err error) {
 	conditions, args := pgWhere(&f)
-	err = s.read(ctx, func(r pgx.Rows) error { return r.Scan(&n) }, "SELECT count(*) FROM postern_events e WHERE "+conditions, args...)
+	args = append(args, maxCount+1)
+	err = s.read(ctx, func(r pgx.Rows) error { return r.Scan(&c.N) }, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM postern_events e WHERE %s LIMIT $%d) n", conditions, len(args)), args...)
 	if err != nil {
-		err = fmt.Errorf("count events: %w", err)
+		return c, fmt.Errorf("count events: %w", err)
 	}
-	return n, err
+	if c.More = c.N > maxCount; c.More {
+		c.N = maxCount
+	}
+	return c, nil
 }
 
 // find reads one event with its headers and its body; unread says why those are

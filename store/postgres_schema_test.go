@@ -127,8 +127,8 @@ func TestAnyBytes(t *testing.T) {
 	if err != nil || r.Trail[1].Reason != "\x00why\xff" || r.Trail[1].Detail != "\xff\x00" || r.Trail[1].Replica != "r\x00" {
 		t.Errorf("trail %+v, %v", r.Trail, err)
 	}
-	if n, err := box.Count(t.Context(), inbound.Filter{Error: "\x00WHY"}); err != nil || n != len(odd) {
-		t.Errorf("%d with the reason, %v", n, err)
+	if n, err := box.Count(t.Context(), inbound.Filter{Error: "\x00WHY"}); err != nil || n.N != len(odd) {
+		t.Errorf("%d with the reason, %v", n.N, err)
 	}
 }
 
@@ -154,8 +154,8 @@ func TestPostgresBatchesDoNotShareMistakes(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n, _ := box.Count(t.Context(), inbound.Filter{}); failed.Load() != 4 || n != 196 {
-		t.Errorf("%d failed, %d stored, want 4 and 196", failed.Load(), n)
+	if n, _ := box.Count(t.Context(), inbound.Filter{}); failed.Load() != 4 || n.N != 196 {
+		t.Errorf("%d failed, %d stored, want 4 and 196", failed.Load(), n.N)
 	}
 }
 

@@ -38,6 +38,7 @@ type SQLite struct {
 	answers int64         // bytes of answers that are kept; 0 is no limit
 	copying bool          // it is the destination of a copy
 	batch   int           // operations in one transaction
+	tally   tally
 	lock    *os.File
 	write   *sql.DB // one connection, owned by the writer
 	read    *sql.DB // query only
@@ -102,7 +103,7 @@ func (s *SQLite) start(ctx context.Context) (err error) {
 		return err
 	}
 	s.read.SetMaxOpenConns(4)
-	return nil
+	return s.countAll(ctx)
 }
 
 func connect(path string, pragmas ...string) (*sql.DB, error) {

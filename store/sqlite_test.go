@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -142,8 +143,8 @@ func TestBatchesDoNotShareMistakes(t *testing.T) {
 			}
 		}
 	}
-	if n, _ := s.Count(t.Context(), inbound.Filter{}); failed != 9 || n != 91 {
-		t.Errorf("%d failed, %d stored, want 9 and 91", failed, n)
+	if n, _ := s.Count(t.Context(), inbound.Filter{}); failed != 9 || n.N != 91 {
+		t.Errorf("%d failed, %d stored, want 9 and 91", failed, n.N)
 	}
 }
 
@@ -219,4 +220,18 @@ func TestF5DiskFull(t *testing.T) {
 			t.Errorf("acknowledged %s: %v", id, err)
 		}
 	}
+}
+
+// TestTallyCounts shows that what is kept in memory about the deliveries is what
+// stands in the database, after all that can happen to them.
+func TestTallyCounts(t *testing.T) {
+	storetest.Inbox(t, func(t *testing.T) inbound.Store {
+		s := open(t, filepath.Join(t.TempDir(), "postern.db"))
+		t.Cleanup(func() {
+			if kept, counted := s.Tally(), s.Recount(t); !maps.Equal(kept, counted) {
+				t.Errorf("kept %v, counted %v", kept, counted)
+			}
+		})
+		return s.Inbox()
+	})
 }

@@ -313,11 +313,11 @@ func (c *crew) settled(n int, within time.Duration) {
 	c.Helper()
 	var got int
 	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		var err error
-		if got, err = c.db.Inbox().Count(c.Context(), inbound.Filter{State: inbound.Applied}); err != nil {
+		counted, err := c.db.Inbox().Count(c.Context(), inbound.Filter{State: inbound.Applied})
+		if err != nil {
 			c.Fatal(err)
 		}
-		if got == n {
+		if got = counted.N; got == n {
 			return
 		}
 	}

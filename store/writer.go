@@ -57,7 +57,7 @@ func (s *SQLite) do(ctx context.Context, size int, run func(*tx) error) error {
 // waits, and commits all of it together; it never waits for more.
 func (s *SQLite) writer() {
 	defer close(s.done)
-	w := &session{db: s.write, replica: s.replica}
+	w := &session{db: s.write, replica: s.replica, tally: &s.tally}
 	defer w.close()
 	for {
 		select {
@@ -115,14 +115,16 @@ func (s *SQLite) commit(w *session, batch []*op) {
 type session struct {
 	db      *sql.DB
 	replica string // who makes the moves
+	tally   *tally
 	conn    *sql.Conn
 	stmts   map[string]*sql.Stmt
 }
 
 // tx is what a change is made with, inside a transaction.
 type tx struct {
-	ctx context.Context
-	w   *session
+	ctx    context.Context
+	w      *session
+	counts map[place]int // what it changes of the tally
 }
 
 func (w *session) transact(ops []*op) error {
@@ -140,7 +142,7 @@ func (w *session) attempt(ctx context.Context, ops []*op) error {
 	if err := w.ready(ctx); err != nil {
 		return err
 	}
-	t := &tx{ctx, w}
+	t := &tx{ctx: ctx, w: w}
 	if err := t.exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
@@ -149,7 +151,12 @@ func (w *session) attempt(ctx context.Context, ops []*op) error {
 			return err
 		}
 	}
-	return t.exec("COMMIT")
+	if err := t.exec("COMMIT"); err != nil {
+		w.tally.doubt()
+		return err
+	}
+	w.tally.add(t.counts)
+	return nil
 }
 
 // run makes one change; a panic in it is an error.

@@ -1,0 +1,146 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postern-proxy/postern/inbound"
+)
+
+// follow reads everything after cursor, n at a time.
+func (s *suite) follow(cursor string, n int) (told []string, next string) {
+	s.Helper()
+	for {
+		page, err := s.Feed(s.ctx(), cursor, n)
+		if err != nil {
+			s.Fatalf("feed: %v", err)
+		}
+		for _, e := range page.All {
+			switch {
+			case e.Body != nil || e.Header != nil:
+				s.Errorf("told with a body or a header: %+v", e)
+			case e.Move == nil:
+				told = append(told, e.ID+" new "+string(e.Deliveries[0].State))
+			default:
+				told = append(told, fmt.Sprintf("%s %s>%s %s %s", e.Move.Event, e.Move.From, e.Move.To, e.Move.Target, e.Move.By))
+			}
+		}
+		if page.Next == cursor || len(page.All) == 0 {
+			return told, page.Next
+		}
+		cursor = page.Next
+	}
+}
+
+func feeding(s *suite) {
+	s.insert(s.event("evt_0", "before anybody listened"))
+	s.finish(s.one(lease), inbound.Applied, time.Time{})
+	page, err := s.Feed(s.ctx(), "", 10)
+	if err != nil || len(page.All) != 0 || page.Next == "" {
+		s.Fatalf("of now: %+v, %v", page, err)
+	}
+	var want []string
+	for i := range 7 {
+		e := s.event(fmt.Sprintf("evt_%d", i+1), "body")
+		s.insert(e)
+		s.finish(s.one(lease), inbound.Failed, time.Time{})
+		want = append(want, e.ID+" new received", e.ID+" received>processing hook ", e.ID+" processing>failed hook ")
+		if i == 3 {
+			if _, err := s.Act(s.ctx(), inbound.ActDiscard, inbound.Filter{IDs: []string{e.ID}}, "ann"); err != nil {
+				s.Fatal(err)
+			}
+			want = append(want, e.ID+" failed>ignored hook ann")
+		}
+	}
+	// An event is told in the state that it has when it is told.
+	said := func(told []string) (out []string) {
+		for _, t := range told {
+			if id, _, ok := strings.Cut(t, " new "); ok {
+				t = id + " new received"
+			}
+			out = append(out, t)
+		}
+		return out
+	}
+	sorted := func(all []string) []string { return slices.Sorted(slices.Values(all)) }
+	all, last := s.follow(page.Next, 1000)
+	if !slices.Equal(said(all), want) {
+		s.Errorf("told\n%s\nwant\n%s", strings.Join(all, "\n"), strings.Join(want, "\n"))
+	}
+	for n := 1; n < 5; n++ { // page by page nothing is left out, and nothing comes twice
+		if all, _ := s.follow(page.Next, n); !slices.Equal(sorted(said(all)), sorted(want)) {
+			s.Errorf("%d at a time\n%s\nwant\n%s", n, strings.Join(all, "\n"), strings.Join(want, "\n"))
+		}
+	}
+	if more, _ := s.follow(last, 10); len(more) != 0 {
+		s.Errorf("told twice: %v", more)
+	}
+	if _, err := s.Feed(s.ctx(), "zzz", 1); !errors.Is(err, inbound.ErrCursor) {
+		s.Errorf("a cursor that is none: %v", err)
+	}
+}
+
+func copies(s *suite) {
+	first := s.event("evt_1", "one")
+	s.insert(first)
+	s.finish(s.one(lease), inbound.Applied, time.Time{})
+	again, err := s.Body(s.ctx(), first.ID)
+	if err != nil {
+		s.Fatal(err)
+	}
+	again.ID, again.Parent = "copy-1", first.ID
+	a := &inbound.Arrival{Event: again, To: []inbound.Placement{{Target: "hook", Origin: inbound.Replay, Reason: "as a new event"}}, Anew: true, By: "ann"}
+	if err := s.Insert(s.ctx(), a); err != nil || a.What != inbound.Stored || a.ID != "copy-1" {
+		s.Fatalf("a copy: %v, %+v", err, a)
+	}
+	r := s.show("copy-1")
+	if r.EventID != "evt_1" || r.Parent != first.ID || r.Status != inbound.Received || len(r.Trail) != 1 {
+		s.Fatalf("the copy is %+v", r)
+	}
+	if t := r.Trail[0]; t.From != "" || t.To != inbound.Received || t.By != "ann" || t.Reason != "as a new event" || t.At.IsZero() {
+		s.Errorf("its trail begins with %+v", t)
+	}
+	it := s.one(lease)
+	if w := it.Work; w.Event.ID != "copy-1" || w.Origin != inbound.Replay || string(w.Event.Body) != "one" || w.Event.Header.Get("X-Kind") != "a" {
+		s.Errorf("delivered as %+v", w)
+	}
+	s.finish(it, inbound.Applied, time.Time{})
+	if err := s.Insert(s.ctx(), a); err != nil || a.What != inbound.Duplicate || a.ID != "copy-1" {
+		s.Errorf("the copy again: %v, %+v", err, a)
+	}
+	if _, what := s.insert(s.event("evt_1", "one")); what != inbound.Duplicate {
+		s.Errorf("the provider again: %v", what)
+	}
+	if _, what := s.insert(s.event("evt_1", "two")); what != inbound.Conflicted {
+		s.Errorf("another body: %v", what)
+	}
+	if items := s.claim(10, lease); len(items) != 0 {
+		s.Errorf("%d deliveries are due", len(items))
+	}
+	if n := len(s.show("copy-1").Trail); n != 3 {
+		s.Errorf("%d moves of the copy, want 3", n)
+	}
+}
+
+func unmoved(s *suite) {
+	s.insert(s.event("evt_1", "1"))
+	s.finish(s.one(lease), inbound.Applied, time.Time{})
+	time.Sleep(20 * time.Millisecond)
+	f := inbound.Filter{Unmoved: time.Now()}
+	time.Sleep(20 * time.Millisecond)
+	act := func(moved, skipped int) {
+		s.Helper()
+		done, err := s.Act(s.ctx(), inbound.ActReplay, f, "ann")
+		if err != nil || len(done.Moved) != moved || done.Skipped != skipped {
+			s.Errorf("%d moved, %d skipped, %v, want %d and %d", len(done.Moved), done.Skipped, err, moved, skipped)
+		}
+	}
+	act(1, 0)
+	s.finish(s.one(lease), inbound.Applied, time.Time{})
+	act(0, 1) // it moved since the operation began
+	f.Unmoved = time.Time{}
+	act(1, 0)
+}

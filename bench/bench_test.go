@@ -47,7 +47,7 @@ func shortRun(t *testing.T, fault, only, peers string, report *bytes.Buffer) (fi
 
 func TestEveryScenarioIsMeasuredAndChecked(t *testing.T) {
 	var report bytes.Buffer
-	file, err := shortRun(t, "", "64$|^get1$|10m$", "", &report)
+	file, err := shortRun(t, "", "64$|1$|256$|10m$", "", &report)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, report.String())
 	}
@@ -98,8 +98,12 @@ func TestEveryScenarioIsMeasuredAndChecked(t *testing.T) {
 			}
 			continue
 		}
-		if !measured[s.name+" postern"] {
-			t.Errorf("%s does not measure postern", s.name)
+		peer := "postern"
+		if s.side == "inbound" && s.life {
+			peer = "postern+deliver"
+		}
+		if !measured[s.name+" "+peer] {
+			t.Errorf("%s does not measure %s", s.name, peer)
 		}
 	}
 	if want := 8 + 2 + len(proofs()) + 3; len(out.Checks) != want {

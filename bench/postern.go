@@ -19,7 +19,7 @@ func startPostern(ctx context.Context, set settings, f *field, upstream string) 
 		return nil, nil
 	}
 	out := &peer{name: "postern", side: "outbound", policed: true, about: "full policy: bearer, version, idempotency, limit, retry"}
-	held := &peer{name: "postern", side: "inbound", path: "/held", about: "acknowledging; the application holds its one delivery"}
+	held := &peer{name: "postern", side: "inbound", path: "/held", only: "inbound", about: "acknowledging; the application holds its one delivery"}
 	now := &peer{name: "postern+deliver", side: "inbound", path: "/now", about: "acknowledging while the application takes every event"}
 	all := []*peer{out, held, now}
 	if set.Postern == "" {

@@ -94,8 +94,7 @@ var documented = map[string]string{
 	"inbound.Retry":                         "retry of a webhook",
 	"inbound.Backoff":                       "backoff of a webhook",
 	"inbound/scheme/hmac.Grammar":           `verify "hmac"`,
-	"inbound/scheme/hmac.timed":             `verify "stripe", "slack", "standard"`,
-	"inbound/scheme/hmac.secretsOnly":       `verify "github"`,
+	"inbound.Handshake":                     "handshake",
 	"inbound/scheme/token.Block":            `verify "token"`,
 	"inbound/scheme/basic.Block":            `verify "basic"`,
 	"cmd/postern.trial":                     "test",
@@ -147,7 +146,7 @@ func TestPolicyTables(t *testing.T) {
 // kinds are the words for Go's types in the second column.
 var kinds = map[string]string{
 	"string": "string", "bool": "bool", "int": "number", "float64": "number", "*int": "number", "*string": "string",
-	"block.Duration": "duration", "block.Size": "size", "block.Rate": "rate", "block.Path": "path",
+	"block.Duration": "duration", "*block.Duration": "duration", "*bool": "bool", "block.Size": "size", "block.Rate": "rate", "block.Path": "path",
 	"block.Secret": "secret", "[]block.Secret": "secrets", "map[string]block.Secret": "map of secrets",
 	"*block.Expr": "expression", "*block.Template": "template", "[]string": "list of strings", "[]int": "list of numbers",
 	"map[string]string": "map of strings", "map[string]*block.Expr": "map of expressions", "block.Templates": "map of templates",
@@ -176,7 +175,7 @@ func TestPolicyDefaults(t *testing.T) {
 		"retry": new(retry.Block), "backoff": new(retry.Backoff), "breaker": new(breaker.Block), "reconcile": new(reconcile.Block), "upsert": new(upsert.Block), "update": new(upsert.Update), "limit": new(limit.Block),
 		"rotation": new(credential.Rotation), `credential "bearer"`: new(bearer.Block), `credential "hmac"`: new(signing.Block), `credential "http_signature"`: new(httpsignature.Block), "webhook": new(inbound.Webhook), "event": new(inbound.EventNames),
 		"deliver": new(inbound.Deliver), "retry of a webhook": new(inbound.Retry), "backoff of a webhook": new(inbound.Backoff),
-		`verify "hmac"`: new(hmac.Grammar),
+		`verify "hmac"`: new(hmac.Grammar), "handshake": new(inbound.Handshake),
 	} {
 		b.(block.Defaulter).Default()
 		cells := map[string]string{}

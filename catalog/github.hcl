@@ -162,6 +162,12 @@ provider "github" {
 webhook "github" {
   provider = "github"
   headers  = ["X-GitHub-Event", "X-GitHub-Delivery", "X-GitHub-Hook-ID", "X-GitHub-Hook-Installation-Target-ID", "X-GitHub-Hook-Installation-Target-Type"]
+  # docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries, 2026-11.
+  # No header but the signature is covered, and there is no timestamp.
+  verify "hmac" {
+    header = "X-Hub-Signature-256"
+    prefix = "sha256="
+  }
   # The event "installation", by its body, because its name is not signed: others have
   # of the installation no more than id and node_id (github.com/github/rest-api-description:
   # webhook-installation-deleted; simple-installation not verified, 2026-11-29).

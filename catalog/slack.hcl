@@ -129,6 +129,18 @@ provider "slack" {
 webhook "slack" {
   provider = "slack"
   headers  = ["X-Slack-Retry-Num", "X-Slack-Retry-Reason"]
+  # docs.slack.dev/authentication/verifying-requests-from-slack, 2026-11.
+  verify "hmac" {
+    header    = "X-Slack-Signature"
+    prefix    = "v0="
+    timestamp = "X-Slack-Request-Timestamp"
+    message   = "v0:${timestamp}:${raw_body}"
+    # docs.slack.dev/reference/events/url_verification, 2026-11.
+    handshake "url_verification" {
+      when = body.type == "url_verification"
+      body = body.challenge
+    }
+  }
   # A team's grant is that of the bot; tokens_revoked may be about users alone, and
   # names whose (docs.slack.dev/reference/events/tokens_revoked, 2026-11-29).
   revoked_by = event.type == "app_uninstalled" || event.type == "tokens_revoked" && body.event.tokens.bot[0] != null

@@ -159,6 +159,15 @@ provider "stripe" {
 
 webhook "stripe" {
   provider = "stripe"
+  # docs.stripe.com/webhooks#verify-manually, 2026-11. The secret is used as it is
+  # written, whsec_ included; v0 is a test scheme and never accepted.
+  verify "hmac" {
+    header          = "Stripe-Signature"
+    separator       = ","
+    field           = "v1"
+    timestamp_field = "t"
+    message         = "${timestamp}.${raw_body}"
+  }
   # docs.stripe.com/api/events/types; not verified, 2026-11-29
   revoked_by = event.type == "account.application.deauthorized"
   event {

@@ -3,6 +3,7 @@
 //
 //	config.go   files -> Config
 //	files.go    which files there are, and their syntax
+//	kinds.go    how the webhooks of the catalogue are verified
 //	watch.go    when they change
 package config
 
@@ -168,7 +169,7 @@ func (l *loader) block(b *hclsyntax.Block) {
 		}
 	case "webhook":
 		if l.labelled(b) {
-			l.c.Webhooks = append(l.c.Webhooks, Webhook{b.Labels[0], b.DefRange(), block.Overlay(l.base(b), b.Body)})
+			l.c.Webhooks = append(l.c.Webhooks, Webhook{b.Labels[0], b.DefRange(), block.Overlay(unverified(l.base(b)), b.Body)})
 		}
 	default:
 		l.unexpected(b.Type, b.TypeRange)

@@ -95,7 +95,7 @@ func (l *loader) parse(name string, text []byte) *hclsyntax.Body {
 }
 
 // entries says which file of the catalogue has which entry, such as "provider
-// stripe". It is read once: what is embedded does not change.
+// stripe", or "verify stripe" for a webhook that says how it is verified. It is read once: what is embedded does not change.
 var entries = sync.OnceValue(func() map[string]string {
 	found := map[string]string{}
 	names, _ := fs.Glob(catalog.Files, "*.hcl")
@@ -110,6 +110,9 @@ var entries = sync.OnceValue(func() map[string]string {
 		}
 		for _, b := range f.Body.(*hclsyntax.Body).Blocks {
 			found[b.Type+" "+b.Labels[0]] = name
+			if b.Type == "webhook" && verifyOf(b.Body) != nil {
+				found["verify "+b.Labels[0]] = name
+			}
 		}
 	}
 	return found

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
+	"github.com/postern-proxy/postern/config"
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/inbound/scheme/basic"
@@ -27,13 +28,13 @@ import (
 
 // load reads webhook blocks and an inbound block, with this environment.
 func load(src string, environ ...string) (*inbound.Set, hcl.Diagnostics) {
-	schemes := hmac.Schemes()
-	schemes["token"], schemes["basic"], schemes["none"] = token.Scheme, basic.Scheme, none.Scheme
+	made := inbound.Schemes{"hmac": hmac.Scheme, "token": token.Scheme, "basic": basic.Scheme, "none": none.Scheme}
 	file, diags := hclsyntax.ParseConfig([]byte(src), "policy.hcl", hcl.InitialPos)
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	ctx := block.NewContext("test", block.NewSecrets(environ))
+	schemes := (&config.Config{Context: ctx, Files: map[string]*hcl.File{}}).Schemes(made)
 	var c inbound.Config
 	c.Default()
 	var hooks []*inbound.Webhook

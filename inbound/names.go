@@ -51,6 +51,13 @@ func (n *Names) Bytes(ref *block.Ref) ([]byte, bool) {
 		return []byte(n.Timestamp), n.Timestamp != ""
 	case "url":
 		return []byte(n.URL), n.URL != ""
+	case "method":
+		return []byte(n.Method), n.Method != ""
+	case "path":
+		return []byte(n.Path), n.Path != ""
+	case "body":
+		v, ok := n.body(ref.Path).Text()
+		return []byte(v), ok
 	case "header":
 		v, ok := only(n.Header.Values(ref.Key))
 		return []byte(v), ok

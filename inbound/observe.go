@@ -4,20 +4,21 @@ import "time"
 
 // Reception is what became of one request.
 type Reception struct {
-	ID       string // correlation id
-	Webhook  string // "" if the path names none
-	Result   string // accepted duplicate conflict unsigned bad_signature stale too_large unavailable handshake; "" if none of them
-	Status   int    // the answer
-	Event    string // the stored event, or the one that this is a duplicate of
-	EventID  string
-	Type     string
-	Account  string
-	Bytes    int
-	Received time.Time
-	Took     time.Duration
-	Proof    Proof
-	Why      string // which step of the verification failed and why, for the operator only
-	Err      error  // why it is unavailable, or what is wrong with the request
+	ID        string // correlation id
+	Webhook   string // "" if the path names none
+	Result    string // accepted duplicate conflict unsigned bad_signature stale too_large unavailable handshake; "" if none of them
+	Status    int    // the answer
+	Handshake string // the name of the one that was answered, if it has one
+	Event     string // the stored event, or the one that this is a duplicate of
+	EventID   string
+	Type      string
+	Account   string
+	Bytes     int
+	Received  time.Time
+	Took      time.Duration
+	Proof     Proof
+	Why       string // which step of the verification failed and why, for the operator only
+	Err       error  // why it is unavailable, or what is wrong with the request
 }
 
 // Attempt is what became of one delivery attempt.

@@ -69,7 +69,7 @@ func (in *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	in.accept(w, r, rec, hook, &Request{
-		Method: r.Method, URL: set.config.publicURL(r.URL.RequestURI()), Query: r.URL.RawQuery,
+		Method: r.Method, URL: set.config.publicURL(r.URL.RequestURI()), Path: r.URL.EscapedPath(), Query: r.URL.RawQuery,
 		Header: r.Header, Body: body, Received: rec.Received,
 	})
 }
@@ -78,6 +78,9 @@ func (in *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (in *Inbox) accept(w http.ResponseWriter, r *http.Request, rec *Reception, hook *Webhook, req *Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), storeWithin)
 	defer cancel()
+	if greeted(w, rec, hook.meet(req, nil)) {
+		return
+	}
 	if hook.check.Greet != nil {
 		if a, ok := hook.check.Greet(req); ok {
 			rec.Result = "handshake"
@@ -90,6 +93,7 @@ func (in *Inbox) accept(w http.ResponseWriter, r *http.Request, rec *Reception, 
 		return
 	}
 	verdict := hook.check.Verify(ctx, req)
+	verdict.Proof.Scheme = cmp.Or(verdict.Proof.Scheme, hook.Verify[0].Kind)
 	rec.Proof, rec.Why = verdict.Proof, verdict.Why
 	if verdict.Result != Accepted {
 		rec.Result = verdict.Result.String()
@@ -98,6 +102,9 @@ func (in *Inbox) accept(w http.ResponseWriter, r *http.Request, rec *Reception, 
 			return
 		}
 		answer(w, rec, http.StatusUnauthorized, "signature not accepted\n")
+		return
+	}
+	if greeted(w, rec, hook.meet(req, &verdict)) {
 		return
 	}
 	if hook.check.Handshake != nil {
@@ -123,6 +130,24 @@ func (in *Inbox) accept(w http.ResponseWriter, r *http.Request, rec *Reception, 
 		return
 	}
 	answer(w, rec, http.StatusOK, "")
+}
+
+// greeted answers a handshake; false if m is nil, because the request is none.
+func greeted(w http.ResponseWriter, rec *Reception, m *met) bool {
+	if m == nil {
+		return false
+	}
+	rec.Handshake, rec.Why, rec.Result = m.handshake, m.why, "handshake"
+	switch m.result {
+	case Accepted:
+		m.answer.write(w, rec)
+	case Unavailable:
+		unavailable(w, rec, m.err)
+	default:
+		rec.Result = m.result.String()
+		answer(w, rec, http.StatusUnauthorized, "signature not accepted\n")
+	}
+	return true
 }
 
 // arrived does what follows when an event is stored.

@@ -18,6 +18,7 @@ import (
 type Request struct {
 	Method   string
 	URL      string // the configured public URL with the path and query as sent; "" if none is configured
+	Path     string // as sent, without the query
 	Query    string // as sent
 	Header   http.Header
 	Body     []byte // as sent: before any decoding
@@ -72,6 +73,9 @@ type Verification struct {
 	// Ready says whether the secrets can be read and are long enough; nil for a
 	// scheme without.
 	Ready func() error
+	// Keys returns the keys that can be used now, and what is wrong with the others,
+	// for handshakes that are answered with a signature; nil for a scheme without.
+	Keys func() ([][]byte, error)
 	// Methods are those that are taken besides POST, for handshakes.
 	Methods []string
 	// Greet answers a request that is no event before anything is verified, because
@@ -80,6 +84,8 @@ type Verification struct {
 	// Handshake answers a verified request that is no event; nil for a scheme
 	// without.
 	Handshake func(*Request) (Answer, bool)
+	// Handshakes are those that are declared; see [WithHandshakes].
+	Handshakes []*Handshake
 	// Reply is what the provider wants to hear when an event is stored; nil for an
 	// empty 200.
 	Reply *Answer

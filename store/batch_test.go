@@ -66,9 +66,9 @@ func BenchmarkAcknowledge(b *testing.B) {
 const benchKey = "a secret of some length"
 
 func githubSet(b *testing.B) *inbound.Set {
-	file, diags := hclsyntax.ParseConfig([]byte("path = \"/hook\"\nverify \"github\" {\nsecrets = [env(\"KEY\")]\n}\nevent {\nid = body.id\ntype = header[\"X-GitHub-Event\"]\n}\ndeliver {\nto = \"http://127.0.0.1:1/\"\n}\n"), "bench.hcl", hcl.InitialPos)
+	file, diags := hclsyntax.ParseConfig([]byte("path = \"/hook\"\nverify \"hmac\" {\nheader = \"X-Hub-Signature-256\"\nprefix = \"sha256=\"\nsecrets = [env(\"KEY\")]\n}\nevent {\nid = body.id\ntype = header[\"X-GitHub-Event\"]\n}\ndeliver {\nto = \"http://127.0.0.1:1/\"\n}\n"), "bench.hcl", hcl.InitialPos)
 	ctx := block.NewContext("test", block.NewSecrets([]string{"KEY=" + benchKey}))
-	w, d := inbound.Decode("hook", hcl.Range{}, file.Body.(*hclsyntax.Body), ctx, schemehmac.Schemes())
+	w, d := inbound.Decode("hook", hcl.Range{}, file.Body.(*hclsyntax.Body), ctx, inbound.Schemes{"hmac": schemehmac.Scheme})
 	set, e := inbound.NewSet(inbound.Config{}, []*inbound.Webhook{w})
 	if diags = append(append(diags, d...), e...); diags.HasErrors() {
 		b.Fatal(diags)

@@ -29,6 +29,8 @@ func (t *Telemetry) received(r *inbound.Reception) {
 	l.str("webhook", r.Webhook)
 	l.str("result", r.Result)
 	l.add(slog.Int("status", r.Status))
+	l.str("handshake", r.Handshake)
+	l.str("why", r.Why)
 	l.str("event", r.Event)
 	l.str("event_id", r.EventID)
 	l.str("type", r.Type)

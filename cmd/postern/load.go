@@ -50,8 +50,9 @@ func load(path string, secrets *block.Secrets, features []policy.Feature, base h
 	l.outbound, more = policy.Compile(c.Providers, features, c.Context, base)
 	l.keys = c.Context.Variables()[before:]
 	diags = append(diags, more...)
+	kinds := c.Schemes(schemes())
 	for _, w := range c.Webhooks {
-		hook, more := inbound.Decode(w.Name, w.Range, w.Body, c.Context, schemes())
+		hook, more := inbound.Decode(w.Name, w.Range, w.Body, c.Context, kinds)
 		diags = append(diags, more...)
 		if !more.HasErrors() {
 			diags = append(diags, l.knownProvider(hook, w.Body)...)
@@ -63,14 +64,10 @@ func load(path string, secrets *block.Secrets, features []policy.Feature, base h
 	return l, slices.Concat(diags, l.knownClients(), l.knownNames())
 }
 
-// schemes lists every way of verifying webhooks that is made of code; the
-// providers' own are rows over hmac.
+// schemes lists every way of verifying webhooks that is made of code; those of
+// providers are data over them, in the catalogue.
 func schemes() inbound.Schemes {
-	all := inbound.Schemes{"token": token.Scheme, "basic": basic.Scheme, "none": none.Scheme}
-	for name, decode := range hmac.Schemes() {
-		all[name] = decode
-	}
-	return all
+	return inbound.Schemes{"hmac": hmac.Scheme, "token": token.Scheme, "basic": basic.Scheme, "none": none.Scheme}
 }
 
 // knownProvider checks that a webhook names a provider that there is, where it

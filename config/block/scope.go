@@ -24,6 +24,7 @@ var (
 	request = map[string]shape{"request.method": scalar, "request.host": scalar, "request.path": scalar, "request.query": table, "request.header": table, "request.body": tree, "request.raw_body": scalar, "account": scalar, "client": scalar}
 	answer  = map[string]shape{"response.status": scalar, "response.header": table, "response.body": tree}
 	webhook = map[string]shape{"header": table, "query": table, "body": tree, "raw_body": scalar, "url": scalar, "timestamp": scalar}
+	verify  = map[string]shape{"method": scalar, "path": scalar, "field": table, "secret": scalar, "raw_body_sha256": scalar, "raw_body_sha256_base64": scalar}
 	event   = map[string]shape{"event.id": scalar, "event.type": scalar, "event.account": scalar, "event.time": scalar, "event.key": scalar}
 	deliver = map[string]shape{"header": table, "body": tree, "raw_body": scalar}
 	token   = map[string]shape{"token": scalar}
@@ -40,16 +41,19 @@ var (
 
 // scopes says which names an expression may use where (docs/policy.md, "Expressions").
 var scopes = map[string]map[string]shape{
-	"request":    request,
-	"response":   join(request, answer),
-	"credential": token,
-	"signing":    signing,
-	"webhook":    webhook,
-	"event":      join(webhook, event),
-	"delivery":   join(deliver, event),
-	"account":    account,
-	"token":      granted,
-	"test":       asserted,
+	"request":      request,
+	"response":     join(request, answer),
+	"credential":   token,
+	"signing":      signing,
+	"webhook":      webhook,
+	"verify":       join(webhook, verify),
+	"confirmation": join(webhook, map[string]shape{"token": scalar}),
+	"answer":       join(webhook, map[string]shape{"method": scalar, "path": scalar, "signature.hex": scalar, "signature.base64": scalar, "hash.hex": scalar, "hash.base64": scalar}),
+	"event":        join(webhook, event),
+	"delivery":     join(deliver, event),
+	"account":      account,
+	"token":        granted,
+	"test":         asserted,
 }
 
 func join(ms ...map[string]shape) map[string]shape {

@@ -17,14 +17,7 @@ type BytesSource interface{ Bytes(ref *Ref) ([]byte, bool) }
 // is signed or verified never passes through HCL's strings, which are
 // NFC-normalised, so that valid signatures would break and distinct bodies look
 // alike.
-type Template struct {
-	parts []part
-}
-
-type part struct {
-	literal []byte
-	ref     *Ref // nil for a literal
-}
+type Template struct{ parts []Part }
 
 // Templates are the templates of an attribute such as
 // header = { X-Signature = "${signature}" }, in the order in which they are
@@ -41,8 +34,8 @@ type NamedTemplate struct {
 // was written before it must not be used.
 func (t *Template) WriteTo(w io.Writer, s BytesSource) error {
 	for i := range t.parts {
-		p := t.parts[i].literal
-		if ref := t.parts[i].ref; ref != nil {
+		p := t.parts[i].Literal
+		if ref := t.parts[i].Ref; ref != nil {
 			var ok bool
 			if p, ok = s.Bytes(ref); !ok {
 				return fmt.Errorf("%s is missing", ref.Name)
@@ -57,18 +50,27 @@ func (t *Template) WriteTo(w io.Writer, s BytesSource) error {
 
 // Reads reports whether t uses the name.
 func (t *Template) Reads(name string) bool {
-	return slices.ContainsFunc(t.Refs(), func(r *Ref) bool { return r.Name == name })
+	return slices.ContainsFunc(t.parts, func(p Part) bool { return p.Ref != nil && p.Ref.Name == name })
 }
 
 // Refs lists the names that t uses, in order.
 func (t *Template) Refs() (refs []*Ref) {
 	for _, p := range t.parts {
-		if p.ref != nil {
-			refs = append(refs, p.ref)
+		if p.Ref != nil {
+			refs = append(refs, p.Ref)
 		}
 	}
 	return refs
 }
+
+// Part is a literal or a name of a template.
+type Part struct {
+	Literal []byte
+	Ref     *Ref // nil for a literal
+}
+
+// Parts lists what t is made of, in order.
+func (t *Template) Parts() []Part { return t.parts }
 
 // ParseTemplate compiles a template without its quotes, for verifiers that are
 // declared in code and for tests.
@@ -132,7 +134,7 @@ func (c *Context) template(e hcl.Expression, scope string) (*Template, hcl.Diagn
 					break
 				}
 			}
-			t.parts = append(t.parts, part{literal: []byte(s)})
+			t.parts = append(t.parts, Part{Literal: []byte(s)})
 		case *hclsyntax.ScopeTraversalExpr:
 			original, again := c.traversals[p]
 			if !again {
@@ -143,7 +145,7 @@ func (c *Context) template(e hcl.Expression, scope string) (*Template, hcl.Diagn
 				diags = append(diags, d)
 				continue
 			}
-			t.parts = append(t.parts, part{ref: ref})
+			t.parts = append(t.parts, Part{Ref: ref})
 		default:
 			diags = append(diags, problem("Unsupported template", "What is signed is made of literals and names only; functions and operators are not byte-exact.", p.Range()))
 		}

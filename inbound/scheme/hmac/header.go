@@ -1,96 +1,227 @@
 package hmac
 
 import (
+	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/postern-proxy/postern/inbound"
 )
 
 const (
-	maxHeader     = 8 << 10 // bytes of a signature header
+	maxHeader     = 8 << 10 // bytes of all that holds signatures
 	maxElements   = 64      // in its list
 	maxSignatures = 10      // among them
 	maxID         = 256     // bytes of a signed event id
+	maxNumbered   = 100     // X-Signature-1 to -100
 )
+
+// claim is a timestamp and the signatures that cover it.
+type claim struct {
+	timestamp  string
+	fields     [][2]string // the other elements of the list, if the message holds one
+	signatures [][]byte    // decoded; those that do not decode are left out
+}
 
 // presented is what a request claims.
 type presented struct {
-	signatures [][]byte // decoded; those that do not decode are left out
-	timestamp  string
-	id         string
+	claims []claim
+	id     string
+	total  int // of signatures
 }
 
-// read reads what a request claims. Accepted means no more than that there is
-// something to verify; a header that is sent twice is ambiguous and refused.
-func (g *Grammar) read(h http.Header) (p presented, r inbound.Result) {
-	values := h.Values(g.Header)
-	switch {
-	case len(values) == 0 || len(values) == 1 && strings.TrimSpace(values[0]) == "":
-		return p, inbound.Unsigned
-	case len(values) > 1 || len(values[0]) > maxHeader:
-		return p, inbound.BadSignature
+// refusal is why a request is not taken.
+type refusal struct {
+	result inbound.Result
+	why    string
+}
+
+func bad(format string, args ...any) *refusal {
+	return &refusal{inbound.BadSignature, fmt.Sprintf(format, args...)}
+}
+
+// read reads what a request claims. nil means no more than that there is something
+// to verify; what is sent twice is ambiguous and refused.
+func (g *Grammar) read(r *inbound.Request) (p presented, no *refusal) {
+	texts, where, no := g.texts(r)
+	if no != nil {
+		return p, no
 	}
-	ok := g.readList(values[0], &p)
+	for _, text := range texts {
+		for _, list := range g.groups(text) {
+			if no := g.readList(list, &p); no != nil {
+				return p, no
+			}
+		}
+	}
+	if p.total == 0 {
+		return p, bad("%s holds no signature of %d bytes in %s%s", where, g.Algorithm.new().Size(), g.Encoding, g.shape())
+	}
 	if g.Timestamp != "" {
-		ok = only(h, g.Timestamp, &p.timestamp) && ok
+		stamp := ""
+		if !only(r.Header, g.Timestamp, &stamp) {
+			return p, bad("%s is not there exactly once", g.Timestamp)
+		}
+		for i := range p.claims {
+			p.claims[i].timestamp = stamp
+		}
 	}
-	if g.ID != "" {
-		// A dot is what divides a signed message: an id with one could be read
-		// in two ways.
-		ok = only(h, g.ID, &p.id) && len(p.id) <= maxID && !strings.Contains(p.id, ".") && ok
+	if g.ID != "" && (!only(r.Header, g.ID, &p.id) || len(p.id) > maxID) {
+		return p, bad("%s is not there exactly once, or is longer than %d bytes", g.ID, maxID)
 	}
-	if !ok || len(p.signatures) == 0 || (g.Timestamp != "" || g.TimestampField != "") && p.timestamp == "" {
-		return p, inbound.BadSignature
+	if g.TimestampField != "" {
+		for _, c := range p.claims {
+			if c.timestamp == "" && len(c.signatures) > 0 {
+				return p, bad("%s has no %s", where, g.TimestampField)
+			}
+		}
 	}
-	return p, inbound.Accepted
+	return p, nil
 }
 
-// readList reads the signature header; false if it is ambiguous or too much.
-func (g *Grammar) readList(value string, p *presented) bool {
+// shape says what is expected around a signature.
+func (g *Grammar) shape() (s string) {
+	if g.Field != "" {
+		s += fmt.Sprintf(" as an element %q", g.Field+g.Assign)
+	}
+	if g.Prefix != "" {
+		s += fmt.Sprintf(" after %q", g.Prefix)
+	}
+	return s
+}
+
+// texts returns what holds the signatures, and what to call it.
+func (g *Grammar) texts(r *inbound.Request) (texts []string, where string, no *refusal) {
+	if g.Signature != nil {
+		where = g.Signature.Source()
+		text, _ := g.Signature.String(&inbound.Names{Request: r})
+		if text != "" {
+			texts = []string{text}
+		}
+	} else if g.Header != "" {
+		where = g.Header
+		if texts, no = take(r.Header, g.Header, nil); no != nil {
+			return nil, where, no
+		}
+	} else {
+		where = strings.Join(g.Headers, " and ")
+		for _, name := range g.names() {
+			if texts, no = take(r.Header, name, texts); no != nil {
+				return nil, where, no
+			}
+		}
+	}
+	size := 0
+	for _, t := range texts {
+		size += len(t)
+	}
+	switch {
+	case len(texts) == 0:
+		return nil, where, &refusal{inbound.Unsigned, where + " is not there, or empty"}
+	case size > maxHeader:
+		return nil, where, bad("%s is longer than %d bytes", where, maxHeader)
+	}
+	return texts, where, nil
+}
+
+// names lists the headers that may hold signatures.
+func (g *Grammar) names() (names []string) {
+	if g.Header != "" {
+		return []string{g.Header}
+	}
+	for _, h := range g.Headers {
+		numbered, ok := strings.CutSuffix(h, "*")
+		if !ok {
+			names = append(names, h)
+			continue
+		}
+		for i := range maxNumbered {
+			names = append(names, numbered+strconv.Itoa(i+1))
+		}
+	}
+	return names
+}
+
+// take adds the value of a header, if it is there.
+func take(h http.Header, name string, to []string) ([]string, *refusal) {
+	switch values := h.Values(name); {
+	case len(values) > 1:
+		return nil, bad("%s came %d times", name, len(values))
+	case len(values) == 1 && strings.TrimSpace(values[0]) != "":
+		return append(to, values[0]), nil
+	}
+	return to, nil
+}
+
+func (g *Grammar) groups(text string) []string {
+	if g.Group == "" {
+		return []string{text}
+	}
+	return strings.SplitN(text, g.Group, maxSignatures+2)
+}
+
+// readList reads one list of signatures into a claim of its own.
+func (g *Grammar) readList(value string, p *presented) *refusal {
+	p.claims = append(p.claims, claim{})
+	c := &p.claims[len(p.claims)-1]
 	if g.Separator == "" {
-		return g.add(value, p)
+		return g.add(value, c, p)
 	}
 	elements := strings.SplitN(value, g.Separator, maxElements+1)
 	if len(elements) > maxElements {
-		return false
+		return bad("there are more than %d elements in the list of signatures", maxElements)
 	}
 	for _, e := range elements {
 		e = strings.Trim(e, " \t")
 		if g.Field == "" {
-			if e != "" && !g.add(e, p) {
-				return false
+			if e != "" {
+				if no := g.add(e, c, p); no != nil {
+					return no
+				}
 			}
 			continue
 		}
-		switch name, v, ok := strings.Cut(e, g.Assign); {
-		case !ok:
-		case name == g.Field:
-			if !g.add(v, p) {
-				return false
-			}
-		case g.TimestampField != "" && name == g.TimestampField:
-			if p.timestamp != "" {
-				return false
-			}
-			p.timestamp = v
+		if no := g.element(e, c, p); no != nil {
+			return no
 		}
 	}
-	return true
+	return nil
 }
 
-// add decodes one signature; false if there are too many.
-func (g *Grammar) add(text string, p *presented) bool {
+// element reads one name and value of a list.
+func (g *Grammar) element(e string, c *claim, p *presented) *refusal {
+	name, v, ok := strings.Cut(e, g.Assign)
+	switch {
+	case !ok:
+	case name == g.Field:
+		return g.add(v, c, p)
+	case g.TimestampField != "" && name == g.TimestampField:
+		if c.timestamp != "" {
+			return bad("the list of signatures has two %s", name)
+		}
+		c.timestamp = v
+	case g.Message != nil && g.Message.Reads("field"):
+		c.fields = append(c.fields, [2]string{name, v})
+	}
+	return nil
+}
+
+// add decodes one signature. One of another form is passed over.
+func (g *Grammar) add(text string, c *claim, p *presented) *refusal {
 	coded, ok := strings.CutPrefix(text, g.Prefix)
 	if !ok {
-		return true
+		return nil
 	}
 	sum, err := g.Encoding.decode(coded)
 	if err != nil || len(sum) != g.Algorithm.new().Size() {
-		return true
+		return nil
 	}
-	p.signatures = append(p.signatures, sum)
-	return len(p.signatures) <= maxSignatures
+	c.signatures = append(c.signatures, sum)
+	if p.total++; p.total > maxSignatures {
+		return bad("there are more than %d signatures", maxSignatures)
+	}
+	return nil
 }
 
 // only takes a header that is there exactly once.

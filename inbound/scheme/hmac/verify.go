@@ -6,11 +6,11 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"hash"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/inbound"
 )
 
@@ -25,15 +25,13 @@ func (g *Grammar) verification() *inbound.Verification {
 	v := &inbound.Verification{
 		Verify:   g.verify,
 		Ready:    func() error { _, err := g.keys(); return err },
-		Headers:  []string{g.Header},
+		Keys:     g.keys,
+		Headers:  g.names(),
 		BodyOnly: m == nil || !m.Reads("header") && !m.Reads("query") && !m.Reads("url"),
 		NeedsURL: m != nil && m.Reads("url"),
 	}
 	if g.Timestamp != "" {
 		v.Headers = append(v.Headers, g.Timestamp)
-	}
-	if g.challenge != nil {
-		v.Handshake = g.challenge.answer
 	}
 	return v
 }
@@ -57,7 +55,7 @@ func (g *Grammar) verify(_ context.Context, r *inbound.Request) inbound.Verdict 
 	v := g.decide(r, keys)
 	if v.Result == inbound.BadSignature && err != nil {
 		// What is well formed may be signed with the very key that we cannot read.
-		if _, claim := g.read(r.Header); claim == inbound.Accepted {
+		if _, no := g.read(r); no == nil {
 			v.Result, v.Err = inbound.Unavailable, err
 		}
 	}
@@ -66,46 +64,82 @@ func (g *Grammar) verify(_ context.Context, r *inbound.Request) inbound.Verdict 
 
 // decide is a pure function of the request and the keys.
 func (g *Grammar) decide(r *inbound.Request, keys [][]byte) inbound.Verdict {
-	p, result := g.read(r.Header)
-	v := inbound.Verdict{Result: result, Timestamp: p.timestamp, EventID: p.id}
-	if result != inbound.Accepted {
-		return v
+	p, no := g.read(r)
+	if no != nil {
+		return inbound.Verdict{Result: no.result, Why: no.why}
 	}
-	at, timed := time.Time{}, p.timestamp != ""
-	if timed {
+	best := inbound.Verdict{}
+	for i := range p.claims {
+		c := &p.claims[i]
+		if len(c.signatures) == 0 {
+			continue
+		}
+		v := g.judge(r, c, keys)
+		if v.EventID = p.id; v.Result == inbound.Accepted || v.Result == inbound.Stale || best.Why == "" {
+			best = v
+		}
+		if v.Result == inbound.Accepted {
+			break
+		}
+	}
+	return best
+}
+
+// judge decides about one claim.
+func (g *Grammar) judge(r *inbound.Request, c *claim, keys [][]byte) inbound.Verdict {
+	s := &signed{Names: inbound.Names{Request: r, Timestamp: c.timestamp}, claim: c}
+	v := inbound.Verdict{Timestamp: c.timestamp}
+	if g.Time != nil {
+		v.Timestamp, _ = g.Time.String(&s.Names)
+	}
+	if g.dated() {
 		var ok bool
-		if at, ok = parseTime(g.Unit, p.timestamp); !ok {
-			v.Result = inbound.BadSignature
+		if v.Proof.Signed, ok = parseTime(g.Unit, v.Timestamp); !ok {
+			v.Why = fmt.Sprintf("the timestamp %.64q is not written in %s", v.Timestamp, g.Unit)
 			return v
 		}
 	}
-	switch {
-	case !g.signed(r, p, keys):
-		v.Result = inbound.BadSignature
-	case timed && r.Received.Sub(at).Abs() > g.Tolerance.Duration:
+	if no := g.clear(s); no != nil {
+		v.Why = no.why
+		return v
+	}
+	key := g.match(s, keys)
+	if key == nil {
+		v.Why = fmt.Sprintf("none of %d secrets makes any of %d signatures of this message: another secret, or other bytes than were signed", len(keys), len(c.signatures))
+		return v
+	}
+	v.Result, v.Proof.Key = inbound.Accepted, inbound.Fingerprint(key)
+	if off := r.Received.Sub(v.Proof.Signed); g.dated() && off.Abs() > g.tolerance() {
 		v.Result = inbound.Stale
+		v.Why = fmt.Sprintf("signed at %s, %s from now, and %s are tolerated", v.Proof.Signed.UTC().Format(time.RFC3339), off.Abs().Round(time.Second), g.tolerance())
 	}
 	return v
 }
 
-// signed compares every signature with what every key makes, and takes as long
-// whichever of them matches.
-func (g *Grammar) signed(r *inbound.Request, p presented, keys [][]byte) bool {
-	names := &inbound.Names{Request: r, Timestamp: p.timestamp}
-	match := 0
-	for _, key := range keys {
-		mac := hmac.New(g.Algorithm.new, key)
-		if g.Message == nil {
-			mac.Write(r.Body)
-		} else if err := g.Message.WriteTo(mac, names); err != nil {
-			return false
+// match compares every signature with what every key makes, and takes as long
+// whichever of them matches. nil is none.
+func (g *Grammar) match(s *signed, keys [][]byte) []byte {
+	at := -1
+	for i, key := range keys {
+		var h hash.Hash
+		if s.secret = key; g.SecretIn == InMessage {
+			h = g.Algorithm.new()
+		} else {
+			h = hmac.New(g.Algorithm.new, key)
 		}
-		sum := mac.Sum(nil)
-		for _, s := range p.signatures {
-			match |= subtle.ConstantTimeCompare(sum, s)
+		if !g.write(h, s) {
+			return nil
 		}
+		sum, same := h.Sum(nil), 0
+		for _, signature := range s.claim.signatures {
+			same |= subtle.ConstantTimeCompare(sum, signature)
+		}
+		at = subtle.ConstantTimeSelect(same, i, at)
 	}
-	return match == 1
+	if at < 0 {
+		return nil
+	}
+	return keys[at]
 }
 
 // parseTime reads a timestamp: digits only, or RFC 3339.
@@ -130,13 +164,4 @@ func parseTime(u inbound.Unit, s string) (time.Time, bool) {
 		return time.UnixMilli(n), true
 	}
 	return time.Unix(n, 0), true
-}
-
-func (c *challenge) answer(r *inbound.Request) (inbound.Answer, bool) {
-	names := &inbound.Names{Request: r}
-	if kind, _ := names.Lookup(&block.Ref{Name: "body", Path: c.path}).Text(); kind != c.value {
-		return inbound.Answer{}, false
-	}
-	text, ok := names.Lookup(&block.Ref{Name: "body", Path: c.echo}).Text()
-	return inbound.Answer{Body: []byte(text)}, ok
 }

@@ -1,0 +1,295 @@
+package inbound
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/postern-proxy/postern/config/block"
+)
+
+// Handshake is a handshake block of a verify block: a request that is no event, and
+// what its sender wants to hear. It is answered and never stored.
+type Handshake struct {
+	Name   string      `hcl:"name,label"`
+	Range  hcl.Range   `hcl:",def_range"`
+	Method string      `hcl:"method,optional"`
+	Signed *bool       `hcl:"signed,optional"` // whether it is signed as events are: those that are posted are, unless it is said
+	When   *block.Expr `hcl:"when,optional" scope:"webhook" type:"bool"`
+
+	Token     []block.Secret `hcl:"token,optional"`                     // what the sender has to know
+	Presented *block.Expr    `hcl:"presented,optional" scope:"webhook"` // where it presents it
+
+	Sign *block.Template `hcl:"sign,optional" scope:"webhook"`      // signed with the key of the webhook: signature.* in the answer
+	Hash *block.Template `hcl:"hash,optional" scope:"confirmation"` // its SHA-256, which may be about the token: hash.* in the answer
+
+	Status int                    `hcl:"status,optional"`
+	Header map[string]*block.Expr `hcl:"header,optional" scope:"answer"`
+	Body   *block.Expr            `hcl:"body,optional" scope:"answer"`
+
+	keys func() ([][]byte, error)
+}
+
+const (
+	maxEcho   = 4 << 10 // bytes of an answer that reflects a request
+	maxSigned = 512     // bytes of what a sender has signed
+	minToken  = 8       // bytes of a token
+)
+
+// Default sets what most providers do.
+func (h *Handshake) Default() { h.Method, h.Status = http.MethodPost, http.StatusOK }
+
+// Check implements [block.Checker].
+func (h *Handshake) Check() error {
+	var errs []error
+	refuse := func(attr, format string, args ...any) { errs = append(errs, block.At(attr, format, args...)) }
+	post := h.Method == http.MethodPost
+	switch {
+	case !slices.Contains([]string{http.MethodPost, http.MethodGet, http.MethodHead, http.MethodOptions}, h.Method):
+		refuse("method", "method must be POST, GET, HEAD or OPTIONS")
+	case h.Signed != nil && !post:
+		refuse("signed", "signed is for what is posted; nothing else is signed")
+	case post && h.When == nil:
+		refuse("when", "when is required: it tells the handshake from events")
+	}
+	if (len(h.Token) > 0) != (h.Presented != nil) {
+		refuse("token", "token needs presented, which says where the sender presents it, and the other way round")
+	}
+	if h.Hash != nil && h.Hash.Reads("token") && len(h.Token) == 0 {
+		refuse("hash", "the hash is about the token, and there is none")
+	}
+	if h.Status < 200 || h.Status > 299 {
+		refuse("status", "status must be between 200 and 299")
+	}
+	for name := range h.Header {
+		if !answerable(name) {
+			refuse("header", "%s is not for a handshake to set", name)
+		}
+	}
+	for _, x := range h.answers() {
+		if h.Sign == nil && (x.Reads("signature.hex") || x.Reads("signature.base64")) || h.Hash == nil && (x.Reads("hash.hex") || x.Reads("hash.base64")) {
+			refuse("body", "the answer holds a signature or a hash: say of what with sign or hash")
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// answerable reports whether an answer may set the header: none that makes it
+// another kind of answer.
+func answerable(name string) bool {
+	return keepable(name) && !slices.ContainsFunc([]string{"Content-Type", "Content-Encoding", "Location", "Refresh", "Retry-After", "X-Content-Type-Options"}, func(n string) bool { return strings.EqualFold(n, name) })
+}
+
+func (h *Handshake) answers() (list []*block.Expr) {
+	for _, x := range h.Header {
+		list = append(list, x)
+	}
+	if h.Body != nil {
+		list = append(list, h.Body)
+	}
+	return list
+}
+
+// WithHandshakes makes a scheme take handshake blocks beside its own attributes.
+func WithHandshakes(s Scheme) Scheme {
+	return func(body hcl.Body, ctx *block.Context) (*Verification, hcl.Diagnostics) {
+		var b struct {
+			Handshakes []*Handshake `hcl:"handshake,block"`
+			Rest       hcl.Body     `hcl:",remain"`
+		}
+		diags := block.Decode(body, ctx, &b)
+		v, more := s(b.Rest, ctx)
+		if diags = append(diags, more...); diags.HasErrors() {
+			return v, diags
+		}
+		for _, h := range b.Handshakes {
+			if h.keys = v.Keys; h.Sign != nil && v.Keys == nil {
+				diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Invalid handshake", Detail: "It signs its answer, and this kind of verification has no key to sign with.", Subject: &h.Range})
+			}
+			if h.Method != http.MethodPost && !slices.Contains(v.Methods, h.Method) {
+				v.Methods = append(v.Methods, h.Method)
+			}
+		}
+		v.Handshakes = append(v.Handshakes, b.Handshakes...)
+		return v, diags
+	}
+}
+
+// met is what came of a request that is a handshake.
+type met struct {
+	handshake string
+	answer    Answer
+	result    Result // Accepted, or why it is not answered
+	why       string
+	err       error
+}
+
+// meet answers r if one of the webhook's handshakes is what it is; nil if it is
+// none. v is what verification said, nil before it.
+func (w *Webhook) meet(r *Request, v *Verdict) *met {
+	for _, h := range w.check.Handshakes {
+		signed := h.Method == http.MethodPost && (h.Signed == nil || *h.Signed)
+		if h.Method != r.Method || signed != (v != nil) {
+			continue
+		}
+		names := &Names{Request: r}
+		if h.When != nil && !h.When.True(names) {
+			continue
+		}
+		if m := h.meet(names, v); m != nil {
+			m.handshake = h.Name
+			return m
+		}
+	}
+	return nil
+}
+
+func (h *Handshake) meet(names *Names, v *Verdict) *met {
+	tokens, no := h.known(names)
+	if no != nil {
+		return no
+	}
+	a := &confirmation{Names: names}
+	if len(tokens) > 0 {
+		a.token = tokens[0]
+	}
+	if h.Sign != nil {
+		if no := h.sign(a, v); no != nil {
+			return no
+		}
+	}
+	if h.Hash != nil {
+		sum := sha256.New()
+		if err := h.Hash.WriteTo(sum, a); err != nil {
+			return refused("the answer cannot be hashed: %v", err)
+		}
+		a.hash = sum.Sum(nil)
+	}
+	return h.answer(a)
+}
+
+func refused(format string, args ...any) *met {
+	return &met{result: BadSignature, why: fmt.Sprintf(format, args...)}
+}
+
+// known checks what the sender has to know.
+func (h *Handshake) known(names *Names) (tokens []string, no *met) {
+	if len(h.Token) == 0 {
+		return nil, nil
+	}
+	tokens, err := Reveal(h.Token, minToken)
+	presented, _ := h.Presented.String(names)
+	got, match := sha256.Sum256([]byte(presented)), 0
+	for _, t := range tokens {
+		want := sha256.Sum256([]byte(t))
+		match |= subtle.ConstantTimeCompare(want[:], got[:])
+	}
+	switch {
+	case match == 1:
+		return tokens, nil
+	case err != nil && presented != "":
+		return nil, &met{result: Unavailable, err: err}
+	}
+	return nil, refused("handshake %q: what %s presents is not the token", h.Name, h.Presented.Source())
+}
+
+// sign signs with the key that signed the request, or else the first. What is
+// signed has letters, digits and a few signs only, so that nobody can have an
+// event signed.
+func (h *Handshake) sign(a *confirmation, v *Verdict) *met {
+	keys, err := h.keys()
+	if len(keys) == 0 {
+		return &met{result: Unavailable, err: err}
+	}
+	key := keys[0]
+	for _, k := range keys {
+		if v != nil && Fingerprint(k) == v.Proof.Key {
+			key = k
+		}
+	}
+	var text strings.Builder
+	if err := h.Sign.WriteTo(&text, a); err != nil {
+		return refused("handshake %q: what is to be signed is not there: %v", h.Name, err)
+	}
+	if text.Len() == 0 || text.Len() > maxSigned || strings.Trim(text.String(), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~+/=") != "" {
+		return refused("handshake %q: only up to %d letters, digits and - _ . ~ + / = are signed for a sender", h.Name, maxSigned)
+	}
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(text.String()))
+	a.signature = mac.Sum(nil)
+	return nil
+}
+
+// answer makes the answer; nil if a part of it is missing, because then it is
+// another request than it seemed.
+func (h *Handshake) answer(a *confirmation) *met {
+	m := &met{result: Accepted, answer: Answer{Status: h.Status, Header: http.Header{}}}
+	size := 0
+	for name, x := range h.Header {
+		v, ok := x.String(a)
+		if !ok {
+			return nil
+		}
+		m.answer.Header.Set(name, v)
+		size += len(v)
+	}
+	if h.Body != nil {
+		v, err := h.Body.Eval(a)
+		text, ok := v.Text()
+		if err != nil || !ok {
+			return nil
+		}
+		if v.Kind == block.JSON {
+			m.answer.Header.Set("Content-Type", "application/json")
+		}
+		m.answer.Body = []byte(text)
+		size += len(text)
+	}
+	if size > maxEcho {
+		return refused("handshake %q: the answer has %d bytes, and at most %d are given back", h.Name, size, maxEcho)
+	}
+	return m
+}
+
+// confirmation answers the names of an answer.
+type confirmation struct {
+	*Names
+	token           string
+	signature, hash []byte
+}
+
+// Bytes implements [block.BytesSource].
+func (c *confirmation) Bytes(ref *block.Ref) ([]byte, bool) {
+	switch ref.Name {
+	case "token":
+		return []byte(c.token), c.token != ""
+	case "signature.hex":
+		return hex.AppendEncode(nil, c.signature), c.signature != nil
+	case "signature.base64":
+		return base64.StdEncoding.AppendEncode(nil, c.signature), c.signature != nil
+	case "hash.hex":
+		return hex.AppendEncode(nil, c.hash), c.hash != nil
+	case "hash.base64":
+		return base64.StdEncoding.AppendEncode(nil, c.hash), c.hash != nil
+	}
+	return c.Names.Bytes(ref)
+}
+
+// Lookup implements [block.Source].
+func (c *confirmation) Lookup(ref *block.Ref) block.Value {
+	if name, _, _ := strings.Cut(ref.Name, "."); name == "signature" || name == "hash" {
+		if b, ok := c.Bytes(ref); ok {
+			return block.Value{Kind: block.String, Str: string(b)}
+		}
+		return block.Value{}
+	}
+	return c.Names.Lookup(ref)
+}

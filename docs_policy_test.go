@@ -87,6 +87,7 @@ var documented = map[string]string{
 	"policy/outcome.Block":                  "outcome",
 	"inbound.Webhook":                       "webhook",
 	"inbound.EventNames":                    "event",
+	"inbound.Schema":                        "schema",
 	"inbound.Order":                         "order",
 	"seal.Config":                           "seal",
 	"inbound.Deliver":                       "deliver",

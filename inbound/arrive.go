@@ -14,7 +14,9 @@ import (
 // of each begin. id is Postern's for the first of them.
 func (w *Webhook) arrivals(req *Request, v Verdict, id string) []*Arrival {
 	e := w.event(req, v, id)
-	return []*Arrival{{Event: e, To: w.place(&Names{Request: req, Timestamp: v.Timestamp, Event: e})}}
+	a := &Arrival{Event: e, To: w.place(&Names{Request: req, Timestamp: v.Timestamp, Event: e})}
+	w.hold(a)
+	return []*Arrival{a}
 }
 
 // place says in which state the deliveries of an event begin, and why.

@@ -63,7 +63,6 @@ func (w *Webhook) unbuilt() (errs []error) {
 		written bool
 	}{
 		{"accept", w.Accept != nil},
-		{"schema", len(w.Schema) > 0},
 		{"latest", w.Latest != nil},
 		{"expect", w.Expect != nil},
 		{"reconcile", w.Reconcile != nil},

@@ -18,7 +18,6 @@ func TestRefusedPolicies(t *testing.T) {
 		{"no deliver", whole("path = \"/hook\"\nverify \"none\" {}"), `webhook "hook"`, "a deliver block is required"},
 		{"an unknown scheme", whole(strings.Replace(ok, `"none"`, `"strpe"`, 1)), `verify "strpe"`, `Did you mean "stripe"?`},
 		{"accept", whole(ok + "accept = body.live"), "body.live", "accept is part of the policy language but not built yet"},
-		{"schema", whole(ok + `schema "x.*" { file = "x.json" }`), "schema", "schema is part of the policy language but not built yet"},
 		{"latest", whole(ok + `latest { get = "/v1/x" }`), "latest", "latest is part of the policy language but not built yet"},
 		{"expect", whole(ok + `expect { every = "1h" }`), "expect", "expect is part of the policy language but not built yet"},
 		{"reconcile", whole(ok + `reconcile { every = "15m" }`), "reconcile", "reconcile is part of the policy language but not built yet"},

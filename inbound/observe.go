@@ -36,12 +36,23 @@ type Attempt struct {
 	Reason  string
 }
 
+// Misfit is an event that does not fit its schema.
+type Misfit struct {
+	Event       string
+	Webhook     string
+	Type        string
+	Fingerprint string
+	Reason      string // where it does not fit, and in which way
+	Held        bool   // it is in quarantine; false where misfits are only observed
+}
+
 // Observer is told what happens. Every func may be nil, must not block, and is
 // called by several goroutines at once.
 type Observer struct {
 	Received func(*Reception)
 	Attempt  func(*Attempt)
 	Moved    func(*Transition)
+	Misfit   func(*Misfit)
 	// Trouble is told what failed in the background, or a conflict.
 	Trouble func(doing string, err error)
 }
@@ -61,6 +72,12 @@ func (o *Observer) attempt(a *Attempt) {
 func (o *Observer) moved(t Transition) {
 	if o.Moved != nil {
 		o.Moved(&t)
+	}
+}
+
+func (o *Observer) misfit(m Misfit) {
+	if o.Misfit != nil {
+		o.Misfit(&m)
 	}
 }
 

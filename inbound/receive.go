@@ -156,6 +156,7 @@ func (in *Inbox) arrived(ctx context.Context, hook *Webhook, req *Request, v Ver
 	rec.Event, rec.EventID, rec.Type, rec.Account = a.ID, e.EventID, e.Type, e.Account
 	if a.What == Stored {
 		in.dispatch.Wake()
+		in.tellMisfit(a)
 	}
 	if err := in.revoke(ctx, hook, req, v, e); err != nil {
 		return fmt.Errorf("end the grant that the event is about: %w", err)

@@ -45,6 +45,8 @@ type Arrival struct {
 	// By is who asked for a copy; its trail begins with that.
 	By string
 
+	Misfit string // what of it does not fit its schema, in words; "" if it fits or has none
+
 	ID   string // of the stored event, or of the one that Event is a duplicate of
 	What Insertion
 }

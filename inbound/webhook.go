@@ -30,12 +30,12 @@ type Webhook struct {
 	// RevokedBy says of an event that the provider has ended the account's grant.
 	RevokedBy *block.Expr `hcl:"revoked_by,optional" scope:"event" type:"bool"`
 
-	Accept    *block.Expr        `hcl:"accept,optional" scope:"webhook"`
-	Schema    []*unbuiltLabelled `hcl:"schema,block"`
-	Order     *Order             `hcl:"order,block"`
-	Latest    *unbuilt           `hcl:"latest,block"`
-	Expect    *unbuilt           `hcl:"expect,block"`
-	Reconcile *unbuilt           `hcl:"reconcile,block"`
+	Accept    *block.Expr `hcl:"accept,optional" scope:"webhook"`
+	Schema    []*Schema   `hcl:"schema,block"`
+	Latest    *unbuilt    `hcl:"latest,block"`
+	Expect    *unbuilt    `hcl:"expect,block"`
+	Reconcile *unbuilt    `hcl:"reconcile,block"`
+	Order     *Order      `hcl:"order,block"`
 
 	check *Verification
 }
@@ -96,11 +96,6 @@ type unbuilt struct {
 	Rest hcl.Body `hcl:",remain"`
 }
 
-type unbuiltLabelled struct {
-	Label string   `hcl:"label,label"`
-	Rest  hcl.Body `hcl:",remain"`
-}
-
 // Default sets what a webhook has unless the block says otherwise.
 func (w *Webhook) Default() { w.MaxBody = 5 << 20 }
 
@@ -140,7 +135,7 @@ func Decode(name string, at hcl.Range, body *hclsyntax.Body, ctx *block.Context,
 		diags = append(diags, w.verification(ctx, schemes)...)
 	}
 	diags = append(diags, w.readable()...)
-	return w, diags
+	return w, append(diags, w.readSchemas(ctx, body)...)
 }
 
 // labelTargets gives deliver blocks without a label an empty one, because a

@@ -9,7 +9,7 @@ import (
 
 // Inbox is the observer of an inbox.
 func (t *Telemetry) Inbox() inbound.Observer {
-	return inbound.Observer{Received: t.received, Attempt: t.delivered, Moved: t.moved, Trouble: t.Trouble}
+	return inbound.Observer{Received: t.received, Attempt: t.delivered, Moved: t.moved, Misfit: t.misfit, Trouble: t.Trouble}
 }
 
 // received takes note of one request.
@@ -97,4 +97,25 @@ func (t *Telemetry) moved(m *inbound.Transition) {
 	l.str("reason", m.Reason)
 	l.str("by", m.By)
 	l.write(t, level, "delivery "+string(m.To))
+}
+
+// misfit takes note of an event that does not fit its schema.
+func (t *Telemetry) misfit(m *inbound.Misfit) {
+	if m.Held {
+		t.m.inboxQuarantined.WithLabelValues(m.Webhook).Inc()
+	}
+	t.m.inboxMisfits.WithLabelValues(m.Webhook).Inc()
+	var l line
+	l.add(slog.String("log", kindInbound))
+	l.identify("", m.Event)
+	l.str("event", m.Event)
+	l.str("webhook", m.Webhook)
+	l.str("type", m.Type)
+	l.str("misfit", m.Fingerprint)
+	l.str("reason", m.Reason)
+	msg := "event does not fit its schema, delivered all the same"
+	if m.Held {
+		msg = "event does not fit its schema, held in quarantine"
+	}
+	l.write(t, slog.LevelWarn, msg)
 }

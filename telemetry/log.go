@@ -74,7 +74,7 @@ func plain(key string) bool {
 		"source", "attempts", "waited", "duration", "overhead", "bytes_in", "bytes_out",
 		"provider_request_id", "provider_code", "provider_message", "code", "executed", "notes", "tags", "error",
 		"webhook", "result", "event", "event_id", "type", "bytes", "target", "from",
-		"to", "attempt", "reason", "by", "trail", "hint", "key", replicaKey:
+		"to", "attempt", "reason", "by", "trail", "hint", "key", "misfit", "skew", replicaKey:
 		return true
 	}
 	return false

@@ -54,6 +54,7 @@ type metrics struct {
 	inboxRetries                 *prometheus.CounterVec   // webhook
 	inboxFailed                  *prometheus.CounterVec   // webhook
 	inboxQuarantined             *prometheus.CounterVec   // webhook
+	inboxMisfits                 *prometheus.CounterVec   // webhook
 	reloads                      *prometheus.CounterVec   // result
 	lastReload, lastReloadedTime prometheus.Gauge
 	caNotAfter                   prometheus.Gauge
@@ -113,6 +114,7 @@ func (m *metrics) inbox() {
 	m.inboxRetries = m.counter("inbox_retries_total", "Deliveries that were not the first attempt.", "webhook")
 	m.inboxFailed = m.counter("inbox_failed_total", "Deliveries that were given up.", "webhook")
 	m.inboxQuarantined = m.counter("inbox_quarantined_total", "Events held back because they do not fit.", "webhook")
+	m.inboxMisfits = m.counter("inbox_misfits_total", "Events that did not fit their schema, held in quarantine or only observed.", "webhook")
 }
 
 func (m *metrics) process() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -83,19 +84,44 @@ func (c *Context) reread(name string) bool {
 func (s *Secrets) Files() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var names []string
-	for name := range s.files {
-		names = append(names, name)
-	}
+	names := slices.AppendSeq(slices.Collect(maps.Keys(s.files)), maps.Keys(s.plain))
 	slices.Sort(names)
-	return names
+	return slices.Compact(names)
+}
+
+func (s *Secrets) secretFiles() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.files))
+}
+
+// maxPlain is how large a file may be that is part of a policy, in bytes.
+const maxPlain = 1 << 20
+
+// ReadFile reads a file that is part of a policy and no secret. It is watched
+// from now on, also if it is not there yet.
+func (c *Context) ReadFile(name string) ([]byte, error) {
+	s := c.Secrets
+	s.mu.Lock()
+	s.plain[name] = true
+	s.mu.Unlock()
+	text, _, err := readRegular(name, maxPlain)
+	switch p := (*fs.PathError)(nil); {
+	case errors.As(err, &p):
+		return nil, p.Err
+	case err != nil:
+		return nil, err
+	case len(text) > maxPlain:
+		return nil, errors.New("it is larger than 1 MiB")
+	}
+	return text, nil
 }
 
 // Look reads all files again, for the sake of those that are gone: a loading
 // that is refused may not have come to them. It returns when the next value is
 // to be given up; zero is never.
 func (s *Secrets) Look() (next time.Time) {
-	for _, name := range s.Files() {
+	for _, name := range s.secretFiles() {
 		s.look(name)
 		f := s.entry(name)
 		f.mu.Lock()
@@ -191,7 +217,7 @@ func readSecret(name string) (string, fs.FileInfo, error) {
 			return "", nil, errors.New("it is not a place for secrets")
 		}
 	}
-	text, info, err := readRegular(name)
+	text, info, err := readRegular(name, maxSecret)
 	switch p := (*fs.PathError)(nil); {
 	case errors.As(err, &p):
 		return "", nil, fmt.Errorf("it cannot be read: %w", p.Err)
@@ -204,7 +230,7 @@ func readSecret(name string) (string, fs.FileInfo, error) {
 	return strings.TrimSuffix(v, "\r"), info, nil
 }
 
-func readRegular(name string) ([]byte, fs.FileInfo, error) {
+func readRegular(name string, most int64) ([]byte, fs.FileInfo, error) {
 	info, err := os.Stat(name) // before it is opened: that of a pipe would wait
 	if err == nil && !info.Mode().IsRegular() {
 		err = errors.New("it is not a regular file")
@@ -217,7 +243,7 @@ func readRegular(name string) ([]byte, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -34,13 +34,14 @@ type Secrets struct {
 
 	mu    sync.Mutex
 	files map[string]*file
-	gen   atomic.Uint64 // grows when a value changes under those who have it
+	plain map[string]bool // files of the policy that are no secrets, by name
+	gen   atomic.Uint64   // grows when a value changes under those who have it
 	known *known
 }
 
 // NewSecrets takes the environment as os.Environ gives it.
 func NewSecrets(environ []string) *Secrets {
-	s := &Secrets{env: map[string]string{}, files: map[string]*file{}, commands: newCommands(), known: newKnown(maxGuarded, maxGuardedSize)}
+	s := &Secrets{env: map[string]string{}, files: map[string]*file{}, plain: map[string]bool{}, commands: newCommands(), known: newKnown(maxGuarded, maxGuardedSize)}
 	for _, e := range environ {
 		if name, value, ok := strings.Cut(e, "="); ok {
 			s.env[name] = value

@@ -84,6 +84,22 @@ func (c *Client) Reload(ctx context.Context) (out Status, err error) {
 // List returns one page of events; a limit of 0 is the server's. f.IDs is not
 // looked at.
 func (c *Client) List(ctx context.Context, f Filter, limit int, cursor string) (out EventPage, err error) {
+	return out, c.call(ctx, http.MethodGet, "/inbox/events", eventQuery(f, limit, cursor), nil, &out)
+}
+
+// ExportEvents returns one page of events with their bodies and their trails.
+func (c *Client) ExportEvents(ctx context.Context, f Filter, limit int, cursor string) (out ExportedEvents, err error) {
+	return out, c.call(ctx, http.MethodGet, "/inbox/export", eventQuery(f, limit, cursor), nil, &out)
+}
+
+// Follow returns what happened after cursor as soon as something did, and at the
+// latest after half a minute; with an empty cursor, the cursor of now at once.
+func (c *Client) Follow(ctx context.Context, f Filter, cursor string) (out Notices, err error) {
+	return out, c.call(ctx, http.MethodGet, "/inbox/feed", eventQuery(f, 0, cursor), nil, &out)
+}
+
+// eventQuery are the parameters that select events.
+func eventQuery(f Filter, limit int, cursor string) url.Values {
 	q := url.Values{}
 	for name, value := range map[string]string{
 		"provider": f.Provider, "account": f.Account, "type": f.Type, "event_id": f.EventID, "status": f.Status, "error": f.Error, "cursor": cursor,
@@ -92,7 +108,9 @@ func (c *Client) List(ctx context.Context, f Filter, limit int, cursor string) (
 			q.Set(name, value)
 		}
 	}
-	q["webhook"] = slices.Clone(f.Webhooks)
+	if len(f.Webhooks) > 0 {
+		q["webhook"] = slices.Clone(f.Webhooks)
+	}
 	for name, at := range map[string]time.Time{"since": f.Since, "until": f.Until} {
 		if !at.IsZero() {
 			q.Set(name, at.Format(time.RFC3339Nano))
@@ -101,7 +119,7 @@ func (c *Client) List(ctx context.Context, f Filter, limit int, cursor string) (
 	if limit > 0 {
 		q.Set("limit", strconv.Itoa(limit))
 	}
-	return out, c.call(ctx, http.MethodGet, "/inbox/events", q, nil, &out)
+	return q
 }
 
 // Show returns one event, its deliveries and its audit trail.

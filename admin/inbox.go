@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/postern-proxy/postern/inbound"
 )
@@ -36,30 +35,25 @@ func (s *Server) list(r *http.Request) (any, error) {
 	return out, nil
 }
 
-// listFilter reads the parameters of a list. One that is not known is refused:
-// leaving it out would show more than was asked for.
-func (s *Server) listFilter(q url.Values) (inbound.Filter, error) {
+// onlyKnown refuses a parameter that is not known: leaving it out would show more
+// than was asked for.
+func onlyKnown(q url.Values, known []param) error {
 	for name, values := range q {
-		if !slices.ContainsFunc(filterParams, func(p param) bool { return p.name == name }) {
-			return inbound.Filter{}, refuse(http.StatusBadRequest, "", "there is no parameter %q", name)
+		if !slices.ContainsFunc(known, func(p param) bool { return p.name == name }) {
+			return refuse(http.StatusBadRequest, "", "there is no parameter %q", name)
 		}
 		if len(values) > 1 && name != "webhook" {
-			return inbound.Filter{}, refuse(http.StatusBadRequest, "", "%s is given more than once", name)
+			return refuse(http.StatusBadRequest, "", "%s is given more than once", name)
 		}
 	}
-	f := Filter{
-		Webhooks: q["webhook"], Provider: q.Get("provider"), Account: q.Get("account"), Type: q.Get("type"), EventID: q.Get("event_id"),
-		Status: q.Get("status"), Error: q.Get("error"),
-	}
-	for name, into := range map[string]*time.Time{"since": &f.Since, "until": &f.Until} {
-		if q.Get(name) == "" {
-			continue
-		}
-		at, err := time.Parse(time.RFC3339Nano, q.Get(name))
-		if err != nil {
-			return inbound.Filter{}, refuse(http.StatusBadRequest, "Write it as 2026-01-31T15:04:05Z.", "%s is not a time", name)
-		}
-		*into = at
+	return nil
+}
+
+// listFilter reads the parameters of a list.
+func (s *Server) listFilter(q url.Values) (inbound.Filter, error) {
+	f, err := s.queryFilter(q, filterParams)
+	if err != nil {
+		return inbound.Filter{}, err
 	}
 	limit := 0
 	if text := q.Get("limit"); text != "" {
@@ -68,7 +62,7 @@ func (s *Server) listFilter(q url.Values) (inbound.Filter, error) {
 			return inbound.Filter{}, refuse(http.StatusBadRequest, "", "limit is not a number from 1 to %d", inbound.MaxPage)
 		}
 	}
-	return s.filter(&f, limit, q.Get("cursor"))
+	return s.filter(f, limit, q.Get("cursor"))
 }
 
 // filter words f for the inbox.
@@ -154,18 +148,24 @@ func (s *Server) act(a inbound.Action, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if ask.DryRun {
-		n, err := s.opt.Inbox.Count(r.Context(), f)
-		if err != nil {
-			return nil, fmt.Errorf("count the events: %w", err)
-		}
-		return Acted{Matched: n.N}, nil
+	if ask.AsNew && a != inbound.ActReplay {
+		return nil, refuse(http.StatusBadRequest, "", "as_new is for replay")
 	}
-	done, err := s.opt.Inbox.Act(r.Context(), a, f, by(r))
+	f.Until, f.Unmoved = bounded(f.Until, ask.Began), ask.Began
+	if ask.DryRun {
+		return s.dryRun(r.Context(), f)
+	}
+	do, name := func() (inbound.Acted, error) { return s.opt.Inbox.Act(r.Context(), a, f, by(r)) }, string(a)
+	if ask.AsNew {
+		do, name = func() (inbound.Acted, error) { return s.opt.Inbox.Anew(r.Context(), f, by(r)) }, "replay as new"
+	}
+	done, err := do()
 	if err != nil {
 		return nil, badCursor(string(a), err)
 	}
-	return Acted{Moved: len(done.Moved), Skipped: done.Skipped, Next: done.Next}, nil
+	did := Acted{Moved: len(done.Moved), Skipped: done.Skipped, Next: done.Next}
+	s.tellBulk(r.Context(), name, &ask, did, by(r))
+	return did, nil
 }
 
 // by is who asked, for the audit trail.

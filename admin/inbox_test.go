@@ -157,7 +157,7 @@ func TestInboxReplay(t *testing.T) {
 		return read[Acted](t, l.ask("POST", "/api/v1/inbox/"+action, string(body)))
 	}
 	failed := Filter{Status: "failed"}
-	if got := post("replay", Act{Filter: failed, DryRun: true}); got != (Acted{Matched: 3}) {
+	if got := post("replay", Act{Filter: failed, DryRun: true}); got.Matched != 3 || got.Moved != 0 {
 		t.Errorf("dry run: %+v", got)
 	}
 	if got := ids(read[EventPage](t, l.ask("GET", "/api/v1/inbox/events?status=failed", "")).Events); len(got) != 3 {

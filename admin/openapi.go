@@ -97,6 +97,8 @@ func paramSchema(name string) object {
 		return object{"type": "array", "items": object{"type": "string"}}
 	case "limit":
 		return object{"type": "integer", "minimum": 1, "maximum": 1000}
+	case "wait":
+		return object{"type": "integer", "minimum": 0, "maximum": 30}
 	case "since", "until":
 		return object{"type": "string", "format": "date-time"}
 	}
@@ -114,6 +116,8 @@ func (d *describer) schema(t reflect.Type) object {
 		return object{"type": "integer"}
 	case reflect.Float64:
 		return object{"type": "number"}
+	case reflect.Pointer:
+		return d.schema(t.Elem())
 	case reflect.Slice:
 		if t == reflect.TypeFor[json.RawMessage]() {
 			return object{}
@@ -136,8 +140,10 @@ func (d *describer) schema(t reflect.Type) object {
 
 func (d *describer) properties(t reflect.Type) object {
 	properties, required := object{}, []string{}
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for _, f := range reflect.VisibleFields(t) {
+		if f.Anonymous { // its fields follow
+			continue
+		}
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		properties[name] = d.schema(f.Type)
 		if options == "" {

@@ -64,6 +64,9 @@ func answeringWith(status int, f func(*Server, *http.Request) (any, error)) func
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var p *Problem
 	if !errors.As(err, &p) {
+		if r.Context().Err() != nil {
+			return // nobody hears it
+		}
 		s.opt.Log.Error("the admin API failed", "method", r.Method, "path", r.URL.Path, "error", err)
 		p = refuse(http.StatusInternalServerError, "", "%v", err)
 	}

@@ -109,7 +109,7 @@ type Webhook struct {
 // EventPage is one page of events.
 type EventPage struct {
 	Events []Event `json:"events"`
-	Next   string  `json:"next,omitempty"` // the cursor of the next page, "" on the last
+	Next   string  `json:"next,omitempty"` // the cursor of the next page, "" on the last; a page that is not full may have a next one
 }
 
 // Event is one stored webhook, its body left out.
@@ -120,6 +120,10 @@ type Event struct {
 	EventID    string      `json:"event_id"` // the provider's
 	Variant    int         `json:"variant"`  // 2 or more: another body under a known id
 	Verified   bool        `json:"verified"`
+	Weak       bool        `json:"weak,omitempty"`   // event_id is a digest of the body
+	Parent     string      `json:"parent,omitempty"` // id of the event that this one is an item, or a copy, of
+	Misfit     string      `json:"misfit,omitempty"` // fingerprint of what does not fit its schema
+	Proof      Proof       `json:"proof,omitzero"`   // how it was verified
 	Type       string      `json:"type,omitempty"`
 	Key        string      `json:"key,omitempty"`
 	Occurred   time.Time   `json:"occurred,omitzero"` // the provider's time
@@ -130,6 +134,15 @@ type Event struct {
 	Status     string      `json:"status"`
 	Deliveries []Delivery  `json:"deliveries"`
 	Trail      []Move      `json:"trail,omitempty"` // oldest first
+}
+
+// Proof is the record of a verification.
+type Proof struct {
+	Scheme  string    `json:"scheme,omitempty"`
+	Key     string    `json:"key,omitempty"`    // fingerprint of the key that matched
+	Signed  time.Time `json:"signed,omitzero"`  // when, by the signer's clock
+	Partial bool      `json:"partial,omitzero"` // the signature does not cover the whole body
+	Late    bool      `json:"late,omitzero"`    // the key should not be in use any more
 }
 
 // Delivery is where the delivery of an event to one target stands.
@@ -163,7 +176,7 @@ type Filter struct {
 	Webhooks []string  `json:"webhooks,omitempty"`
 	Provider string    `json:"provider,omitempty"`
 	Account  string    `json:"account,omitempty"`
-	Type     string    `json:"type,omitempty"`
+	Type     string    `json:"type,omitempty"` // one that ends in * is the beginning of types
 	EventID  string    `json:"event_id,omitempty"`
 	Status   string    `json:"status,omitempty"`
 	Since    time.Time `json:"since,omitzero"`
@@ -179,20 +192,53 @@ type Act struct {
 	DryRun bool   `json:"dry_run,omitempty"`
 	Limit  int    `json:"limit,omitempty"`
 	Cursor string `json:"cursor,omitempty"`
+	// Began is that of the dry run: what has arrived or moved since is passed over, so
+	// that what is interrupted can be begun anew.
+	Began time.Time `json:"began,omitzero"`
+	AsNew bool      `json:"as_new,omitempty"` // of a replay: as new events, with ids of their own
 }
 
 // Acted is what came of it.
 type Acted struct {
-	Matched int    `json:"matched"`        // events, of a dry run; otherwise 0
-	Moved   int    `json:"moved"`          // deliveries
-	Skipped int    `json:"skipped"`        // deliveries in a state that it does not apply to
-	Next    string `json:"next,omitempty"` // the cursor to go on with, "" when done
+	Matched int       `json:"matched"`          // events, of a dry run; otherwise 0
+	More    bool      `json:"more,omitempty"`   // there are more than could be counted in time
+	Began   time.Time `json:"began,omitzero"`   // of a dry run: when the operation begins
+	Sample  []Event   `json:"sample,omitempty"` // of a dry run: some of the events
+	Moved   int       `json:"moved"`            // deliveries
+	Skipped int       `json:"skipped"`          // deliveries in a state that it does not apply to, or that have moved since it began
+	Next    string    `json:"next,omitempty"`   // the cursor to go on with, "" when done
+}
+
+// Notices is what happened, in order.
+type Notices struct {
+	Notices []Notice `json:"notices"`
+	Next    string   `json:"next"` // the cursor to go on with
+}
+
+// Notice is one thing that happened: an event was stored, or a delivery of it moved.
+type Notice struct {
+	At    time.Time `json:"at"`
+	Event Event     `json:"event"`          // with the state that the move leads to
+	Move  *Move     `json:"move,omitempty"` // absent of a new event
+}
+
+// ExportedEvents is one page of an export.
+type ExportedEvents struct {
+	Events []ExportedEvent `json:"events"`
+	Next   string          `json:"next,omitempty"` // the cursor of the next page, "" on the last
+}
+
+// ExportedEvent is one event with its body and its trail.
+type ExportedEvent struct {
+	Event
+	Body     string `json:"body"`
+	Encoding string `json:"encoding,omitempty"` // base64, if the body is no text
 }
 
 // event words what the inbox knows of an event.
 func event(r *inbound.Record) Event {
 	e := Event{
-		ID: r.ID, Webhook: r.Webhook, Account: r.Account, EventID: r.EventID, Variant: r.Variant, Verified: r.Verified,
+		ID: r.ID, Webhook: r.Webhook, Account: r.Account, EventID: r.EventID, Variant: r.Variant, Verified: r.Verified, Weak: r.Weak, Parent: r.Parent, Misfit: r.Misfit, Proof: Proof(r.Proof),
 		Type: r.Type, Key: r.Key, Occurred: r.Occurred, Received: r.Received, Size: r.Size, SHA256: digest(r.SHA256),
 		Header: r.Header, Status: string(r.Status), Deliveries: []Delivery{},
 	}
@@ -200,10 +246,15 @@ func event(r *inbound.Record) Event {
 		e.Deliveries = append(e.Deliveries, Delivery{d.Target, string(d.State), string(d.Origin), d.Attempt, d.Due, d.Reason})
 	}
 	for _, t := range r.Trail {
-		e.Trail = append(e.Trail, Move{
-			At: t.At, Target: t.Target, From: string(t.From), To: string(t.To), Attempt: t.Attempt, Status: t.Status,
-			Duration: t.Took.Seconds(), Reason: t.Reason, Detail: t.Detail, By: t.By, Replica: t.Replica,
-		})
+		e.Trail = append(e.Trail, move(&t))
 	}
 	return e
+}
+
+// move words one line of the audit trail.
+func move(t *inbound.Transition) Move {
+	return Move{
+		At: t.At, Target: t.Target, From: string(t.From), To: string(t.To), Attempt: t.Attempt, Status: t.Status,
+		Duration: t.Took.Seconds(), Reason: t.Reason, Detail: t.Detail, By: t.By, Replica: t.Replica,
+	}
 }

@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"reflect"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/postern-proxy/postern/admin"
 	"github.com/postern-proxy/postern/config"
@@ -36,7 +34,7 @@ func (f *inboxFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&f.webhooks, "webhook", nil, "name of a webhook; may be repeated")
 	cmd.Flags().StringVar(&f.provider, "provider", "", "provider of the webhooks")
 	cmd.Flags().StringVar(&f.account, "account", "", "account")
-	cmd.Flags().StringVar(&f.kind, "type", "", "type of event")
+	cmd.Flags().StringVar(&f.kind, "type", "", "type of event; one that ends in * is the beginning of types")
 	cmd.Flags().StringVar(&f.status, "status", "", strings.Join(states, ", "))
 	cmd.Flags().StringVar(&f.failure, "error", "", "text in the reason of the last failure")
 	cmd.Flags().StringVar(&f.since, "since", "", "received after this time (RFC 3339) or this long ago (2h, 3d)")
@@ -81,9 +79,9 @@ func inboxCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{Use: "inbox", Short: "Look at stored webhooks, and deliver them again"}
 	cmd.PersistentFlags().StringVar(&o.admin, "admin", "", "URL of the admin listener (POSTERN_ADMIN; else as the configuration says)")
 	cmd.PersistentFlags().StringVar(&output, "output", "table", "table, json or ndjson")
-	cmd.AddCommand(inboxList(o, &output), inboxShow(o, &output), inboxRaw(o),
+	cmd.AddCommand(inboxList(o, &output), inboxShow(o, &output), inboxRaw(o), inboxTail(o, &output), inboxExport(o),
 		inboxAct(o, inbound.ActReplay, "Deliver events again that were applied or have failed"),
-		inboxAct(o, inbound.ActRelease, "Deliver events that are held back as a conflict or in quarantine"),
+		inboxAct(o, inbound.ActRelease, "Deliver events that are held back as a conflict, in quarantine, or ignored"),
 		inboxAct(o, inbound.ActDiscard, "Never deliver events that are not applied"))
 	return cmd
 }
@@ -177,16 +175,28 @@ func printEvents(w io.Writer, output string, events []admin.Event) error {
 	default:
 		return &exitError{exitUsage, fmt.Errorf("--output: %q is none of table, json and ndjson", output)}
 	}
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "ID\tRECEIVED\tWEBHOOK\tTYPE\tSTATUS\tATTEMPTS\tEVENT")
+	var rows [][]string
 	for _, e := range events {
 		attempts := 0
 		for _, d := range e.Deliveries {
 			attempts = max(attempts, d.Attempt)
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", e.ID, e.Received.UTC().Format(time.RFC3339), e.Webhook, fallback(e.Type, "-"), e.Status, attempts, e.EventID)
+		rows = append(rows, []string{e.ID, shortTime(w, e.Received), e.Webhook, fallback(e.Type, "-"), e.Status, fmt.Sprint(attempts), e.EventID})
 	}
-	return tw.Flush()
+	return printTable(w, []column{{"ID", 0}, {"RECEIVED", 0}, {"WEBHOOK", 7}, {"TYPE", 8}, {"STATUS", 0}, {"ATTEMPTS", 3}, {"EVENT", 5}}, rows)
+}
+
+// shortTime is a time for a list: without the date if it was today, where there is
+// little room.
+func shortTime(w io.Writer, t time.Time) string {
+	t = t.UTC()
+	if n := width(w); n == 0 || n >= 120 {
+		return t.Format(time.RFC3339)
+	}
+	if t.Format(time.DateOnly) == time.Now().UTC().Format(time.DateOnly) {
+		return t.Format("15:04:05Z")
+	}
+	return t.Format("2006-01-02")
 }
 
 func inboxShow(o *options, output *string) *cobra.Command {
@@ -249,73 +259,4 @@ func inboxRaw(o *options) *cobra.Command {
 			return nil
 		}),
 	}
-}
-
-func inboxAct(o *options, action inbound.Action, short string) *cobra.Command {
-	var f inboxFlags
-	var yes, dry, all bool
-	cmd := &cobra.Command{
-		Use: string(action) + " [ID...]", Short: short,
-		Long: short + ".\n\nEvents are named by id, or selected by flags. A selection is counted first, and done after a yes.",
-		RunE: asking(o, func(cmd *cobra.Command, c *admin.Client, args []string) error {
-			filter, err := f.filter(args)
-			if err != nil {
-				return &exitError{exitUsage, err}
-			}
-			if reflect.ValueOf(filter).IsZero() && !all {
-				return &exitError{exitUsage, errUnnamed}
-			}
-			ask := admin.Act{Filter: filter, All: all, DryRun: true, Limit: f.limit}
-			counted, err := c.Act(cmd.Context(), action, ask)
-			if err != nil {
-				return &exitError{exitFailure, err}
-			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s selected.\n", count(counted.Matched, "event"))
-			if dry || counted.Matched == 0 {
-				return nil
-			}
-			if len(args) == 0 && !yes && !confirmed(cmd, string(action)+" them?") {
-				return &exitError{exitFailure, errors.New("nothing was done; say --yes to do it without a question")}
-			}
-			ask.DryRun = false
-			return act(cmd, c, action, ask)
-		}),
-	}
-	f.add(cmd)
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	cmd.Flags().BoolVar(&dry, "dry-run", false, "only count")
-	cmd.Flags().BoolVar(&all, "all", false, "no selection is meant: every event")
-	cmd.Flags().IntVar(&f.limit, "limit", 0, "how many at most; 0 is all that match")
-	return cmd
-}
-
-// confirmed asks the person at the terminal; without one the answer is no.
-func confirmed(cmd *cobra.Command, question string) bool {
-	in, ok := cmd.InOrStdin().(*os.File)
-	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return false
-	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question)
-	var answer string
-	_, _ = fmt.Fscanln(in, &answer)
-	return strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes")
-}
-
-// act does it page by page; what was done stays done when it is interrupted,
-// and saying it again goes on.
-func act(cmd *cobra.Command, c *admin.Client, action inbound.Action, ask admin.Act) error {
-	moved, skipped := 0, 0
-	for {
-		done, err := c.Act(cmd.Context(), action, ask)
-		moved, skipped = moved+done.Moved, skipped+done.Skipped
-		if err != nil {
-			return &exitError{exitFailure, fmt.Errorf("after %d deliveries: %w", moved, err)}
-		}
-		if ask.Cursor = done.Next; ask.Cursor == "" || ask.Limit > 0 {
-			break
-		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "%d deliveries so far\n", moved)
-	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s: %d deliveries moved, %d passed over because of their state.\n", action, moved, skipped)
-	return nil
 }

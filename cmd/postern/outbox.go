@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/postern-proxy/postern/admin"
-	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/outbox"
 )
 
@@ -23,7 +22,7 @@ import (
 type callFlags struct {
 	provider, account, client, kind, status, outcome, failure string
 	since, until                                              string
-	limit                                                     int
+	most                                                      int // of a list
 }
 
 func (f *callFlags) add(cmd *cobra.Command) {
@@ -74,7 +73,7 @@ func outboxList(o *options, output *string) *cobra.Command {
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
-			calls, err := callsListed(cmd.Context(), c, filter, f.limit)
+			calls, err := callsListed(cmd.Context(), c, filter, f.most)
 			if err != nil {
 				return &exitError{exitFailure, err}
 			}
@@ -82,7 +81,7 @@ func outboxList(o *options, output *string) *cobra.Command {
 		}),
 	}
 	f.add(cmd)
-	cmd.Flags().IntVar(&f.limit, "limit", 50, "how many at most; 0 is all")
+	cmd.Flags().IntVar(&f.most, "limit", 50, "how many at most; 0 is all")
 	return cmd
 }
 
@@ -124,12 +123,11 @@ func printCalls(w io.Writer, output string, calls []admin.Call) error {
 	default:
 		return &exitError{exitUsage, fmt.Errorf("--output: %q is none of table, json and ndjson", output)}
 	}
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "ID\tCREATED\tKIND\tPROVIDER\tCALL\tSTATUS\tATTEMPTS\tREASON")
+	var rows [][]string
 	for _, c := range calls {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", c.ID, c.Created.UTC().Format(time.RFC3339), c.Kind, c.Provider, callName(c.Method, c.Endpoint), c.Status, c.Attempts, onLine(fallback(c.Reason, "-")))
+		rows = append(rows, []string{c.ID, shortTime(w, c.Created), c.Kind, c.Provider, callName(c.Method, c.Endpoint), c.Status, fmt.Sprint(c.Attempts), fallback(c.Reason, "-")})
 	}
-	return tw.Flush()
+	return printTable(w, []column{{"ID", 0}, {"CREATED", 0}, {"KIND", 5}, {"PROVIDER", 6}, {"CALL", 4}, {"STATUS", 0}, {"ATTEMPTS", 1}, {"REASON", 6}}, rows)
 }
 
 // callName is a call in two words. The label of a route may have its method.
@@ -223,24 +221,22 @@ func printCall(w io.Writer, c *admin.Call) error {
 // callAct is one of the commands that change calls.
 type callAct struct {
 	callFlags
-	yes, dry, all, force bool
-	rate                 string
-	executed             *bool // of resolve
+	bulk
+	force    bool
+	executed *bool // of resolve
 }
+
+func newCallAct(what string) *callAct { return &callAct{bulk: bulk{what: what, thing: "call"}} }
 
 func (a *callAct) add(cmd *cobra.Command) {
 	a.callFlags.add(cmd)
-	cmd.Flags().BoolVar(&a.yes, "yes", false, "do not ask")
-	cmd.Flags().BoolVar(&a.dry, "dry-run", false, "only count")
-	cmd.Flags().BoolVar(&a.all, "all", false, "no selection is meant: every call")
-	cmd.Flags().IntVar(&a.limit, "limit", 0, "how many at most; 0 is all that match")
-	cmd.Flags().StringVar(&a.rate, "rate", "", "how many at most in a time, such as 10/s; all at once if not given")
+	a.bulk.add(cmd)
 }
 
-const selected = ".\n\nCalls are named by id, or selected by flags. A selection is counted first, and done after a yes. What was done stays done when it is\ninterrupted; the same command goes on with the rest."
+const selected = ".\n\nCalls are named by id, or selected by flags. A selection is counted first, and done after a yes. What was done stays done when it is\ninterrupted, which says how to go on."
 
 func outboxReplay(o *options) *cobra.Command {
-	a := &callAct{}
+	a := newCallAct("replay")
 	cmd := &cobra.Command{
 		Use: "replay [ID...]", Short: "Send calls again that have failed, by the policy in force",
 		Long: "Send calls again that have failed: they pass all stages of the policy in force, and are signed afresh" + selected +
@@ -248,20 +244,20 @@ func outboxReplay(o *options) *cobra.Command {
 	}
 	a.add(cmd)
 	cmd.Flags().BoolVar(&a.force, "force", false, "send also what may have a second effect, was superseded or was discarded")
-	cmd.RunE = asking(o, func(cmd *cobra.Command, c *admin.Client, args []string) error { return a.run(cmd, c, "replay", args) })
+	cmd.RunE = asking(o, func(cmd *cobra.Command, c *admin.Client, args []string) error { return a.run(cmd, c, args) })
 	return cmd
 }
 
 func outboxDiscard(o *options) *cobra.Command {
-	a := &callAct{}
+	a := newCallAct("discard")
 	cmd := &cobra.Command{Use: "discard [ID...]", Short: "Never send calls that are not done", Long: "Never send calls that are not done" + selected}
 	a.add(cmd)
-	cmd.RunE = asking(o, func(cmd *cobra.Command, c *admin.Client, args []string) error { return a.run(cmd, c, "discard", args) })
+	cmd.RunE = asking(o, func(cmd *cobra.Command, c *admin.Client, args []string) error { return a.run(cmd, c, args) })
 	return cmd
 }
 
 func outboxResolve(o *options) *cobra.Command {
-	a := &callAct{}
+	a := newCallAct("resolve")
 	var as string
 	cmd := &cobra.Command{
 		Use: "resolve [ID...] --as executed|not-executed", Short: "Say of unknown calls whether they had their effect",
@@ -275,85 +271,33 @@ func outboxResolve(o *options) *cobra.Command {
 		}
 		executed := as == "executed"
 		a.executed = &executed
-		return a.run(cmd, c, "resolve", args)
+		return a.run(cmd, c, args)
 	})
 	return cmd
 }
 
-// errUnnamed says that neither ids nor flags say what is meant.
-var errUnnamed = errors.New("nothing is selected: name ids, or flags such as --status failed; --all means everything")
-
 // run counts, asks, and does it a page at a time.
-func (a *callAct) run(cmd *cobra.Command, c *admin.Client, what string, ids []string) error {
+func (a *callAct) run(cmd *cobra.Command, c *admin.Client, ids []string) error {
 	filter, err := a.filter(ids)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	if reflect.ValueOf(filter).IsZero() && !a.all {
-		return &exitError{exitUsage, errUnnamed}
+	ask := admin.CallAct{Filter: filter, All: a.all, Force: a.force, Executed: a.executed}
+	count := func(ctx context.Context) (counted, error) {
+		dry := ask
+		dry.DryRun = true
+		got, err := c.ActOnCalls(ctx, a.what, dry)
+		return counted{matched: got.Matched, sample: func() error {
+			page, err := c.Calls(ctx, filter, 5, "")
+			if err != nil || len(ids) > 0 {
+				return err
+			}
+			return printCalls(cmd.OutOrStdout(), "table", page.Calls)
+		}}, err
 	}
-	var rate block.Rate
-	if a.rate != "" {
-		if err := rate.UnmarshalText([]byte(a.rate)); err != nil {
-			return &exitError{exitUsage, fmt.Errorf("--rate: %w", err)}
-		}
-	}
-	ask := admin.CallAct{Filter: filter, All: a.all, DryRun: true, Force: a.force, Executed: a.executed}
-	counted, err := c.ActOnCalls(cmd.Context(), what, ask)
-	if err != nil {
-		return &exitError{exitFailure, err}
-	}
-	total := counted.Matched
-	if a.limit > 0 {
-		total = min(total, a.limit)
-	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s selected.\n", count(total, "call"))
-	if a.dry || total == 0 {
-		return nil
-	}
-	if len(ids) == 0 && !a.yes && !confirmed(cmd, what+" them?") {
-		return &exitError{exitFailure, errors.New("nothing was done; say --yes to do it without a question")}
-	}
-	ask.DryRun = false
-	return a.each(cmd, c, what, ask, total, rate)
-}
-
-// callPage is how many calls are done at once where there is no rate.
-const callPage = 100
-
-// each does it page by page, no faster than the rate, and says how far it is.
-func (a *callAct) each(cmd *cobra.Command, c *admin.Client, what string, ask admin.CallAct, total int, rate block.Rate) error {
-	var sum admin.CallActed
-	page, pause := callPage, time.Duration(0)
-	if rate.N > 0 {
-		page = max(1, min(callPage, int(rate.N*float64(time.Second)/float64(rate.Per)))) // about a page a second
-		pause = time.Duration(float64(page) * float64(rate.Per) / rate.N)
-	}
-	for done := 0; done < total; {
-		ask.Limit = min(page, total-done)
-		began := time.Now()
-		acted, err := c.ActOnCalls(cmd.Context(), what, ask)
-		if err != nil {
-			return &exitError{exitFailure, fmt.Errorf("after %s: %w", count(sum.Moved, "call"), err)}
-		}
-		done += ask.Limit
-		sum.Moved, sum.Skipped, sum.Held, sum.Why = sum.Moved+acted.Moved, sum.Skipped+acted.Skipped, sum.Held+acted.Held, append(sum.Why, acted.Why...)
-		if ask.Cursor = acted.Next; ask.Cursor == "" {
-			break
-		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "%d of %s so far\n", done, count(total, "call"))
-		select {
-		case <-time.After(pause - time.Since(began)):
-		case <-cmd.Context().Done():
-			return &exitError{exitFailure, fmt.Errorf("interrupted after %s; the same command goes on", count(sum.Moved, "call"))}
-		}
-	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s moved, %d passed over because of their state, %d held back.\n", what, count(sum.Moved, "call"), sum.Skipped, sum.Held)
-	for _, why := range sum.Why[:min(len(sum.Why), 5)] {
-		fmt.Fprintln(cmd.OutOrStdout(), "  held back "+why)
-	}
-	if sum.Held > 0 {
-		return &exitError{exitFound, fmt.Errorf("%s held back: look at each, and say --force if it is to be sent", count(sum.Held, "call"))}
-	}
-	return nil
+	return a.bulk.run(cmd, len(ids) > 0, !reflect.ValueOf(filter).IsZero(), count, func(ctx context.Context, _ time.Time, limit int, cursor string) (pageDone, error) {
+		ask.Limit, ask.Cursor = limit, cursor
+		did, err := c.ActOnCalls(ctx, a.what, ask)
+		return pageDone{did.Moved, did.Skipped, did.Held, did.Why, did.Next}, err
+	})
 }

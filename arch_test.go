@@ -46,7 +46,10 @@ var may = map[string]string{
 	"proxy/upstream":      "config/block policy",
 	"inbound/schema":      "",
 	"inbound":             "config/block application backoff queue signing inbound/schema",
-	"inbound/scheme/*":    "config/block inbound",
+	"inbound/claim":       "config/block inbound",
+	"inbound/keys":        "",
+	"inbound/jws":         "config/block inbound inbound/claim inbound/keys",
+	"inbound/scheme/*":    "config/block inbound inbound/claim inbound/keys inbound/jws",
 	"outbox":              "config/block application backoff queue policy seal signing",
 	"signing":             "config/block",
 	"store":               "config/block queue inbound outbox replica connection policy/fallback policy/idempotency",
@@ -55,7 +58,7 @@ var may = map[string]string{
 	"admin":               "config/block policy inbound outbox queue connection",
 	"deploy":              "proxy/clientenv",
 	"config":              "config/block catalog policy proxy inbound store seal shared admin connect",
-	"cmd/postern":         "config config/block catalog policy policy/* policy/credential/* proxy proxy/ca proxy/clientenv proxy/upstream inbound inbound/scheme/* outbox store seal telemetry admin backoff queue replica drain shared deploy connection oauth connect",
+	"cmd/postern":         "config config/block catalog policy policy/* policy/credential/* proxy proxy/ca proxy/clientenv proxy/upstream inbound inbound/keys inbound/scheme/* outbox store seal telemetry admin backoff queue replica drain shared deploy connection oauth connect",
 
 	"policy/limit/limittest": "config/block policy policy/limit",
 }

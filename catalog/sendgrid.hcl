@@ -77,3 +77,16 @@ provider "sendgrid" {
     hint = "The key lacks the scope, or the sender is not verified: GET /v3/scopes lists what it may do."
   }
 }
+
+webhook "sendgrid" {
+  provider = "sendgrid"
+  # github.com/sendgrid/sendgrid-go, helpers/eventwebhook, facts of 2026-11: P-256,
+  # SHA-256, DER. keys is the verification key that the settings show. A body may end
+  # in CRLF, which is signed. No tolerance is documented; ours is applied.
+  verify "ecdsa" {
+    header    = "X-Twilio-Email-Event-Webhook-Signature"
+    curve     = "P-256"
+    timestamp = "X-Twilio-Email-Event-Webhook-Timestamp"
+    message   = "${timestamp}${raw_body}"
+  }
+}

@@ -19,16 +19,16 @@ import (
 	"github.com/postern-proxy/postern/config"
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/inbound"
-	"github.com/postern-proxy/postern/inbound/scheme/basic"
-	"github.com/postern-proxy/postern/inbound/scheme/hmac"
-	"github.com/postern-proxy/postern/inbound/scheme/none"
-	"github.com/postern-proxy/postern/inbound/scheme/token"
+	"github.com/postern-proxy/postern/inbound/keys"
 	"github.com/postern-proxy/postern/store"
 )
 
 // load reads webhook blocks and an inbound block, with this environment.
 func load(src string, environ ...string) (*inbound.Set, hcl.Diagnostics) {
-	made := inbound.Schemes{"hmac": hmac.Scheme, "token": token.Scheme, "basic": basic.Scheme, "none": none.Scheme}
+	return loadWith(schemes(keys.New(keys.Options{}), nil), src, environ...)
+}
+
+func loadWith(made inbound.Schemes, src string, environ ...string) (*inbound.Set, hcl.Diagnostics) {
 	file, diags := hclsyntax.ParseConfig([]byte(src), "policy.hcl", hcl.InitialPos)
 	if diags.HasErrors() {
 		return nil, diags

@@ -22,8 +22,6 @@ func TestRefusedPolicies(t *testing.T) {
 		{"expect", whole(ok + `expect { every = "1h" }`), "expect", "expect is part of the policy language but not built yet"},
 		{"reconcile", whole(ok + `reconcile { every = "15m" }`), "reconcile", "reconcile is part of the policy language but not built yet"},
 		{"split", whole(ok + "event { split = body.events }"), "body.events", "split is part of the policy language but not built yet"},
-		{"ed25519", whole(strings.Replace(ok, `"none"`, `"ed25519"`, 1)), `verify "ed25519"`, `verify "ed25519" is part of the policy language but not built yet`},
-		{"mtls", whole(strings.Replace(ok, `"none"`, `"mtls"`, 1)), `verify "mtls"`, "not built yet"},
 		{"a secret written out", whole(strings.Replace(ok, `verify "none" {}`, "verify \"github\" {\nsecrets = [\"hunter2\"]\n}", 1)), `"hunter2"`, "A secret does not belong into a policy"},
 		{"no secrets", whole(strings.Replace(ok, `verify "none" {}`, "verify \"github\" {\n}", 1)), `verify "github"`, `"secrets" is required`},
 		{"tolerance where there is no timestamp", whole(strings.Replace(ok, `verify "none" {}`, "verify \"github\" {\nsecrets = [env(\"X\")]\ntolerance = \"5m\"\n}", 1)), "tolerance", "tolerance needs a timestamp"},

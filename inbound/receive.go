@@ -3,6 +3,7 @@ package inbound
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -70,8 +71,16 @@ func (in *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	in.accept(w, r, rec, hook, &Request{
 		Method: r.Method, URL: set.config.publicURL(r.URL.RequestURI()), Path: r.URL.EscapedPath(), Query: r.URL.RawQuery,
-		Header: r.Header, Body: body, Received: rec.Received,
+		Header: r.Header, Body: body, Received: rec.Received, Peer: peer(r),
 	})
+}
+
+// peer is the certificate that the sender has shown and the listener verified.
+func peer(r *http.Request) *x509.Certificate {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		return nil
+	}
+	return r.TLS.PeerCertificates[0]
 }
 
 // accept verifies what was read, and stores it.

@@ -47,6 +47,9 @@ func NewSet(c Config, hooks []*Webhook) (*Set, hcl.Diagnostics) {
 		if w.check != nil && w.check.NeedsURL && c.PublicURL == "" {
 			refuse(w, "Its signature covers the public URL: set public_url in the inbound block.")
 		}
+		if w.check != nil && w.check.NeedsPeer && (c.TLS == nil || c.TLS.ClientCA == "") {
+			refuse(w, "It is verified by the sender's certificate: set tls with client_ca in the inbound block.")
+		}
 		for _, d := range w.Deliver {
 			s.targets[w.target(d)] = target{w, d}
 		}

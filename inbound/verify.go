@@ -3,6 +3,7 @@ package inbound
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ type Request struct {
 	Header   http.Header
 	Body     []byte // as sent: before any decoding
 	Received time.Time
+	Peer     *x509.Certificate // that the sender has shown and the listener verified; nil if there is none
 }
 
 // Result is the closed set of what verification can come to.
@@ -96,6 +98,8 @@ type Verification struct {
 	BodyOnly bool
 	// NeedsURL is set where the public URL is signed.
 	NeedsURL bool
+	// NeedsPeer is set where the sender's certificate is what is verified.
+	NeedsPeer bool
 	// None is set where nothing is verified at all.
 	None bool
 }
@@ -105,9 +109,6 @@ type Scheme func(body hcl.Body, ctx *block.Context) (*Verification, hcl.Diagnost
 
 // Schemes are the kinds of verification by label.
 type Schemes map[string]Scheme
-
-// unbuiltSchemes are the kinds that the policy language has and Postern not yet.
-var unbuiltSchemes = []string{"ed25519", "ecdsa", "rsa", "jwt", "mtls"}
 
 // Reveal returns the values of those secrets that can be used now, and what is
 // wrong with the others: one that cannot be read, is shorter than least bytes or

@@ -159,10 +159,7 @@ func (w *Webhook) verification(ctx *block.Context, schemes Schemes) hcl.Diagnost
 		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: &where}}
 	}
 	scheme := schemes[v.Kind]
-	switch {
-	case slices.Contains(unbuiltSchemes, v.Kind):
-		return refuse("Not built yet", fmt.Sprintf("verify %q is part of the policy language but not built yet.", v.Kind), v.Range)
-	case scheme == nil:
+	if scheme == nil {
 		known := slices.Sorted(maps.Keys(schemes))
 		hint := "Known are: " + strings.Join(known, ", ") + "."
 		if s := block.Suggest(v.Kind, known); s != "" {

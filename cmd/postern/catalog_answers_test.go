@@ -102,7 +102,7 @@ func only(t *testing.T, e entry, base http.RoundTripper) *loaded {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, diags := load(path, block.StandIns(), features, base)
+	l, diags := load(path, block.StandIns(), features, base, offline())
 	if diags.HasErrors() {
 		t.Fatal(diags)
 	}

@@ -97,7 +97,7 @@ func completed(t *testing.T, e entry, kind string, live *credential.Live) *loade
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, diags := load(path, block.StandIns(), features, nil)
+	l, diags := load(path, block.StandIns(), features, nil, offline())
 	if diags.HasErrors() {
 		var shown bytes.Buffer
 		report(&shown, diags, l.Files)

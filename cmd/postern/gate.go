@@ -21,6 +21,7 @@ import (
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/drain"
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/inbound/keys"
 	"github.com/postern-proxy/postern/outbox"
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/policy/credential"
@@ -41,6 +42,7 @@ type gate struct {
 	path     string // of the configuration
 	messages io.Writer
 	features []policy.Feature
+	verify   inbound.Schemes
 	live     *credential.Live
 	answers  *idempotency.Live
 	stale    *fallbacks.Kept
@@ -103,6 +105,7 @@ func openGate(ctx context.Context, path string, log telemetry.Options, messages 
 	if g.sockets, err = handedSockets(g.tel); err != nil {
 		return nil, &exitError{exitFailure, err}
 	}
+	g.verify = schemes(keys.New(keys.Options{Dial: g.guard.DialContext}), g.egress)
 	g.transport = upstream.New(upstream.Options{Guard: g.guard, Mirror: true})
 	l, err := g.load(ctx)
 	if err != nil {
@@ -118,7 +121,7 @@ func openGate(ctx context.Context, path string, log telemetry.Options, messages 
 
 // load reads the configuration, its secrets included, and reports problems.
 func (g *gate) load(ctx context.Context) (*loaded, error) {
-	l, diags := load(g.path, g.secrets, g.features, g.transport)
+	l, diags := load(g.path, g.secrets, g.features, g.transport, g.verify)
 	if l.Context != nil && !diags.HasErrors() {
 		missing := l.Context.Resolve(ctx)
 		if err := l.inbound.Ready(); err != nil && len(missing) == 0 {

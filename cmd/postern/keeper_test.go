@@ -292,7 +292,7 @@ func TestTokenEndpointWithCertificate(t *testing.T) {
   }
 }
 `, auth.URL+"/token", name))
-		l, diags := load(filepath.Join(dir, "shop.hcl"), block.NewSecrets(nil), features, transport)
+		l, diags := load(filepath.Join(dir, "shop.hcl"), block.NewSecrets(nil), features, transport, offline())
 		if diags.HasErrors() {
 			t.Fatal(diags)
 		}

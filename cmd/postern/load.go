@@ -17,10 +17,6 @@ import (
 	"github.com/postern-proxy/postern/config"
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/inbound"
-	"github.com/postern-proxy/postern/inbound/scheme/basic"
-	"github.com/postern-proxy/postern/inbound/scheme/hmac"
-	"github.com/postern-proxy/postern/inbound/scheme/none"
-	"github.com/postern-proxy/postern/inbound/scheme/token"
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/seal"
 )
@@ -39,7 +35,7 @@ type loaded struct {
 
 // load reads and compiles everything, and reports every problem. It needs no
 // network and no secret, and writes nothing.
-func load(path string, secrets *block.Secrets, features []policy.Feature, base http.RoundTripper) (*loaded, hcl.Diagnostics) {
+func load(path string, secrets *block.Secrets, features []policy.Feature, base http.RoundTripper, verifications inbound.Schemes) (*loaded, hcl.Diagnostics) {
 	c, diags := config.LoadWith(path, secrets)
 	if c.Context == nil { // what cannot be parsed cannot be compiled
 		return &loaded{Config: c}, diags
@@ -50,7 +46,7 @@ func load(path string, secrets *block.Secrets, features []policy.Feature, base h
 	l.outbound, more = policy.Compile(c.Providers, features, c.Context, base)
 	l.keys = c.Context.Variables()[before:]
 	diags = append(diags, more...)
-	kinds := c.Schemes(schemes())
+	kinds := c.Schemes(verifications)
 	for _, w := range c.Webhooks {
 		hook, more := inbound.Decode(w.Name, w.Range, w.Body, c.Context, kinds)
 		diags = append(diags, more...)
@@ -62,12 +58,6 @@ func load(path string, secrets *block.Secrets, features []policy.Feature, base h
 	l.inbound, more = inbound.NewSet(*c.Inbound, l.hooks)
 	diags = append(diags, more...)
 	return l, slices.Concat(diags, l.knownClients(), l.knownNames())
-}
-
-// schemes lists every way of verifying webhooks that is made of code; those of
-// providers are data over them, in the catalogue.
-func schemes() inbound.Schemes {
-	return inbound.Schemes{"hmac": hmac.Scheme, "token": token.Scheme, "basic": basic.Scheme, "none": none.Scheme}
 }
 
 // knownProvider checks that a webhook names a provider that there is, where it

@@ -54,7 +54,7 @@ func (t *trial) run(path string, r *testResult) {
 	for name, value := range t.StandIn {
 		secrets.StandIn(name, value)
 	}
-	l, diags := load(path, secrets, features, stage.transport)
+	l, diags := load(path, secrets, features, stage.transport, offline())
 	if diags.HasErrors() {
 		fail("%v", diags)
 		return

@@ -72,7 +72,7 @@ func check(path string) (*loaded, hcl.Diagnostics, error) {
 	if err != nil {
 		return nil, nil, &exitError{exitFailure, err}
 	}
-	l, diags := load(path, block.NewSecrets(os.Environ()), features, policy.RoundTripper(nowhere))
+	l, diags := load(path, block.NewSecrets(os.Environ()), features, policy.RoundTripper(nowhere), offline())
 	return l, slices.Concat(diags, l.shortTotals(), l.unsealed()), nil
 }
 

@@ -1,0 +1,17 @@
+# Telnyx. Facts were checked on 2026-11-29.
+
+webhook "telnyx" {
+  # developers.telnyx.com/docs/messaging/messages/receiving-webhooks, facts of 2026-11.
+  # keys is the account's public key, in Base64.
+  verify "ed25519" {
+    header    = "Telnyx-Signature-Ed25519"
+    timestamp = "Telnyx-Timestamp"
+    message   = "${timestamp}|${raw_body}"
+  }
+  event {
+    id   = body.data.id
+    type = body.data.event_type
+    time = body.data.occurred_at
+    unit = "rfc3339"
+  }
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"maps"
+
+	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/inbound/keys"
+	"github.com/postern-proxy/postern/inbound/scheme/basic"
+	"github.com/postern-proxy/postern/inbound/scheme/ecdsa"
+	"github.com/postern-proxy/postern/inbound/scheme/ed25519"
+	"github.com/postern-proxy/postern/inbound/scheme/hmac"
+	"github.com/postern-proxy/postern/inbound/scheme/jwt"
+	"github.com/postern-proxy/postern/inbound/scheme/mtls"
+	"github.com/postern-proxy/postern/inbound/scheme/none"
+	"github.com/postern-proxy/postern/inbound/scheme/paypal"
+	"github.com/postern-proxy/postern/inbound/scheme/plaid"
+	"github.com/postern-proxy/postern/inbound/scheme/rsa"
+	"github.com/postern-proxy/postern/inbound/scheme/sns"
+	"github.com/postern-proxy/postern/inbound/scheme/token"
+)
+
+// schemes lists every way of verifying webhooks that is made of code; those of
+// other providers are data over them, in the catalogue. Keys that are published are got
+// by f; those that a provider's API gives out are asked for by way of ask.
+func schemes(f *keys.Fetcher, ask plaid.Egress) inbound.Schemes {
+	all := inbound.Schemes{
+		"hmac": hmac.Scheme, "token": token.Scheme, "basic": basic.Scheme, "none": none.Scheme, "ed25519": ed25519.Scheme, "ecdsa": ecdsa.Scheme, "rsa": rsa.Scheme, "mtls": mtls.Scheme,
+		"sns": sns.Scheme(f, sns.Amazon()), "paypal": paypal.Scheme(f, paypal.PayPal()), "plaid": plaid.Scheme(f, ask),
+	}
+	maps.Copy(all, jwt.Schemes(f))
+	return all
+}
+
+// offline are the schemes where nothing may be fetched: what checks or tests a
+// policy does not go to the network.
+func offline() inbound.Schemes { return schemes(keys.New(keys.Options{}), nil) }

@@ -1,0 +1,31 @@
+package inbound_test
+
+import (
+	"maps"
+
+	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/inbound/keys"
+	"github.com/postern-proxy/postern/inbound/scheme/basic"
+	"github.com/postern-proxy/postern/inbound/scheme/ecdsa"
+	"github.com/postern-proxy/postern/inbound/scheme/ed25519"
+	"github.com/postern-proxy/postern/inbound/scheme/hmac"
+	"github.com/postern-proxy/postern/inbound/scheme/jwt"
+	"github.com/postern-proxy/postern/inbound/scheme/mtls"
+	"github.com/postern-proxy/postern/inbound/scheme/none"
+	"github.com/postern-proxy/postern/inbound/scheme/paypal"
+	"github.com/postern-proxy/postern/inbound/scheme/plaid"
+	"github.com/postern-proxy/postern/inbound/scheme/rsa"
+	"github.com/postern-proxy/postern/inbound/scheme/sns"
+	"github.com/postern-proxy/postern/inbound/scheme/token"
+)
+
+// schemes lists every way of verifying webhooks, as cmd/postern does. Keys that are published are got
+// by f; those that a provider's API gives out are asked for by way of ask.
+func schemes(f *keys.Fetcher, ask plaid.Egress) inbound.Schemes {
+	all := inbound.Schemes{
+		"hmac": hmac.Scheme, "token": token.Scheme, "basic": basic.Scheme, "none": none.Scheme, "ed25519": ed25519.Scheme, "ecdsa": ecdsa.Scheme, "rsa": rsa.Scheme, "mtls": mtls.Scheme,
+		"sns": sns.Scheme(f, amazon()), "paypal": paypal.Scheme(f, paypal.PayPal()), "plaid": plaid.Scheme(f, ask),
+	}
+	maps.Copy(all, jwt.Schemes(f))
+	return all
+}

@@ -104,7 +104,7 @@ func (w *wire) converse(t *testing.T, s *connection.Source) {
 
 var (
 	basicPair = regexp.MustCompile(`^Basic (\S+)$`)
-	jwt       = regexp.MustCompile(`([\w-]{10,})\.([\w-]{10,})\.[\w-]{10,}`)
+	signedJWT = regexp.MustCompile(`([\w-]{10,})\.([\w-]{10,})\.[\w-]{10,}`)
 	jti       = regexp.MustCompile(`"jti":"[\w-]{43}"`)
 )
 
@@ -115,7 +115,7 @@ func plainly(text string) string {
 		pair, _ := base64.StdEncoding.DecodeString(m[1])
 		return "Basic <" + string(pair) + ">"
 	}
-	return jwt.ReplaceAllStringFunc(text, func(token string) string {
+	return signedJWT.ReplaceAllStringFunc(text, func(token string) string {
 		parts := strings.Split(token, ".")
 		head, _ := base64.RawURLEncoding.DecodeString(parts[0])
 		claims, _ := base64.RawURLEncoding.DecodeString(parts[1])

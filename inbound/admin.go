@@ -76,6 +76,7 @@ type DeliveryStatus struct {
 	Attempt int
 	Due     time.Time // the next attempt, or the end of the lease; otherwise the last move
 	Reason  string    // of the last move
+	Stand   Standing  // Aside while it is open, Holding if it has failed
 }
 
 // Action is what a person may do to events.

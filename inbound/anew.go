@@ -63,7 +63,7 @@ func (in *Inbox) copied(ctx context.Context, r *Record, began time.Time, by stri
 	if err != nil {
 		return nil, fmt.Errorf("read event %s: %w", r.ID, err)
 	}
-	e.Parent, e.Received = e.ID, time.Now()
+	e.Parent, e.Received, e.Rank = e.ID, time.Now(), "" // a person wants it delivered, however old it is
 	e.ID = in.copyID(r.ID, began)
 	return &Arrival{Event: e, To: to, Anew: true, By: by}, nil
 }

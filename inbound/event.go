@@ -71,6 +71,7 @@ type Event struct {
 	Type     string
 	Key      string    // what ordering is about
 	Lane     string    // deliveries to one target in the same lane are made strictly in order of arrival; "" is no order
+	Rank     Rank      // where it stands among those of its key, if what is older is dropped
 	Occurred time.Time // the provider's time, zero if it gave none
 	Received time.Time
 	Header   http.Header // content headers and those that the webhook keeps
@@ -116,8 +117,10 @@ type Move struct {
 	Wait    time.Duration // until the next attempt
 	Status  int           // the application's status, 0 for none
 	Took    time.Duration
-	Reason  string // a short sentence, fit for logs
-	Detail  string // the beginning of the application's answer: for the trail only
+	Reason  string   // a short sentence, fit for logs
+	Detail  string   // the beginning of the application's answer: for the trail only
+	Stand   Standing // what its lane does meanwhile: Aside if To is open, Holding if it is failed
+	Reached *Reached // what it does to the mark of its lane if To is applied; nil for nothing
 }
 
 // Transition is one line of the audit trail.

@@ -46,9 +46,11 @@ type Arrival struct {
 	By string
 
 	Misfit string // what of it does not fit its schema, in words; "" if it fits or has none
+	Keep  time.Duration // how long the marks of its lanes are kept, at least, if it has a rank
 
 	ID   string // of the stored event, or of the one that Event is a duplicate of
 	What Insertion
+	Old  int // how many of the deliveries began as ignored, because the mark of their lane is over the event's rank
 }
 
 // Store keeps events, their deliveries and the audit trail. What a method
@@ -69,6 +71,14 @@ type Store interface {
 	// Finish moves a claimed delivery on, or returns [queue.ErrStale] if the
 	// lease no longer holds, and an error if the state machine has no such move.
 	Finish(ctx context.Context, lease queue.Lease, m Move) error
+
+	// Lane returns what there is to know about the lane of a claimed delivery, or
+	// [queue.ErrStale].
+	Lane(ctx context.Context, lease queue.Lease) (Lane, error)
+	// Sweep ignores, for this reason, what is open in the lane of a claimed delivery up
+	// to a place in the order of arrival, but for that delivery and others that are
+	// claimed, and returns those moves; or [queue.ErrStale].
+	Sweep(ctx context.Context, lease queue.Lease, upTo int64, reason string) ([]Transition, error)
 
 	// Act makes the moves of a on the deliveries of one page of matching events.
 	// Deliveries in other states are passed over.

@@ -104,6 +104,9 @@ type copyable interface {
 	// those after one, none at the end; addAnswers stores those that are not there yet.
 	someAnswers(ctx context.Context, after []byte) ([]*answer, error)
 	addAnswers(ctx context.Context, all []*answer) error
+	// someMarks and addMarks are those for the marks of lanes.
+	someMarks(ctx context.Context, after []byte) ([]laneMark, error)
+	addMarks(ctx context.Context, all []laneMark) error
 	// end makes the database one to run on.
 	end(ctx context.Context) error
 }
@@ -153,6 +156,9 @@ func Copy(ctx context.Context, from, to string, told func(Progress)) (Summary, e
 		return Summary{}, err
 	}
 	if err := copyCalls(ctx, source, dest); err != nil {
+		return Summary{}, err
+	}
+	if err := copyMarks(ctx, source, dest); err != nil {
 		return Summary{}, err
 	}
 	sum, err := compare(ctx, source, dest, total, told)

@@ -106,7 +106,7 @@ func (s *SQLite) exportDeliveries(ctx context.Context, b *batch, first, end int6
 	return s.scan(ctx, func(r *sql.Rows) error {
 		var id, due, wait int64
 		var d wholeDelivery
-		if err := r.Scan(&id, &d.Target, &d.State, &d.Origin, &d.Attempt, &due, &d.Reason, &d.fence, &wait); err != nil {
+		if err := r.Scan(&id, &d.Target, &d.State, &d.Origin, &d.Attempt, &due, &d.Reason, &d.fence, &wait, &d.Stand); err != nil {
 			return err
 		}
 		if d.waits = due >= waiting; d.waits {
@@ -114,7 +114,7 @@ func (s *SQLite) exportDeliveries(ctx context.Context, b *batch, first, end int6
 		}
 		d.Due, d.wait = fromMicro(due), time.Duration(wait)*time.Microsecond
 		return b.delivery(id/perEvent, d)
-	}, "SELECT id, target, state, origin, attempt, due, reason, fence, wait FROM deliveries WHERE id >= ? AND id < ? ORDER BY id", first, end)
+	}, "SELECT id, target, state, origin, attempt, due, reason, fence, wait, standing FROM deliveries WHERE id >= ? AND id < ? ORDER BY id", first, end)
 }
 
 func (s *SQLite) exportTrail(ctx context.Context, b *batch, first, end int64) error {
@@ -165,9 +165,9 @@ func (t *tx) addEvent(w *whole) error {
 	if err != nil {
 		return err
 	}
-	err = t.exec(`INSERT INTO events (seq, id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, proof, parent, misfit)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		w.seq, e.ID, e.Webhook, e.Account, e.EventID, e.Variant, e.Weak, e.Verified, e.Type, e.Key, e.Lane, micro(e.Occurred), micro(e.Received), e.SHA256[:], e.Size, proofText(e.Proof), e.Parent, e.Misfit)
+	err = t.exec(`INSERT INTO events (seq, id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, proof, parent, misfit, rank)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		w.seq, e.ID, e.Webhook, e.Account, e.EventID, e.Variant, e.Weak, e.Verified, e.Type, e.Key, e.Lane, micro(e.Occurred), micro(e.Received), e.SHA256[:], e.Size, proofText(e.Proof), e.Parent, e.Misfit, string(e.Rank))
 	if err != nil {
 		return err
 	}
@@ -179,8 +179,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		if d.waits {
 			due += waiting
 		}
-		if err := t.exec(`INSERT INTO deliveries (id, target, lane, state, due, fence, attempt, wait, origin, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			id, d.Target, e.Lane, string(d.State), due, d.fence, d.Attempt, d.wait.Microseconds(), string(d.Origin), d.Reason); err != nil {
+		if err := t.exec(`INSERT INTO deliveries (id, target, lane, state, due, fence, attempt, wait, origin, reason, standing) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			id, d.Target, e.Lane, string(d.State), due, d.fence, d.Attempt, d.wait.Microseconds(), string(d.Origin), d.Reason, d.Stand); err != nil {
 			return err
 		}
 		for i := range d.trail {

@@ -18,6 +18,7 @@ type Summary struct {
 	Connections, ConnectionMoves, Tickets int64    // Tickets that nobody has taken
 	Answers                               int64    // calls with an idempotency key
 	Calls, CallMoves                      int64    // of the outbox
+	Marks                                 int64    // of lanes
 	SHA256                                [32]byte // of everything
 }
 
@@ -62,6 +63,9 @@ func compare(ctx context.Context, source, dest copyable, total int64, told func(
 				return sum, err
 			}
 			if err := compareCalls(ctx, source, dest, &sum, everything); err != nil {
+				return sum, err
+			}
+			if err := compareMarks(ctx, source, dest, &sum, everything); err != nil {
 				return sum, err
 			}
 			everything.Sum(sum.SHA256[:0])
@@ -123,7 +127,7 @@ func (w *whole) digest() (sum [32]byte) {
 	f := &fields{Hash: sha256.New()}
 	e := &w.event
 	f.number(w.seq)
-	f.texts(e.ID, e.Webhook, e.Account, e.EventID, e.Type, e.Key, e.Lane, proofText(e.Proof), e.Parent, e.Misfit)
+	f.texts(e.ID, e.Webhook, e.Account, e.EventID, e.Type, e.Key, e.Lane, proofText(e.Proof), e.Parent, e.Misfit, string(e.Rank))
 	f.number(int64(e.Variant))
 	f.flag(e.Weak)
 	f.flag(e.Verified)
@@ -149,6 +153,7 @@ func (w *whole) digest() (sum [32]byte) {
 func (d *wholeDelivery) write(f *fields) {
 	f.texts(d.Target, string(d.State), string(d.Origin), d.Reason)
 	f.number(int64(d.Attempt))
+	f.number(int64(d.Stand))
 	f.time(d.Due)
 	f.flag(d.waits)
 	f.number(d.fence)

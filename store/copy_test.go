@@ -38,7 +38,7 @@ func furnish(t testing.TB, s inbound.Store, n int) {
 		targets := []string{"hook"}
 		switch i % 5 {
 		case 1:
-			e.Lane = fmt.Sprint("lane-", i%3)
+			e.Lane, e.Rank = fmt.Sprint("lane-", i%3), inbound.SequenceRank(fmt.Sprint(i), i%2 == 0)
 		case 2:
 			targets = []string{"hook/a", "hook/b"}
 			e.Lane = fmt.Sprint("lane-", i%2)
@@ -71,6 +71,14 @@ func furnish(t testing.TB, s inbound.Store, n int) {
 		for i, it := range items {
 			m := inbound.Move{Attempt: it.Work.Attempt, Status: 200 + i%300, Took: time.Duration(i) * time.Millisecond, Reason: "because ö", Detail: "detail \x00"}
 			m.To = []inbound.State{inbound.Applied, inbound.Failed, inbound.Retrying, inbound.Applied, inbound.Processing}[i%5]
+			switch {
+			case m.To == inbound.Applied && it.Lane != "":
+				m.Reached = &inbound.Reached{Rank: it.Work.Event.Rank, State: "state \x00", Keep: time.Hour}
+			case m.To == inbound.Failed && i%3 == 0:
+				m.Stand = inbound.Holding
+			case m.To == inbound.Retrying && i%2 == 0:
+				m.Stand = inbound.Aside
+			}
 			if m.To == inbound.Processing {
 				continue // stays leased
 			}
@@ -166,7 +174,7 @@ func TestCopySQLite(t *testing.T) {
 	to := "sqlite:" + filepath.Join(t.TempDir(), "copy.db")
 	sum := mustCopy(t, from, to)
 	if sum.Events != 1200 || sum.Deliveries != 1440 || sum.Moves < 500 || sum.Bytes == 0 ||
-		sum.Connections != 120 || sum.ConnectionMoves != 240 || sum.Tickets != 120 {
+		sum.Connections != 120 || sum.ConnectionMoves != 240 || sum.Tickets != 120 || sum.Marks == 0 {
 		t.Errorf("%+v", sum)
 	}
 	lively(t, from, to)

@@ -11,7 +11,7 @@ import (
 	"github.com/postern-proxy/postern/inbound"
 )
 
-const eventColumns = "e.id, e.webhook, e.account, e.event_id, e.variant, e.weak, e.verified, e.type, e.key, e.lane, e.occurred, e.received, e.sha256, e.size, e.proof, e.parent, e.misfit, e.seq"
+const eventColumns = "e.id, e.webhook, e.account, e.event_id, e.variant, e.weak, e.verified, e.type, e.key, e.lane, e.occurred, e.received, e.sha256, e.size, e.proof, e.parent, e.misfit, e.rank, e.seq"
 
 // scanEvent reads eventColumns and what follows them.
 func scanEvent(scan func(...any) error, e *inbound.Event, seq *int64, more ...any) error {
@@ -22,7 +22,7 @@ func scanEvent(scan func(...any) error, e *inbound.Event, seq *int64, more ...an
 		seq = &ignored
 	}
 	err := scan(append([]any{
-		&e.ID, &e.Webhook, &e.Account, &e.EventID, &e.Variant, &e.Weak, &e.Verified, &e.Type, &e.Key, &e.Lane, &occurred, &received, &sum, &e.Size, &proof, &e.Parent, &e.Misfit, seq,
+		&e.ID, &e.Webhook, &e.Account, &e.EventID, &e.Variant, &e.Weak, &e.Verified, &e.Type, &e.Key, &e.Lane, &occurred, &received, &sum, &e.Size, &proof, &e.Parent, &e.Misfit, &e.Rank, seq,
 	}, more...)...)
 	e.Occurred, e.Received = fromMicro(occurred), fromMicro(received)
 	copy(e.SHA256[:], sum)
@@ -41,7 +41,7 @@ type reader interface {
 }
 
 func deliveriesOf(ctx context.Context, from reader, r *inbound.Record, seq int64) error {
-	rows, err := from.QueryContext(ctx, "SELECT target, state, origin, attempt, due, reason FROM deliveries WHERE id BETWEEN ? * 256 AND ? * 256 + 255 ORDER BY id", seq, seq)
+	rows, err := from.QueryContext(ctx, "SELECT target, state, origin, attempt, due, reason, standing FROM deliveries WHERE id BETWEEN ? * 256 AND ? * 256 + 255 ORDER BY id", seq, seq)
 	if err != nil {
 		return fmt.Errorf("read the deliveries of event %s: %w", r.ID, err)
 	}
@@ -50,7 +50,7 @@ func deliveriesOf(ctx context.Context, from reader, r *inbound.Record, seq int64
 	for rows.Next() {
 		var d inbound.DeliveryStatus
 		var due int64
-		if err := rows.Scan(&d.Target, &d.State, &d.Origin, &d.Attempt, &due, &d.Reason); err != nil {
+		if err := rows.Scan(&d.Target, &d.State, &d.Origin, &d.Attempt, &due, &d.Reason, &d.Stand); err != nil {
 			return fmt.Errorf("read the deliveries of event %s: %w", r.ID, err)
 		}
 		if due < waiting {

@@ -35,8 +35,8 @@ func fromMicro(n int64) time.Time {
 	return time.UnixMicro(n)
 }
 
-const insertEvent = `INSERT INTO events (id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, proof, parent, misfit)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (webhook, account, event_id, variant) DO NOTHING RETURNING seq`
+const insertEvent = `INSERT INTO events (id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, proof, parent, misfit, rank)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (webhook, account, event_id, variant) DO NOTHING RETURNING seq`
 
 func (s inbox) Insert(ctx context.Context, all ...*inbound.Arrival) error {
 	size, headers := 0, make([]string, len(all))
@@ -66,7 +66,7 @@ func (s inbox) Insert(ctx context.Context, all ...*inbound.Arrival) error {
 		return err
 	}
 	for i := range done {
-		all[i].ID, all[i].What = done[i].ID, done[i].What
+		all[i].ID, all[i].What, all[i].Old = done[i].ID, done[i].What, done[i].Old
 	}
 	return nil
 }
@@ -88,7 +88,7 @@ func checkPlacements(to []inbound.Placement) error {
 // insert stores one event with its deliveries, or finds the one that it repeats.
 func (t *tx) insert(a *inbound.Arrival, header string) error {
 	e := a.Event
-	a.ID, a.What = e.ID, inbound.Stored
+	a.ID, a.What, a.Old = e.ID, inbound.Stored, 0
 	if a.Anew {
 		return t.insertAnew(a, header)
 	}
@@ -149,8 +149,11 @@ func (t *tx) insertRest(a *inbound.Arrival, seq int64, header string) error {
 		return err
 	}
 	for n, p := range a.To {
-		p = placed(p, a.What)
-		due, err := t.place(lane{p.Target, e.Lane}, p.State)
+		p, err := t.ranked(a, placed(p, a.What))
+		if err != nil {
+			return err
+		}
+		due, settle, err := t.place(lane{p.Target, e.Lane}, p.State)
 		if err != nil {
 			return err
 		}
@@ -162,6 +165,11 @@ func (t *tx) insertRest(a *inbound.Arrival, seq int64, header string) error {
 			return err
 		}
 		t.count(p.Target, p.State, 1)
+		if settle {
+			if err := t.settle(lane{p.Target, e.Lane}, time.Now().UnixMicro()); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -203,7 +211,7 @@ func notNil(b []byte) []byte {
 // insertVariant returns the seq of the new event, 0 if that variant is there.
 func (t *tx) insertVariant(e *inbound.Event, variant int) (seq int64, err error) {
 	err = t.each(func(r *sql.Rows) error { return r.Scan(&seq) }, insertEvent,
-		e.ID, e.Webhook, e.Account, e.EventID, variant, e.Weak, e.Verified, e.Type, e.Key, e.Lane, micro(e.Occurred), micro(e.Received), e.SHA256[:], e.Size, proofText(e.Proof), e.Parent, e.Misfit)
+		e.ID, e.Webhook, e.Account, e.EventID, variant, e.Weak, e.Verified, e.Type, e.Key, e.Lane, micro(e.Occurred), micro(e.Received), e.SHA256[:], e.Size, proofText(e.Proof), e.Parent, e.Misfit, string(e.Rank))
 	return seq, err
 }
 
@@ -243,13 +251,14 @@ type row struct {
 	lane      lane
 	state     inbound.State
 	attempt   int
+	standing  inbound.Standing
 }
 
 // rowColumns are what [row.scan] reads.
-const rowColumns = "d.id, d.fence, d.target, d.lane, d.state, d.attempt"
+const rowColumns = "d.id, d.fence, d.target, d.lane, d.state, d.attempt, d.standing"
 
 func (r *row) scan(rows *sql.Rows, more ...any) error {
-	return rows.Scan(append([]any{&r.id, &r.fence, &r.lane.target, &r.lane.name, &r.state, &r.attempt}, more...)...)
+	return rows.Scan(append([]any{&r.id, &r.fence, &r.lane.target, &r.lane.name, &r.state, &r.attempt, &r.standing}, more...)...)
 }
 
 // delivery reads one delivery; false if it is gone.
@@ -309,6 +318,14 @@ func (s inbox) Finish(ctx context.Context, l queue.Lease, m inbound.Move) error 
 			At: now, To: m.To, Attempt: m.Attempt, Status: m.Status, Took: m.Took, Reason: m.Reason, Detail: m.Detail,
 		}, due.UnixMicro(), m.Wait, "")
 		if err != nil {
+			return err
+		}
+		if m.To == inbound.Applied {
+			if err := t.reach(r, m.Reached); err != nil {
+				return err
+			}
+		}
+		if err := t.stand(r, m.Stand); err != nil {
 			return err
 		}
 		return t.settle(r.lane, now.UnixMicro())
@@ -382,6 +399,9 @@ func (t *tx) act(e *inbound.Record, a inbound.Action, by string, unmoved time.Ti
 		if err := t.move(r, made, due, 0, a.Origin(origins[i])); err != nil {
 			return err
 		}
+		if err := t.stand(r, inbound.InLine); err != nil {
+			return err
+		}
 		lanes[r.lane] = true
 		done.Moved = append(done.Moved, made)
 	}
@@ -397,7 +417,7 @@ func (s inbox) Prune(ctx context.Context, before time.Time, n int) (deleted int,
 			seqs = append(seqs, seq)
 			return err
 		}, `SELECT seq FROM events e WHERE received < ? AND NOT EXISTS (
-  SELECT 1 FROM deliveries d WHERE d.id BETWEEN e.seq * 256 AND e.seq * 256 + 255 AND (d.state IN ('received', 'processing', 'retrying') OR d.due >= ?))
+  SELECT 1 FROM deliveries d WHERE d.id BETWEEN e.seq * 256 AND e.seq * 256 + 255 AND (d.state IN ('received', 'processing', 'retrying') OR d.standing = 2 OR d.due >= ?))
 ORDER BY seq LIMIT ?`, micro(before), micro(before), n)
 		if err != nil {
 			return err

@@ -32,7 +32,8 @@ type Memory struct {
 	answers     map[idempotency.ID]*answer
 	stale       map[fallback.ID]fallback.Row
 
-	calls map[int64]*memoryCall // of the outbox, by seq
+	calls map[int64]*memoryCall  // of the outbox, by seq
+	marks map[string]*memoryMark // by lane key
 }
 
 type memoryKey struct{ webhook, account, eventID string }
@@ -59,7 +60,7 @@ func NewMemory() *Memory {
 		ids: map[string]int64{}, rows: map[int64]*memoryDelivery{},
 		connections: map[connection.Key]*memoryConnection{}, tickets: map[string]connection.Ticket{},
 		answers: map[idempotency.ID]*answer{}, stale: map[fallback.ID]fallback.Row{},
-		calls: map[int64]*memoryCall{},
+		calls: map[int64]*memoryCall{}, marks: map[string]*memoryMark{},
 	}
 }
 
@@ -108,12 +109,12 @@ func (m memoryInbox) insert(a *inbound.Arrival) {
 	if known := m.keys[key]; len(known) > 0 {
 		me.event.Variant = m.events[known[len(known)-1]].event.Variant + 1
 	}
-	a.ID, a.What = e.ID, inbound.Stored
+	a.ID, a.What, a.Old = e.ID, inbound.Stored, 0
 	if me.event.Variant > 1 && !a.Anew {
 		a.What = inbound.Conflicted
 	}
 	for _, p := range a.To {
-		p = placed(p, a.What)
+		p = m.placedByRank(a, placed(p, a.What))
 		if p.Due.IsZero() || !p.State.Open() {
 			p.Due = time.Now()
 		}
@@ -258,38 +259,11 @@ func (m memoryInbox) Finish(_ context.Context, l queue.Lease, mv inbound.Move) e
 	if !mv.To.Open() {
 		d.Due = time.Now()
 	}
+	d.Stand = mv.Stand
+	if mv.To == inbound.Applied && mv.Reached != nil && d.of.event.Lane != "" {
+		m.mark(d.lane()).reach(mv.Reached, d.of.event.ID)
+	}
 	m.move(d, inbound.Transition{To: mv.To, Attempt: mv.Attempt, Status: mv.Status, Took: mv.Took, Reason: mv.Reason, Detail: mv.Detail})
 	m.settle(d.lane())
 	return nil
-}
-
-func (d *memoryDelivery) lane() lane { return lane{d.Target, d.of.event.Lane} }
-
-// settle gives a lane the head that it should have, see [tx.settle].
-func (m memoryInbox) settle(l lane) {
-	if l.name == "" {
-		return
-	}
-	var head, first *memoryDelivery
-	for _, d := range m.rows {
-		if d.lane() != l || !d.State.Open() {
-			continue
-		}
-		if !d.behind {
-			head = d
-		}
-		if first == nil || d.key < first.key {
-			first = d
-		}
-	}
-	if first == nil || head != nil && (head.State == inbound.Processing || !head.Due.After(time.Now())) {
-		return
-	}
-	if head != nil {
-		head.behind = true
-	}
-	first.behind = false
-	if now := time.Now(); first.Due.Before(now) {
-		first.Due = now
-	}
 }

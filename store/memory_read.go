@@ -27,7 +27,7 @@ func (m memoryInbox) Act(_ context.Context, a inbound.Action, f inbound.Filter, 
 				done.Skipped++
 				continue
 			}
-			d.Attempt, d.wait, d.Due, d.Origin = 0, 0, time.Now(), a.Origin(d.Origin)
+			d.Attempt, d.wait, d.Due, d.Origin, d.Stand = 0, 0, time.Now(), a.Origin(d.Origin), inbound.InLine
 			d.behind = d.of.event.Lane != "" && to.Open()
 			lanes[d.lane()] = true
 			done.Moved = append(done.Moved, m.move(d, inbound.Transition{To: to, Reason: string(a), By: by}))
@@ -190,7 +190,9 @@ func (m memoryInbox) Prune(_ context.Context, before time.Time, n int) (deleted 
 		if deleted == n {
 			break
 		}
-		if slices.ContainsFunc(e.deliveries, func(d *memoryDelivery) bool { return d.State.Open() || !d.Due.Before(before) }) {
+		if slices.ContainsFunc(e.deliveries, func(d *memoryDelivery) bool {
+			return d.State.Open() || d.Stand == inbound.Holding || !d.Due.Before(before)
+		}) {
 			continue
 		}
 		deleted++

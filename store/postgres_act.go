@@ -121,6 +121,7 @@ WITH input AS MATERIALIZED (
   SELECT d.id, d.state FROM postern_deliveries d JOIN input i USING (id)
 ), moved AS (
   UPDATE postern_deliveries d SET state = i.state, origin = i.origin, waiting = d.lane IS NOT NULL AND i.state = 'received',
+    standing = 0,
     due = now(), fence = d.fence + 1, attempt = 0, wait = 0, reason = $4
   FROM input i WHERE d.id = i.id RETURNING d.id, d.fence, d.state, d.target
 ), trail AS (
@@ -173,13 +174,13 @@ func (p *Postgres) actOn(ctx context.Context, tx pgx.Tx, a inbound.Action, found
 const pruneCandidates = `
 SELECT ` + pgEventColumns + ` FROM postern_events e
 WHERE e.received < $1 AND NOT EXISTS (
-  SELECT 1 FROM ` + ofEvent + ` d WHERE d.state IN ('received', 'retrying', 'processing') OR d.due >= now() + $2 * interval '1 microsecond')
+  SELECT 1 FROM ` + ofEvent + ` d WHERE d.state IN ('received', 'retrying', 'processing') OR d.standing = 2 OR d.due >= now() + $2 * interval '1 microsecond')
 ORDER BY e.seq LIMIT $3 FOR UPDATE OF e SKIP LOCKED`
 
 const pruneSQL = `
 WITH done AS MATERIALIZED (
   SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::int[]) AS e(seq, dedupe, variant)
-  WHERE NOT EXISTS (SELECT 1 FROM ` + ofEvent + ` d WHERE d.state IN ('received', 'retrying', 'processing') OR d.due >= now() + $4 * interval '1 microsecond')
+  WHERE NOT EXISTS (SELECT 1 FROM ` + ofEvent + ` d WHERE d.state IN ('received', 'retrying', 'processing') OR d.standing = 2 OR d.due >= now() + $4 * interval '1 microsecond')
 ), deliveries AS (
   DELETE FROM postern_deliveries WHERE id = ANY(ARRAY(SELECT d.id FROM done e CROSS JOIN LATERAL ` + ofEvent + ` d)) RETURNING target, state
 ), tally AS (

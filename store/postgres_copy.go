@@ -153,12 +153,12 @@ func (p *Postgres) exportDeliveries(ctx context.Context, b *batch, first, end in
 	return p.read(ctx, func(r pgx.Rows) error {
 		var id, wait int64
 		var d wholeDelivery
-		if err := r.Scan(&id, &d.Target, &d.State, &d.Origin, &d.Attempt, &d.Due, &d.Reason, &d.fence, &wait, &d.waits); err != nil {
+		if err := r.Scan(&id, &d.Target, &d.State, &d.Origin, &d.Attempt, &d.Due, &d.Reason, &d.fence, &wait, &d.waits, &d.Stand); err != nil {
 			return err
 		}
 		d.Target, d.Reason, d.wait = unescaped(d.Target), unescaped(d.Reason), time.Duration(wait)*time.Microsecond
 		return b.delivery(id/perSeq, d)
-	}, "SELECT id, target, state, origin, attempt, due, reason, fence, wait, waiting FROM postern_deliveries WHERE id >= $1 AND id < $2 ORDER BY id", first, end)
+	}, "SELECT id, target, state, origin, attempt, due, reason, fence, wait, waiting, standing FROM postern_deliveries WHERE id >= $1 AND id < $2 ORDER BY id", first, end)
 }
 
 func (p *Postgres) exportTrail(ctx context.Context, b *batch, first, end int64) error {

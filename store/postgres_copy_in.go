@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/postern-proxy/postern/inbound"
 )
 
 // addition is what is added to each table.
@@ -55,7 +57,7 @@ func (a *addition) event(w *whole, day time.Time) error {
 	a.keys = append(a.keys, []any{dedupeKey(e), e.Variant, w.seq, e.SHA256[:]})
 	a.events = append(a.events, []any{
 		w.seq, escaped(e.ID), escaped(e.Webhook), escaped(e.Account), escaped(e.EventID), e.Variant, e.Weak, e.Verified,
-		escaped(e.Type), escaped(e.Key), escaped(e.Lane), moment(e.Occurred), e.Received, e.SHA256[:], int64(e.Size), day, proofText(e.Proof), escaped(e.Parent), escaped(e.Misfit),
+		escaped(e.Type), escaped(e.Key), escaped(e.Lane), moment(e.Occurred), e.Received, e.SHA256[:], int64(e.Size), day, proofText(e.Proof), escaped(e.Parent), escaped(e.Misfit), string(e.Rank),
 	})
 	a.bodies = append(a.bodies, []any{day, w.seq, string(header), notNil(e.Body)})
 	for n := range w.deliveries {
@@ -63,7 +65,7 @@ func (a *addition) event(w *whole, day time.Time) error {
 		if lane != nil {
 			id += laned
 		}
-		if lane != nil && d.State.Open() && !d.waits {
+		if lane != nil && (d.State.Open() && !d.waits || d.Stand == inbound.Holding) {
 			a.lanes[string(lane)] = id
 		}
 		if !d.State.Open() {
@@ -71,7 +73,7 @@ func (a *addition) event(w *whole, day time.Time) error {
 			a.closed[tallied{webhook, string(d.State)}]++
 		}
 		a.deliveries = append(a.deliveries, []any{
-			id, escaped(d.Target), lane, string(d.State), d.waits, d.Due, d.fence, d.Attempt, d.wait.Microseconds(), string(d.Origin), escaped(d.Reason),
+			id, escaped(d.Target), lane, string(d.State), d.waits, d.Due, d.fence, d.Attempt, d.wait.Microseconds(), string(d.Origin), escaped(d.Reason), int16(d.Stand),
 		})
 		for i := range d.trail {
 			a.move(id, &d.trail[i], day)
@@ -93,9 +95,9 @@ func (a *addition) store(ctx context.Context, tx pgx.Tx) error {
 		rows          [][]any
 	}{
 		{"postern_keys", "dedupe variant seq sha256", a.keys},
-		{"postern_events", "seq id webhook account event_id variant weak verified type key lane occurred received sha256 size day proof parent misfit", a.events},
+		{"postern_events", "seq id webhook account event_id variant weak verified type key lane occurred received sha256 size day proof parent misfit rank", a.events},
 		{"postern_bodies", "day seq header body", a.bodies},
-		{"postern_deliveries", "id target lane state waiting due fence attempt wait origin reason", a.deliveries},
+		{"postern_deliveries", "id target lane state waiting due fence attempt wait origin reason standing", a.deliveries},
 		{"postern_trail", "day delivery fence at from_state to_state attempt status took reason detail actor replica", a.trail},
 	} {
 		if _, err := tx.CopyFrom(ctx, pgx.Identifier{t.name}, strings.Fields(t.columns), pgx.CopyFromRows(t.rows)); err != nil {

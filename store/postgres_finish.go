@@ -91,17 +91,17 @@ func (p *Postgres) finishSome(all []*change[*finish], lanes bool) {
 // locked in the order of their ids, here and wherever several are.
 const finishSQL = `
 WITH input AS MATERIALIZED (
-  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::int[], $6::bigint[], $7::int[], $8::bigint[], $9::text[], $10::text[])
-    AS i(id, fence, state, delay, attempt, wait, status, took, reason, detail)
+  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::int[], $6::bigint[], $7::int[], $8::bigint[], $9::text[], $10::text[], $11::smallint[])
+    AS i(id, fence, state, delay, attempt, wait, status, took, reason, detail, standing)
 ), held AS MATERIALIZED (
   SELECT d.id FROM postern_deliveries d JOIN input i ON d.id = i.id AND d.fence = i.fence WHERE d.state = 'processing' ORDER BY d.id FOR UPDATE OF d
 ), moved AS (
-  UPDATE postern_deliveries d SET state = i.state, due = now() + i.delay * interval '1 microsecond', fence = d.fence + 1, attempt = i.attempt, wait = i.wait, reason = i.reason
+  UPDATE postern_deliveries d SET state = i.state, due = now() + i.delay * interval '1 microsecond', fence = d.fence + 1, attempt = i.attempt, wait = i.wait, reason = i.reason, standing = i.standing
   FROM held h JOIN input i ON i.id = h.id WHERE d.id = h.id AND d.fence = i.fence AND d.state = 'processing'
   RETURNING d.id, d.target
 ), trail AS (
   INSERT INTO postern_trail (day, delivery, fence, at, from_state, to_state, attempt, status, took, reason, detail, actor, replica)
-  SELECT (now() AT TIME ZONE 'UTC')::date, i.id, i.fence + 1, clock_timestamp(), 'processing', i.state, i.attempt, i.status, i.took, i.reason, i.detail, '', $11 FROM input i JOIN moved USING (id)
+  SELECT (now() AT TIME ZONE 'UTC')::date, i.id, i.fence + 1, clock_timestamp(), 'processing', i.state, i.attempt, i.status, i.took, i.reason, i.detail, '', $12 FROM input i JOIN moved USING (id)
 ), tally AS (
   INSERT INTO postern_tally (webhook, state, n)
   SELECT split_part(m.target, '/', 1), i.state, count(*) FROM input i JOIN moved m USING (id) WHERE i.state NOT IN ('received', 'retrying', 'processing') GROUP BY 1, 2
@@ -121,6 +121,7 @@ func (p *Postgres) finishRows(all []*change[*finish], lanes bool) error {
 			return err
 		})
 		if lanes {
+			reachLanes(b, all)
 			settleLanesOf(b, args[0])
 		}
 	})
@@ -157,18 +158,18 @@ func finishArgs(all []*change[*finish]) []any {
 	n := len(all)
 	ids, fences, delays, waits, took := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 	states, reasons, details := make([]string, n), make([]string, n), make([]string, n)
-	attempts, statuses := make([]int32, n), make([]int32, n)
+	attempts, statuses, standings := make([]int32, n), make([]int32, n), make([]int16, n)
 	for i, c := range all {
 		l, m := c.work.lease, &c.work.move
 		ids[i], fences[i] = l.Key, l.Token
 		states[i], reasons[i], details[i] = string(m.To), escaped(m.Reason), escaped(m.Detail)
-		attempts[i], statuses[i] = int32(m.Attempt), int32(m.Status)
+		attempts[i], statuses[i], standings[i] = int32(m.Attempt), int32(m.Status), int16(m.Stand)
 		waits[i], took[i] = m.Wait.Microseconds(), m.Took.Microseconds()
 		if m.To.Open() {
 			delays[i] = delay(m.Due)
 		}
 	}
-	return []any{ids, fences, states, delays, attempts, waits, statuses, took, reasons, details}
+	return []any{ids, fences, states, delays, attempts, waits, statuses, took, reasons, details, standings}
 }
 
 // recall finds those that were made by an earlier try of which the outcome was

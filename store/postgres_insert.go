@@ -25,9 +25,11 @@ type insertion struct {
 	variant int
 	anew    bool
 	by      string
+	keep    time.Duration
 
 	id   string
 	what inbound.Insertion
+	old  int
 }
 
 func (s postgresInbox) Insert(ctx context.Context, all ...*inbound.Arrival) error {
@@ -41,11 +43,11 @@ func (s postgresInbox) Insert(ctx context.Context, all ...*inbound.Arrival) erro
 		if err != nil {
 			return fmt.Errorf("encode the headers: %w", err)
 		}
-		in := &insertion{event: a.Event, to: a.To, header: string(header), dedupe: dedupeKey(a.Event), variant: 1, anew: a.Anew, by: a.By}
+		in := &insertion{event: a.Event, to: a.To, header: string(header), dedupe: dedupeKey(a.Event), variant: 1, anew: a.Anew, by: a.By, keep: a.Keep}
 		if err := s.inserts.do(ctx, len(a.Event.Body)+len(header), in); err != nil {
 			return err
 		}
-		a.ID, a.What = in.id, in.what
+		a.ID, a.What, a.Old = in.id, in.what, in.old
 	}
 	return nil
 }
@@ -78,10 +80,10 @@ func (p *Postgres) insertAll(all []*change[*insertion]) {
 // insertOnce stores the first of each key, answers those of which it is known
 // what became of them, and returns the rest.
 func (p *Postgres) insertOnce(all []*change[*insertion]) (rest []*change[*insertion], err error) {
-	seen := map[string]bool{}
+	seen, lanes := map[string]bool{}, map[string]bool{}
 	var first []*change[*insertion]
 	for _, c := range all {
-		if key := string(c.work.dedupe); !seen[key] {
+		if key := string(c.work.dedupe); !seen[key] && c.work.alone(lanes) {
 			seen[key] = true
 			first = append(first, c)
 		}
@@ -107,6 +109,20 @@ func (p *Postgres) insertOnce(all []*change[*insertion]) (rest []*change[*insert
 		return nil, nil
 	}
 	return p.recognise(rest)
+}
+
+// alone reports whether an event is the first of its lane, or of those before it and
+// itself none has a rank: the marks of lanes are compared with one event at a time.
+// ranked tells of each lane whether it has one, or has to wait for one.
+func (in *insertion) alone(ranked map[string]bool) bool {
+	e := in.event
+	if e.Lane == "" {
+		return true
+	}
+	lane := e.Webhook + "/" + e.Lane
+	before, known := ranked[lane]
+	ranked[lane] = before || e.Rank != ""
+	return !known || !ranked[lane]
 }
 
 // recognise answers those whose body is stored under their key, and finds the
@@ -169,40 +185,54 @@ const insertSQL = `
 WITH input AS MATERIALIZED (
   SELECT nextval('postern_seq') AS seq, u.*
   FROM unnest($1::text[], $2::bytea[], $3::int[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::bool[], $10::text[], $11::text[], $12::text[],
-    $13::timestamptz[], $14::timestamptz[], $15::bigint[], $16::text[], $17::bytea[], $18::text[], $19::text[], $20::text[])
-    WITH ORDINALITY AS u(id, dedupe, variant, sha256, webhook, account, event_id, weak, verified, type, key, lane, occurred, received, size, header, body, proof, parent, misfit, n)
+    $13::timestamptz[], $14::timestamptz[], $15::bigint[], $16::text[], $17::bytea[], $18::text[], $19::text[], $20::text[], $31::text[], $32::bigint[])
+    WITH ORDINALITY AS u(id, dedupe, variant, sha256, webhook, account, event_id, weak, verified, type, key, lane, occurred, received, size, header, body, proof, parent, misfit, rank, keep, n)
 ), keys AS (
   INSERT INTO postern_keys (dedupe, variant, seq, sha256)
   SELECT dedupe, variant, seq, sha256 FROM input ORDER BY dedupe, variant
   ON CONFLICT DO NOTHING RETURNING seq
 ), events AS (
-  INSERT INTO postern_events (seq, id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, day, proof, parent, misfit)
-  SELECT seq, id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, (now() AT TIME ZONE 'UTC')::date, proof, parent, misfit
+  INSERT INTO postern_events (seq, id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, day, proof, parent, misfit, rank)
+  SELECT seq, id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, (now() AT TIME ZONE 'UTC')::date, proof, parent, misfit, rank
   FROM input JOIN keys USING (seq)
 ), bodies AS (
   INSERT INTO postern_bodies (day, seq, header, body)
   SELECT (now() AT TIME ZONE 'UTC')::date, seq, header, body FROM input JOIN keys USING (seq)
 ), work AS MATERIALIZED (
-  SELECT i.seq * 512 + t.number AS id, t.target, t.lane, i.webhook, t.state, t.origin, t.reason, t.actor, now() + t.after * interval '1 microsecond' AS due
+  SELECT i.seq * 512 + t.number AS id, t.target, t.lane, i.n, i.id AS event, i.rank, i.keep, i.webhook, t.state, t.origin, t.reason, t.actor, now() + t.after * interval '1 microsecond' AS due
   FROM unnest($21::int[], $22::text[], $23::bytea[], $24::int[], $25::text[], $26::text[], $27::text[], $28::bigint[], $29::text[])
     AS t(n, target, lane, number, state, origin, reason, after, actor) JOIN input i USING (n) JOIN keys USING (seq)
 ), lanes AS (
-  INSERT INTO postern_lanes AS l (lane, head)
-  SELECT lane, min(id) FROM work WHERE lane IS NOT NULL AND state = 'received' GROUP BY lane ORDER BY lane
-  ON CONFLICT (lane) DO UPDATE SET head = CASE l.head WHEN 0 THEN excluded.head ELSE l.head END
-  RETURNING l.lane, l.head
+  INSERT INTO postern_lanes AS l (lane, head, seen, seen_event, until)
+  SELECT lane, min(id), max(rank), CASE max(rank) WHEN '' THEN '' ELSE max(event) END, CASE max(rank) WHEN '' THEN NULL ELSE now() + max(keep) * interval '1 microsecond' END
+  FROM work WHERE lane IS NOT NULL AND state = 'received' GROUP BY lane ORDER BY lane
+  ON CONFLICT (lane) DO UPDATE SET
+    head = CASE WHEN l.head = 0 AND NOT ` + oldInLane + ` THEN excluded.head ELSE l.head END,
+    seen_event = CASE WHEN excluded.seen = '' OR ` + oldInLane + ` OR l.until > now() AND l.seen = excluded.seen THEN l.seen_event ELSE excluded.seen_event END,
+    seen = CASE WHEN excluded.seen = '' OR ` + oldInLane + ` THEN l.seen ELSE excluded.seen END,
+    applied = CASE WHEN l.until <= now() THEN '' ELSE l.applied END,
+    state = CASE WHEN l.until <= now() THEN '' ELSE l.state END,
+    until = greatest(l.until, excluded.until)
+  RETURNING l.lane, l.head, l.seen, l.seen_event
+), placed AS MATERIALIZED (
+  SELECT w.*, l.head, w.state = 'received' AND w.rank <> '' AND left(l.seen, 1) = left(w.rank, 1) AND l.seen > w.rank AS old, l.seen_event
+  FROM work w LEFT JOIN lanes l ON l.lane = w.lane
 ), deliveries AS (
   INSERT INTO postern_deliveries (id, target, lane, state, waiting, due, origin, reason)
-  SELECT w.id, w.target, w.lane, w.state, w.state = 'received' AND l.head IS NOT NULL AND l.head <> w.id, w.due, w.origin, w.reason
-  FROM work w LEFT JOIN lanes l ON l.lane = w.lane ORDER BY w.id
+  SELECT id, target, lane, CASE WHEN old THEN 'ignored' ELSE state END, state = 'received' AND old IS NOT TRUE AND head IS NOT NULL AND head <> id, due, origin,
+    CASE WHEN old THEN $33 || seen_event ELSE reason END
+  FROM placed ORDER BY id
 ), trail AS (
   INSERT INTO postern_trail (day, delivery, fence, at, from_state, to_state, attempt, status, took, reason, detail, actor, replica)
   SELECT (now() AT TIME ZONE 'UTC')::date, id, 0, now(), '', state, 0, 0, 0, reason, '', actor, $30 FROM work WHERE actor <> ''
 ), tally AS (
   INSERT INTO postern_tally (webhook, state, n)
-  SELECT split_part(target, '/', 1), state, count(*) FROM work WHERE state <> 'received' GROUP BY 1, 2
+  SELECT split_part(target, '/', 1), CASE WHEN old THEN 'ignored' ELSE state END, count(*) FROM placed WHERE state <> 'received' OR old GROUP BY 1, 2
 )
-SELECT i.n FROM input i JOIN keys USING (seq)`
+SELECT i.n, (SELECT count(*) FROM placed p WHERE p.n = i.n AND p.old) FROM input i JOIN keys USING (seq)`
+
+// oldInLane is whether what comes to a lane is older than what has been seen there.
+const oldInLane = "coalesce(l.until > now() AND excluded.seen <> '' AND left(l.seen, 1) = left(excluded.seen, 1) AND l.seen > excluded.seen, false)"
 
 // insertRows makes one statement of events with different keys and returns which
 // of them were not there.
@@ -210,11 +240,17 @@ func (p *Postgres) insertRows(all []*change[*insertion]) (map[*insertion]bool, e
 	a := newInsertArrays(all)
 	stored := make(map[*insertion]bool, len(all))
 	err := p.write(context.Background(), quick, func(b *pgx.Batch) {
-		b.Queue(insertSQL, append(a.args(), p.replica)...).Query(func(rows pgx.Rows) error {
-			var n int
-			_, err := pgx.ForEachRow(rows, []any{&n}, func() error { stored[all[n-1].work] = true; return nil })
+		b.Queue(insertSQL, append(a.args(), p.replica, a.ranks, a.keep, inbound.StaleReason(""))...).Query(func(rows pgx.Rows) error {
+			var n, old int
+			_, err := pgx.ForEachRow(rows, []any{&n, &old}, func() error {
+				stored[all[n-1].work], all[n-1].work.old = true, old
+				return nil
+			})
 			return err
 		})
+		if a.ordered {
+			passAside(b, a.laneKeys)
+		}
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store events: %w", err)
@@ -238,6 +274,10 @@ type insertArrays struct {
 	laneKeys                          [][]byte
 	after                             []int64 // microseconds until they are due
 	actors                            []string
+
+	ranks   []string
+	keep    []int64
+	ordered bool // there is a lane
 }
 
 func newInsertArrays(all []*change[*insertion]) *insertArrays {
@@ -252,6 +292,7 @@ func newInsertArrays(all []*change[*insertion]) *insertArrays {
 		a.weak, a.verified = append(a.weak, e.Weak), append(a.verified, e.Verified)
 		a.occurred, a.received = append(a.occurred, moment(e.Occurred)), append(a.received, e.Received)
 		a.proofs, a.parents, a.misfits = append(a.proofs, proofText(e.Proof)), append(a.parents, escaped(e.Parent)), append(a.misfits, escaped(e.Misfit))
+		a.ranks, a.keep = append(a.ranks, string(e.Rank)), append(a.keep, min(in.keep, century).Microseconds())
 		a.deliveries(n, in)
 	}
 	return a
@@ -268,6 +309,7 @@ func (a *insertArrays) deliveries(n int, in *insertion) {
 		number, lane := i, laneKey(p.Target, in.event.Lane)
 		if lane != nil {
 			number += laned
+			a.ordered = true
 		}
 		var after int64
 		if p.State.Open() && !p.Due.IsZero() {

@@ -36,7 +36,7 @@ func (p *Postgres) Maintain(ctx context.Context) error {
 func (p *Postgres) tidy(ctx context.Context) error {
 	for n := int64(idleLanes); n == idleLanes; {
 		b := &pgx.Batch{}
-		b.Queue("DELETE FROM postern_lanes WHERE lane IN (SELECT lane FROM postern_lanes WHERE head = 0 ORDER BY lane LIMIT $1 FOR UPDATE SKIP LOCKED)", idleLanes).Exec(func(t pgconn.CommandTag) error {
+		b.Queue("DELETE FROM postern_lanes WHERE lane IN (SELECT lane FROM postern_lanes WHERE head = 0 AND (until IS NULL OR until <= now()) ORDER BY lane LIMIT $1 FOR UPDATE SKIP LOCKED)", idleLanes).Exec(func(t pgconn.CommandTag) error {
 			n = t.RowsAffected()
 			return nil
 		})

@@ -136,7 +136,7 @@ func (p *Postgres) deliveries(ctx context.Context, events []*pgEvent, records []
 		var id int64
 		var waiting bool
 		var d inbound.DeliveryStatus
-		if err := r.Scan(&id, &d.Target, &d.State, &d.Origin, &d.Attempt, &d.Due, &waiting, &d.Reason); err != nil {
+		if err := r.Scan(&id, &d.Target, &d.State, &d.Origin, &d.Attempt, &d.Due, &waiting, &d.Reason, &d.Stand); err != nil {
 			return err
 		}
 		d.Target, d.Reason = unescaped(d.Target), unescaped(d.Reason)
@@ -146,7 +146,7 @@ func (p *Postgres) deliveries(ctx context.Context, events []*pgEvent, records []
 		of := at[id/perSeq]
 		of.Deliveries = append(of.Deliveries, d)
 		return nil
-	}, `SELECT d.id, d.target, d.state, d.origin, d.attempt, d.due, d.waiting, d.reason
+	}, `SELECT d.id, d.target, d.state, d.origin, d.attempt, d.due, d.waiting, d.reason, d.standing
 FROM unnest($1::bigint[]) AS e(seq) CROSS JOIN LATERAL `+ofEvent+` d ORDER BY d.id`, seqs)
 	if err != nil {
 		return fmt.Errorf("read deliveries: %w", err)

@@ -257,7 +257,7 @@ func (s *SQLite) Promise() (sentence string, sure bool) {
 // Maintain removes what has no more use, and lets SQLite look after its
 // statistics.
 func (s *SQLite) Maintain(ctx context.Context) error {
-	return errors.Join(s.maintainConnections(ctx), s.maintainAnswers(ctx), s.maintainStale(ctx), s.do(ctx, 0, func(t *tx) error { return t.exec("PRAGMA optimize") }))
+	return errors.Join(s.maintainConnections(ctx), s.maintainAnswers(ctx), s.maintainStale(ctx), s.maintainMarks(ctx), s.do(ctx, 0, func(t *tx) error { return t.exec("PRAGMA optimize") }))
 }
 
 // Ready reports whether the store can be written now.

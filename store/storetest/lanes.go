@@ -12,11 +12,13 @@ import (
 	"github.com/postern-proxy/postern/queue"
 )
 
-// laneTests are the promises of [queue.Source] about order.
-var laneTests = []struct {
+type laneTest struct {
 	name string
 	run  func(*suite)
-}{
+}
+
+// laneTests are the promises of [queue.Source] about order.
+var laneTests = []laneTest{
 	{"a lane is taken one at a time, in order", laneOrder},
 	{"a head that waits for its next attempt holds its lane alone", laneRetrying},
 	{"a lease that ran out is that of the head still", laneExpiry},
@@ -37,7 +39,7 @@ var laneTests = []struct {
 
 // Lanes tests what an [inbound.Store] promises about order. [Inbox] includes it.
 func Lanes(t *testing.T, open func(*testing.T) inbound.Store) {
-	for _, test := range laneTests {
+	for _, test := range append(slices.Clone(laneTests), orderTests...) {
 		t.Run(test.name, func(t *testing.T) { test.run(&suite{T: t, Store: open(t)}) })
 	}
 }

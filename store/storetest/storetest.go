@@ -1,8 +1,8 @@
 // Package storetest is the conformance suite of stores: what it tests is what
 // an implementation promises.
 //
-// Read inbox.go for the promises one by one and lanes.go for those about order,
-// then model.go and lanes_model.go for both under random moves. replicas.go has
+// Read inbox.go for the promises one by one, lanes.go and order.go for those about
+// order, then model.go and lanes_model.go for both under random moves. replicas.go has
 // the promises of what processes share besides; connections.go with its
 // connections_fence.go, connections_list.go and connections_model.go, and
 // tickets.go, those of the store of connections; answers.go and answers_model.go

@@ -94,6 +94,8 @@ var documented = map[string]string{
 	"application.TLS":                       "tls of the application",
 	"inbound.Retry":                         "retry of a webhook",
 	"inbound.Backoff":                       "backoff of a webhook",
+	"inbound.Reconcile":                     "reconcile of a webhook",
+	"inbound.ListedEvent":                   "event of reconcile",
 	"inbound/scheme/hmac.Grammar":           `verify "hmac"`,
 	"inbound.Handshake":                     "handshake",
 	"inbound/scheme/token.Block":            `verify "token"`,
@@ -188,6 +190,7 @@ func TestPolicyDefaults(t *testing.T) {
 		"rotation": new(credential.Rotation), `credential "bearer"`: new(bearer.Block), `credential "hmac"`: new(signing.Block), `credential "http_signature"`: new(httpsignature.Block), "webhook": new(inbound.Webhook), "event": new(inbound.EventNames),
 		"deliver": new(inbound.Deliver), "retry of a webhook": new(inbound.Retry), "backoff of a webhook": new(inbound.Backoff),
 		`verify "hmac"`: new(hmac.Grammar), "handshake": new(inbound.Handshake),
+		"reconcile of a webhook": new(inbound.Reconcile), "event of reconcile": new(inbound.ListedEvent),
 	} {
 		b.(block.Defaulter).Default()
 		cells := map[string]string{}

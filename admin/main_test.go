@@ -18,6 +18,7 @@ import (
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/inbound/oversight"
 	"github.com/postern-proxy/postern/inbound/scheme/none"
 	"github.com/postern-proxy/postern/outbox"
 	"github.com/postern-proxy/postern/policy"
@@ -75,6 +76,7 @@ func serve(t *testing.T, src string, environ ...string) *listener {
 	l.keep()
 	in := inbound.New(inbound.Options{Store: l.store})
 	in.Swap(webhooks(t))
+	over := oversee(t, in, memory)
 	answer := policy.RoundTripper(func(*http.Request) (*http.Response, error) { return nil, io.EOF })
 	set := policy.StaticSet(map[string]http.RoundTripper{"api.stripe.com": answer, "<script>alert(1)</script>": answer})
 	check := func(name string) Check {
@@ -84,7 +86,7 @@ func serve(t *testing.T, src string, environ ...string) *listener {
 		Version: "1.2.3", Revision: "abc", Log: slog.New(slog.DiscardHandler),
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "postern_build_info 1\n") }),
 		Checks:  []Check{check("config"), check("store")},
-		Policy:  func() *policy.Set { return set }, Inbox: in, Keeper: l.keeper,
+		Policy:  func() *policy.Set { return set }, Inbox: in, Keeper: l.keeper, Oversight: over,
 		Outbox: outbox.New(outbox.Options{Store: l.calls, Ring: l.ring, Policy: func() *policy.Set { return set }}),
 		Connect: func(_ context.Context, ask NewConnectSession, by string) (ConnectSession, error) {
 			return ConnectSession{URL: "https://connect.example.com/connect/x", Expires: time.Now(), Provider: ask.Provider, Account: ask.Account, Credential: by, Scopes: []string{}}, l.link
@@ -100,6 +102,20 @@ func serve(t *testing.T, src string, environ ...string) *listener {
 	return l
 }
 
+// oversee looks after webhooks whose provider has sent nothing.
+func oversee(t *testing.T, in *inbound.Inbox, m *store.Memory) *oversight.Runner {
+	r := oversight.New(oversight.Options{Inbox: in, Store: m.Oversight(), Egress: func(string, string) func(*http.Request) (*http.Response, error) {
+		return func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("[]"))}, nil
+		}
+	}, Alone: func(ctx context.Context, _ string, _ func(context.Context)) { <-ctx.Done() }}) // only what is asked for
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); r.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return r
+}
+
 func webhooks(t *testing.T) *inbound.Set {
 	t.Helper()
 	const src = `
@@ -107,6 +123,11 @@ webhook "github" {
   path     = "/github"
   provider = "github"
   verify "none" {}
+  event { id = body.id }
+  reconcile {
+    list   = "/events?since=${since}"
+    events = response.body
+  }
   deliver { to = "http://127.0.0.1:1/github?key=canary" }
 }
 webhook "slack" {

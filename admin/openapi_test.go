@@ -112,6 +112,7 @@ func TestOpenAPIAnswers(t *testing.T) {
 	bodies := map[string]string{
 		"/api/v1/inbox/replay": `{"filter":{"status":"failed"},"limit":1}`, "/api/v1/inbox/release": `{"all":true,"dry_run":true}`, "/api/v1/inbox/discard": `{"filter":{"ids":["none"]}}`,
 		"/api/v1/outbox/replay": `{"filter":{"status":"failed"},"limit":1,"force":true}`, "/api/v1/outbox/discard": `{"all":true,"dry_run":true}`, "/api/v1/outbox/resolve": `{"filter":{"ids":["e0"]},"executed":true}`,
+		"/api/v1/inbox/reconcile":    `{"webhook":"github","since":"24h","dry_run":true}`,
 		"/api/v1/connect-sessions":   `{"provider":"acme","account":"a","credential":"oauth2","return_to":"/x"}`,
 		"/api/v1/connections/export": fmt.Sprintf(`{"key":%q,"provider":"acme","limit":1,"cursor":""}`, seal.Generate()),
 		"/api/v1/connections/import": `{"key":"","overwrite":true,"connections":[{"provider":"acme","account":"new","access_token":"x","scopes":["a"],"expires_at":"2100-01-01T00:00:00Z","answer":{"x":1}},{"provider":"nobody","account":""}]}`,
@@ -139,7 +140,7 @@ func TestOpenAPIAnswers(t *testing.T) {
 				}
 			}
 			var sent any
-			if bodies[path] != "" {
+			if bodies[path] != "" && op.RequestBody != nil {
 				_ = json.Unmarshal([]byte(bodies[path]), &sent)
 				d.fits(t, path+" request", op.RequestBody.Content["application/json"].Schema, sent)
 			}

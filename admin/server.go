@@ -9,6 +9,7 @@ import (
 
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/inbound/oversight"
 	"github.com/postern-proxy/postern/outbox"
 	"github.com/postern-proxy/postern/policy"
 )
@@ -25,6 +26,8 @@ type Options struct {
 	Inbox  *inbound.Inbox
 	Outbox *outbox.Outbox
 	Keeper *connection.Keeper
+	// Oversight looks after the webhooks of the inbox.
+	Oversight *oversight.Runner
 	// Connect makes a link by which a customer connects an account; by is who asks.
 	// Its error is a [*Problem], a [*connection.RequestError], or that of the store.
 	Connect func(ctx context.Context, ask NewConnectSession, by string) (ConnectSession, error)

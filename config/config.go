@@ -10,6 +10,7 @@ package config
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -169,11 +170,27 @@ func (l *loader) block(b *hclsyntax.Block) {
 		}
 	case "webhook":
 		if l.labelled(b) {
-			l.c.Webhooks = append(l.c.Webhooks, Webhook{b.Labels[0], b.DefRange(), block.Overlay(unverified(l.base(b)), b.Body)})
+			l.c.Webhooks = append(l.c.Webhooks, Webhook{b.Labels[0], b.DefRange(), block.Overlay(offered(unverified(l.base(b)), b.Body), b.Body)})
 		}
 	default:
 		l.unexpected(b.Type, b.TypeRange)
 	}
+}
+
+// offers are the blocks of a webhook of the catalogue that count only where a policy
+// names them: they make calls to the provider.
+var offers = []string{"reconcile", "subscription"}
+
+// offered is base without the offers that body does not take up.
+func offered(base, body *hclsyntax.Body) *hclsyntax.Body {
+	if base == nil {
+		return nil
+	}
+	out := *base
+	out.Blocks = slices.DeleteFunc(slices.Clone(base.Blocks), func(b *hclsyntax.Block) bool {
+		return slices.Contains(offers, b.Type) && !slices.ContainsFunc(body.Blocks, func(o *hclsyntax.Block) bool { return o.Type == b.Type })
+	})
+	return &out
 }
 
 // single decodes a block that may be there once.

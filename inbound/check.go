@@ -50,6 +50,7 @@ func (w *Webhook) Check() error {
 	if len(w.Deliver) > MaxTargets {
 		errs = append(errs, block.At("deliver", "at most %d deliver blocks are allowed", MaxTargets))
 	}
+	errs = append(errs, w.checkReconcile()...)
 	return errors.Join(append(errs, w.unbuilt()...)...)
 }
 
@@ -65,7 +66,6 @@ func (w *Webhook) unbuilt() (errs []error) {
 		{"accept", w.Accept != nil},
 		{"latest", w.Latest != nil},
 		{"expect", w.Expect != nil},
-		{"reconcile", w.Reconcile != nil},
 	} {
 		if part.written {
 			errs = append(errs, block.At(part.name, "%s is part of the policy language but not built yet", part.name))

@@ -39,6 +39,9 @@ type Options struct {
 	// account, before the event is acknowledged; it may be told again. nil if nobody
 	// keeps grants.
 	Revoked func(ctx context.Context, provider, account, event string) error
+	// Late is told of a push of an event, by its ID, that was backfilled before; nil
+	// if nobody counts them.
+	Late func(ctx context.Context, id string) error
 	// MaxInFlight is how many requests, whose bodies are there, are verified and
 	// stored at once; 512 if 0. More are answered 503.
 	MaxInFlight int

@@ -20,7 +20,7 @@ func TestRefusedPolicies(t *testing.T) {
 		{"accept", whole(ok + "accept = body.live"), "body.live", "accept is part of the policy language but not built yet"},
 		{"latest", whole(ok + `latest { get = "/v1/x" }`), "latest", "latest is part of the policy language but not built yet"},
 		{"expect", whole(ok + `expect { every = "1h" }`), "expect", "expect is part of the policy language but not built yet"},
-		{"reconcile", whole(ok + `reconcile { every = "15m" }`), "reconcile", "reconcile is part of the policy language but not built yet"},
+		{"reconcile without a list", whole(ok + `reconcile { every = "15m" }`), "reconcile", `"list" is required`},
 		{"split", whole(ok + "event { split = body.events }"), "body.events", "split is part of the policy language but not built yet"},
 		{"a secret written out", whole(strings.Replace(ok, `verify "none" {}`, "verify \"github\" {\nsecrets = [\"hunter2\"]\n}", 1)), `"hunter2"`, "A secret does not belong into a policy"},
 		{"no secrets", whole(strings.Replace(ok, `verify "none" {}`, "verify \"github\" {\n}", 1)), `verify "github"`, `"secrets" is required`},

@@ -175,6 +175,7 @@ func (in *Inbox) arrived(ctx context.Context, hook *Webhook, req *Request, v Ver
 		rec.Result = "accepted"
 	case Duplicate:
 		rec.Result = "duplicate"
+		in.late(ctx, a)
 	case Conflicted:
 		rec.Result = "conflict"
 		in.opt.Observer.trouble("receiving a webhook", fmt.Errorf("webhook %q: event %q came again with another body; it is kept as %s and not delivered", hook.Name, e.EventID, a.ID))

@@ -57,6 +57,9 @@ func NewSet(c Config, hooks []*Webhook) (*Set, hcl.Diagnostics) {
 	return s, diags
 }
 
+// Webhooks lists the webhooks, by name.
+func (s *Set) Webhooks() []*Webhook { return s.hooks }
+
 // Ready reports which secrets of verifications and signatures cannot be used
 // now. Such a webhook answers 503 and loses nothing.
 func (s *Set) Ready() error {

@@ -45,8 +45,15 @@ type Arrival struct {
 	// By is who asked for a copy; its trail begins with that.
 	By string
 
-	Misfit string // what of it does not fit its schema, in words; "" if it fits or has none
-	Keep  time.Duration // how long the marks of its lanes are kept, at least, if it has a rank
+	Misfit string        // what of it does not fit its schema, in words; "" if it fits or has none
+	Keep   time.Duration // how long the marks of its lanes are kept, at least, if it has a rank
+	// Listed is set where a provider's list names the event: whose key is known is a
+	// duplicate then, whatever its body.
+	Listed bool
+
+	// Backfilled is set for a duplicate of an event that came of a list; its body may
+	// be another.
+	Backfilled bool
 
 	ID   string // of the stored event, or of the one that Event is a duplicate of
 	What Insertion

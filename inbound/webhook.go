@@ -34,7 +34,7 @@ type Webhook struct {
 	Schema    []*Schema   `hcl:"schema,block"`
 	Latest    *unbuilt    `hcl:"latest,block"`
 	Expect    *unbuilt    `hcl:"expect,block"`
-	Reconcile *unbuilt    `hcl:"reconcile,block"`
+	Reconcile *Reconcile  `hcl:"reconcile,block"`
 	Order     *Order      `hcl:"order,block"`
 
 	check *Verification

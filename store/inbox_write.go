@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"database/sql"
@@ -66,7 +65,7 @@ func (s inbox) Insert(ctx context.Context, all ...*inbound.Arrival) error {
 		return err
 	}
 	for i := range done {
-		all[i].ID, all[i].What, all[i].Old = done[i].ID, done[i].What, done[i].Old
+		all[i].ID, all[i].What, all[i].Old, all[i].Backfilled = done[i].ID, done[i].What, done[i].Old, done[i].Backfilled
 	}
 	return nil
 }
@@ -97,12 +96,11 @@ func (t *tx) insert(a *inbound.Arrival, header string) error {
 		return err
 	}
 	if seq == 0 { // the key is known
-		known, variant, last, err := t.known(e)
+		known, last, err := t.known(e)
 		if err != nil {
 			return err
 		}
-		if known != "" {
-			a.ID, a.What = known, repeated(e, known, variant)
+		if known.recognised(a) {
 			return nil
 		}
 		a.What = inbound.Conflicted
@@ -124,7 +122,7 @@ func (t *tx) insertAnew(a *inbound.Arrival, header string) error {
 		a.What = inbound.Duplicate
 		return nil
 	}
-	if _, _, last, err = t.known(a.Event); err != nil {
+	if _, last, err = t.known(a.Event); err != nil {
 		return err
 	}
 	seq, err := t.insertVariant(a.Event, last+1)
@@ -228,21 +226,18 @@ func repeated(e *inbound.Event, id string, variant int) inbound.Insertion {
 	return inbound.Stored
 }
 
-// known returns the id and the variant of the event with the key and body of e,
-// "" if there is none, and the last variant of the key.
-func (t *tx) known(e *inbound.Event) (id string, variant, last int, err error) {
+// known returns what is stored under the key of e, and its last variant.
+func (t *tx) known(e *inbound.Event) (k variants, last int, err error) {
 	err = t.each(func(r *sql.Rows) error {
-		var found string
+		var id, proof string
 		var sum []byte
-		if err := r.Scan(&found, &last, &sum); err != nil {
+		if err := r.Scan(&id, &last, &sum, &proof); err != nil {
 			return err
 		}
-		if bytes.Equal(sum, e.SHA256[:]) {
-			id, variant = found, last
-		}
+		k.see(e, id, last, sum, proof)
 		return nil
-	}, "SELECT id, variant, sha256 FROM events WHERE webhook = ? AND account = ? AND event_id = ? ORDER BY variant", e.Webhook, e.Account, e.EventID)
-	return id, variant, last, err
+	}, "SELECT id, variant, sha256, proof FROM events WHERE webhook = ? AND account = ? AND event_id = ? ORDER BY variant", e.Webhook, e.Account, e.EventID)
+	return k, last, err
 }
 
 // row is a delivery as a move finds it.
@@ -430,6 +425,7 @@ ORDER BY seq LIMIT ?`, micro(before), micro(before), n)
 				"DELETE FROM transitions WHERE delivery BETWEEN ? * 256 AND ? * 256 + 255",
 				"DELETE FROM deliveries WHERE id BETWEEN ? * 256 AND ? * 256 + 255",
 				"DELETE FROM bodies WHERE seq IN (?, ?)",
+				"DELETE FROM postern_listed WHERE seq IN (?, ?)",
 				"DELETE FROM events WHERE seq IN (?, ?)",
 			} {
 				if err := t.exec(q, seq, seq); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/inbound/oversight"
 	"github.com/postern-proxy/postern/policy/fallback"
 	"github.com/postern-proxy/postern/policy/idempotency"
 	"github.com/postern-proxy/postern/queue"
@@ -34,6 +35,9 @@ type Memory struct {
 
 	calls map[int64]*memoryCall  // of the outbox, by seq
 	marks map[string]*memoryMark // by lane key
+
+	watches map[oversight.Watch]*memoryWatch
+	listed  map[int64]memoryListed // by seq of the event
 }
 
 type memoryKey struct{ webhook, account, eventID string }
@@ -61,6 +65,7 @@ func NewMemory() *Memory {
 		connections: map[connection.Key]*memoryConnection{}, tickets: map[string]connection.Ticket{},
 		answers: map[idempotency.ID]*answer{}, stale: map[fallback.ID]fallback.Row{},
 		calls: map[int64]*memoryCall{}, marks: map[string]*memoryMark{},
+		watches: map[oversight.Watch]*memoryWatch{}, listed: map[int64]memoryListed{},
 	}
 }
 
@@ -89,18 +94,13 @@ func (m memoryInbox) Insert(ctx context.Context, all ...*inbound.Arrival) error 
 func (m memoryInbox) insert(a *inbound.Arrival) {
 	e := a.Event
 	key := memoryKey{e.Webhook, e.Account, e.EventID}
-	if _, stored := m.ids[e.ID]; stored && a.Anew {
-		a.ID, a.What = e.ID, inbound.Duplicate
-		return
-	}
+	var k variants
 	for _, seq := range m.keys[key] {
-		if a.Anew {
-			break
-		}
-		if known := m.events[seq]; known.event.SHA256 == e.SHA256 {
-			a.ID, a.What = known.event.ID, repeated(e, known.event.ID, known.event.Variant)
-			return
-		}
+		known := &m.events[seq].event
+		k.see(e, known.ID, known.Variant, known.SHA256[:], proofText(known.Proof))
+	}
+	if k.recognised(a) {
+		return
 	}
 	me := &memoryEvent{seq: m.next, event: *e}
 	m.next++

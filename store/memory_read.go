@@ -205,6 +205,7 @@ func (m memoryInbox) Prune(_ context.Context, before time.Time, n int) (deleted 
 		}
 		delete(m.ids, e.event.ID)
 		delete(m.events, seq)
+		delete(m.listed, seq)
 	}
 	return deleted, nil
 }

@@ -187,6 +187,8 @@ WITH done AS MATERIALIZED (
   INSERT INTO postern_tally (webhook, state, n) SELECT split_part(target, '/', 1), state, -count(*) FROM deliveries GROUP BY 1, 2
 ), keys AS (
   DELETE FROM postern_keys k USING done WHERE k.dedupe = done.dedupe AND k.variant = done.variant
+), listed AS (
+  DELETE FROM postern_listed l USING done WHERE l.seq = done.seq
 ), events AS (
   DELETE FROM postern_events e USING done WHERE e.seq = done.seq RETURNING e.seq
 )

@@ -27,9 +27,12 @@ type insertion struct {
 	by      string
 	keep    time.Duration
 
-	id   string
-	what inbound.Insertion
-	old  int
+	listed bool
+
+	id         string
+	what       inbound.Insertion
+	old        int
+	backfilled bool
 }
 
 func (s postgresInbox) Insert(ctx context.Context, all ...*inbound.Arrival) error {
@@ -43,11 +46,11 @@ func (s postgresInbox) Insert(ctx context.Context, all ...*inbound.Arrival) erro
 		if err != nil {
 			return fmt.Errorf("encode the headers: %w", err)
 		}
-		in := &insertion{event: a.Event, to: a.To, header: string(header), dedupe: dedupeKey(a.Event), variant: 1, anew: a.Anew, by: a.By, keep: a.Keep}
+		in := &insertion{event: a.Event, to: a.To, header: string(header), dedupe: dedupeKey(a.Event), variant: 1, anew: a.Anew, by: a.By, keep: a.Keep, listed: a.Listed}
 		if err := s.inserts.do(ctx, len(a.Event.Body)+len(header), in); err != nil {
 			return err
 		}
-		a.ID, a.What, a.Old = in.id, in.what, in.old
+		a.ID, a.What, a.Old, a.Backfilled = in.id, in.what, in.old, in.backfilled
 	}
 	return nil
 }
@@ -131,9 +134,9 @@ func (in *insertion) alone(ranked map[string]bool) bool {
 // answered after a commit of our own that comes later.
 func (p *Postgres) recognise(all []*change[*insertion]) (rest []*change[*insertion], err error) {
 	type known struct {
-		id      string
-		variant int
-		sum     []byte
+		id, proof string
+		variant   int
+		sum       []byte
 	}
 	found := map[string][]known{}
 	keys := make([][]byte, len(all))
@@ -141,10 +144,10 @@ func (p *Postgres) recognise(all []*change[*insertion]) (rest []*change[*inserti
 		keys[i] = c.work.dedupe
 	}
 	err = p.write(context.Background(), quick, func(b *pgx.Batch) {
-		b.Queue("SELECT k.dedupe, k.variant, k.sha256, e.id FROM postern_keys k JOIN postern_events e ON e.seq = k.seq WHERE k.dedupe = ANY($1)", keys).Query(func(rows pgx.Rows) error {
+		b.Queue("SELECT k.dedupe, k.variant, k.sha256, e.id, e.proof FROM postern_keys k JOIN postern_events e ON e.seq = k.seq WHERE k.dedupe = ANY($1)", keys).Query(func(rows pgx.Rows) error {
 			var key []byte
 			var k known
-			_, err := pgx.ForEachRow(rows, []any{&key, &k.variant, &k.sum, &k.id}, func() error {
+			_, err := pgx.ForEachRow(rows, []any{&key, &k.variant, &k.sum, &k.id, &k.proof}, func() error {
 				k.sum = bytes.Clone(k.sum)
 				found[string(key)] = append(found[string(key)], k)
 				return nil
@@ -157,20 +160,16 @@ func (p *Postgres) recognise(all []*change[*insertion]) (rest []*change[*inserti
 		return all, fmt.Errorf("look for known events: %w", err)
 	}
 	for _, c := range all {
-		in, same := c.work, false
+		in := c.work
 		in.variant = 1
-		for _, k := range found[string(in.dedupe)] {
-			in.variant = max(in.variant, k.variant+1)
-			id := unescaped(k.id)
-			switch {
-			case in.anew && id == in.event.ID:
-				in.id, in.what, same = id, inbound.Duplicate, true
-			case !in.anew && bytes.Equal(k.sum, in.event.SHA256[:]):
-				in.id, same = id, true
-				in.what = repeated(in.event, in.id, k.variant)
-			}
+		var k variants
+		for _, v := range found[string(in.dedupe)] {
+			in.variant = max(in.variant, v.variant+1)
+			k.see(in.event, unescaped(v.id), v.variant, v.sum, v.proof)
 		}
-		if same {
+		a := inbound.Arrival{Event: in.event, Listed: in.listed, Anew: in.anew}
+		if k.recognised(&a) {
+			in.id, in.what, in.backfilled = a.ID, a.What, a.Backfilled
 			c.done <- nil
 		} else {
 			rest = append(rest, c)

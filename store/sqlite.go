@@ -176,6 +176,9 @@ func endLeases(ctx context.Context, db *sql.DB) error {
 	if err == nil {
 		_, err = db.ExecContext(ctx, "UPDATE postern_outbox SET due = ? WHERE state = 'sending' AND due > ?", now, now)
 	}
+	if err == nil {
+		_, err = db.ExecContext(ctx, "UPDATE postern_watches SET until = 0 WHERE until > 0")
+	}
 	if err != nil {
 		return fmt.Errorf("end the leases of the process before: %w", err)
 	}

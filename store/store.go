@@ -10,7 +10,8 @@
 // for PostgreSQL, postgres.go, which says how to go on. memory.go, memory_read.go,
 // memory_connections.go, memory_answers.go and memory_outbox.go are the same
 // without a disk. The outbox of both databases is outbox.go, which says how to go
-// on; migrations holds the schemas. copy.go, copy_sum.go, copy_connections.go and those of each database,
+// on; oversight.go is what reconciliation and its like keep, in both; migrations
+// holds the schemas. copy.go, copy_sum.go, copy_connections.go and those of each database,
 // with copy in their names, bring everything from one database into another,
 // backup.go into a file. Package storetest says what every implementation
 // promises.
@@ -25,6 +26,7 @@ import (
 
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/inbound/oversight"
 	"github.com/postern-proxy/postern/outbox"
 	"github.com/postern-proxy/postern/policy/fallback"
 	"github.com/postern-proxy/postern/policy/idempotency"
@@ -39,6 +41,7 @@ type Database interface {
 	Answers() idempotency.Store
 	Stale() fallback.Store
 	Outbox() outbox.Store
+	Oversight() oversight.Store
 	// Members and Leases are nil if no other process can use the database.
 	Members() replica.Members
 	Leases() replica.Leases

@@ -199,7 +199,7 @@ func (w *session) recover(cause error) {
 	_, err := w.conn.ExecContext(context.Background(), "ROLLBACK")
 	// After a failed COMMIT, SQLite may have rolled back by itself.
 	if untrusted[primary(cause)] || err != nil && primary(err) != 1 {
-		w.forget() // first: SQLite does not outlive a statement of a connection that is gone
+		w.forget()                                                   // first: SQLite does not outlive a statement of a connection that is gone
 		_ = w.conn.Raw(func(any) error { return driver.ErrBadConn }) // do not use it again
 		w.close()
 	}

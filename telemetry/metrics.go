@@ -55,6 +55,8 @@ type metrics struct {
 	inboxFailed                  *prometheus.CounterVec   // webhook
 	inboxQuarantined             *prometheus.CounterVec   // webhook
 	inboxMisfits                 *prometheus.CounterVec   // webhook
+	inboxExpected                *prometheus.CounterVec   // webhook
+	inboxBackfilled              *prometheus.CounterVec   // webhook
 	reloads                      *prometheus.CounterVec   // result
 	lastReload, lastReloadedTime prometheus.Gauge
 	caNotAfter                   prometheus.Gauge
@@ -72,6 +74,7 @@ func newMetrics(reg *prometheus.Registry) *metrics {
 	m := &metrics{reg: reg}
 	m.egress()
 	m.inbox()
+	m.oversight()
 	m.process()
 	m.calls = newHandles(m.callHandles)
 	m.tries = newHandles(m.tryHandle)

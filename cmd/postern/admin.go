@@ -30,7 +30,7 @@ func (g *gate) newAdmin(l *loaded) (*adminServer, error) {
 			{Name: "store", Run: g.db.Ready},
 		}, g.limitsCheck()...),
 		Policy: func() *policy.Set { return g.now.Load().outbound },
-		Inbox:  g.inbox, Outbox: g.outbox, Running: g.running, Keeper: g.keeper, Connect: g.session,
+		Inbox:  g.inbox, Oversight: g.overseer, Outbox: g.outbox, Running: g.running, Keeper: g.keeper, Connect: g.session,
 		Reload: func(ctx context.Context) error {
 			g.secrets.Again()
 			return g.reload(ctx)

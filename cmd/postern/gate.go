@@ -22,6 +22,7 @@ import (
 	"github.com/postern-proxy/postern/drain"
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/inbound/keys"
+	"github.com/postern-proxy/postern/inbound/oversight"
 	"github.com/postern-proxy/postern/outbox"
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/policy/credential"
@@ -62,6 +63,7 @@ type gate struct {
 	vault     vault
 	shared    *shared.Redis // nil if there is none
 	inbox     *inbound.Inbox
+	overseer  *oversight.Runner
 	outbox    *outbox.Outbox
 	letters   letters
 	receiver  *http.Server
@@ -199,11 +201,15 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 	g.inbox = inbound.New(inbound.Options{
 		Store: g.db.Inbox(), Observer: g.tel.Inbox(), Retain: l.Store.Retain.Duration, Grace: graceDeliveries,
 		Alone: g.alone, Poll: g.poll(), Revoked: g.ended, Egress: g.handler.Egress,
+		Late: func(ctx context.Context, id string) error { return g.overseer.Late(ctx, id) },
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return (*g.deliveries.Load())(ctx, network, address)
 		},
 	})
 	g.tel.InboxStats(g.inbox.Stats)
+	g.overseer = oversight.New(oversight.Options{
+		Inbox: g.inbox, Store: g.db.Oversight(), Egress: g.handler.Egress, Accounts: g.connected, Alone: g.alone, Observer: g.tel.Oversight(),
+	})
 	g.openOutbox(l)
 	if err := g.use(l); err != nil {
 		return err

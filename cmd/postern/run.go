@@ -83,6 +83,7 @@ func (g *gate) serve(ctx context.Context) error {
 		wg.Go(func() { g.keeper.Watch(deliveries) })
 		wg.Go(func() { g.tend(deliveries) })
 		wg.Go(func() { g.inbox.Run(deliveries) })
+		wg.Go(func() { g.overseer.Run(deliveries) })
 		wg.Go(func() { g.outbox.Run(deliveries) })
 		wg.Go(func() { g.stale.Run(deliveries) })
 		wg.Go(func() { g.secrets.Refresh(deliveries) })

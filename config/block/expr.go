@@ -68,6 +68,9 @@ func (e *Expr) Reads(name string) bool {
 // Refs lists the names that e uses, each once, in no order.
 func (e *Expr) Refs() []*Ref { return e.refs }
 
+// Literal returns an expression that yields v, whatever it is asked for.
+func Literal(v Value) *Expr { return &Expr{root: literal{v}} }
+
 // ParseExpr compiles an expression that stands alone, for tests.
 func ParseExpr(src, scope string) (*Expr, error) { return parseExpr(src, scope, asIs) }
 

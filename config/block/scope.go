@@ -35,6 +35,8 @@ var (
 		"key_id": scalar, "secret": scalar, "values": table, "timestamp": scalar, "expires": scalar, "nonce": scalar, "part": table, "signature": scalar,
 	}
 	account  = map[string]shape{"account": scalar}
+	params   = map[string]shape{"account": scalar, "params": table}
+	listing  = join(answer, params, map[string]shape{"since": scalar, "cursor": scalar, "last": tree})
 	granted  = map[string]shape{"account": scalar, "response.body": tree}
 	asserted = map[string]shape{"sent": tree, "asked": tree, "response": tree, "problem": tree, "waited": scalar, "stored": scalar, "delivered": tree}
 )
@@ -52,6 +54,9 @@ var scopes = map[string]map[string]shape{
 	"event":        join(webhook, event),
 	"delivery":     join(deliver, event),
 	"account":      account,
+	"reconcile":    listing,
+	"item":         join(listing, map[string]shape{"item": tree}),
+	"subscribed":   join(answer, params, map[string]shape{"until": scalar}),
 	"token":        granted,
 	"test":         asserted,
 }

@@ -25,6 +25,7 @@ func Inbox(t *testing.T, open func(*testing.T) inbound.Store) {
 		{"C40 C41 one event a key, another body is a conflict", dedupe},
 		{"C40 a duplicate storm stores one", storm},
 		{"deliveries begin where they are placed", placements},
+		{"what a list names is known by its key", backfill},
 		{"claims are bounded, by target, longest due first", claims},
 		{"next says when to look again", nextDue},
 		{"a lease that ran out is claimed anew", expiry},

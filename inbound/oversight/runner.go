@@ -1,0 +1,211 @@
+// Package oversight looks after webhooks from the provider's side: what it says
+// that it has sent, for how long it has been silent, whether it still knows the
+// subscription.
+//
+// Read it in this order:
+//
+//	runner.go    what runs, and when
+//	sweep.go     one run of reconcile: page after page, from a cursor that is on disk
+//	items.go     what becomes of the items of a page
+//	report.go    what a run has found, and what is kept between runs
+//	question.go  how a provider is asked
+//	store.go     what a store promises
+package oversight
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/postern-proxy/postern/inbound"
+)
+
+// Options are what oversight lives on. All but Accounts and Alone is required.
+type Options struct {
+	Inbox *inbound.Inbox
+	Store Store
+	// Egress makes a call under the policy of a provider, for an account that may be
+	// "".
+	Egress func(provider, account string) func(*http.Request) (*http.Response, error)
+	// Accounts lists the accounts that are connected at a provider.
+	Accounts func(ctx context.Context, provider string) ([]string, error)
+	// Alone runs work while no other process that shares the store does work of
+	// this name, until ctx ends; nil if there are no others.
+	Alone    func(ctx context.Context, name string, work func(context.Context))
+	Observer Observer
+}
+
+// Observer is told what happens. Every func may be nil, must not block, and is
+// called by several goroutines at once.
+type Observer struct {
+	// Named is told of events that a list has named for the first time.
+	Named func(webhook string, expected, backfilled int)
+	// Swept is told of each run of reconcile that has ended.
+	Swept func(*Report)
+	// Trouble is told what failed in the background.
+	Trouble func(doing string, err error)
+}
+
+func (o *Observer) trouble(doing string, err error) {
+	if o.Trouble != nil {
+		o.Trouble(doing, err)
+	}
+}
+
+// Runner looks after the webhooks of the policy in force.
+type Runner struct {
+	opt   Options
+	token string // of the leases of this process
+
+	mu      sync.Mutex
+	running map[Watch]bool      // in this process
+	due     map[Watch]time.Time // as the store said, or as was decided here
+	asked   chan request        // runs that a person asks for
+	wg      sync.WaitGroup
+}
+
+// request is a run that a person asks for.
+type request struct {
+	watch Watch
+	hook  *inbound.Webhook
+	state *state
+	from  time.Time
+	dry   bool
+}
+
+// New returns a runner that does nothing until [Runner.Run].
+func New(o Options) *Runner {
+	if o.Alone == nil {
+		o.Alone = func(ctx context.Context, _ string, work func(context.Context)) { work(ctx) }
+	}
+	if o.Accounts == nil {
+		o.Accounts = func(context.Context, string) ([]string, error) { return nil, nil }
+	}
+	return &Runner{opt: o, token: uuid.NewString(), running: map[Watch]bool{}, due: map[Watch]time.Time{}, asked: make(chan request)}
+}
+
+// tick is how often it is looked whether something is due.
+const tick = time.Second
+
+// Run looks after everything until ctx ends, and returns when nothing is under way
+// any more.
+func (r *Runner) Run(ctx context.Context) {
+	var all sync.WaitGroup
+	all.Go(func() { r.opt.Alone(ctx, "oversight", r.scheduled) })
+	all.Go(func() { r.onDemand(ctx) })
+	all.Wait()
+	r.wg.Wait()
+}
+
+// onDemand runs what is asked for.
+func (r *Runner) onDemand(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case q := <-r.asked:
+			r.wg.Go(func() {
+				defer r.ended(q.watch)
+				r.manual(ctx, q)
+			})
+		}
+	}
+}
+
+// scheduled runs what is due.
+func (r *Runner) scheduled(ctx context.Context) {
+	r.mu.Lock()
+	clear(r.due) // another process may have been at it
+	r.mu.Unlock()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		for _, w := range r.opt.Inbox.Set().Webhooks() {
+			if w.Reconcile != nil {
+				r.each(ctx, w, KindReconcile, w.Reconcile.Accounts, &wg, r.sweepDue)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(tick):
+		}
+	}
+}
+
+// each begins work on those watches of a webhook that are due. Those of one
+// webhook and kind are worked on one after the other.
+func (r *Runner) each(ctx context.Context, w *inbound.Webhook, kind string, perAccount bool, wg *sync.WaitGroup, work func(context.Context, *inbound.Webhook, Watch) time.Time) {
+	whole := Watch{kind + " of all", w.Name, ""}
+	if !r.begin(whole) {
+		return
+	}
+	wg.Go(func() {
+		defer r.ended(whole)
+		accounts, err := r.accounts(ctx, w, perAccount)
+		if err != nil {
+			r.opt.Observer.trouble("looking for accounts", err)
+			return
+		}
+		for _, account := range accounts {
+			watch := Watch{kind, w.Name, account}
+			if ctx.Err() != nil || !r.isDue(watch) || !r.begin(watch) {
+				continue
+			}
+			next := work(ctx, w, watch)
+			r.mu.Lock()
+			r.due[watch] = next
+			r.mu.Unlock()
+			r.ended(watch)
+		}
+	})
+}
+
+func (r *Runner) accounts(ctx context.Context, w *inbound.Webhook, perAccount bool) ([]string, error) {
+	if !perAccount {
+		return []string{""}, nil
+	}
+	all, err := r.opt.Accounts(ctx, w.Provider)
+	if err != nil {
+		return nil, fmt.Errorf("the accounts of provider %q: %w", w.Provider, err)
+	}
+	return all, nil
+}
+
+func (r *Runner) isDue(w Watch) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.due[w].After(time.Now())
+}
+
+// begin marks w as worked on in this process; false if it is.
+func (r *Runner) begin(w Watch) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.running[w] {
+		return false
+	}
+	r.running[w] = true
+	return true
+}
+
+func (r *Runner) ended(w Watch) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.running, w)
+}
+
+// Late takes note of a push of an event that was backfilled before.
+func (r *Runner) Late(ctx context.Context, id string) error { return r.opt.Store.Late(ctx, id) }
+
+// The refusals of [Runner.Reconcile].
+var (
+	ErrNoReconcile = errors.New("no webhook that is asked for has a reconcile block")
+	ErrBusy        = errors.New("a run is under way")
+	ErrEnding      = errors.New("the process ends")
+)

@@ -1,0 +1,271 @@
+package oversight
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/postern-proxy/postern/inbound"
+)
+
+// pass is a run of reconcile while it runs.
+type pass struct {
+	r     *Runner
+	hook  *inbound.Webhook
+	watch Watch
+	state *state
+	sweep *sweep
+	names names
+
+	manual bool
+}
+
+// sweepLease is how long a page may take, in which missing events are fetched one
+// by one.
+const sweepLease = 10 * time.Minute
+
+// sweepDue does the run that is due, and returns when the next one is.
+func (r *Runner) sweepDue(ctx context.Context, hook *inbound.Webhook, w Watch) time.Time {
+	value, ok, err := r.opt.Store.Take(ctx, w, r.token, sweepLease)
+	if err != nil || !ok { // another process, or a person's
+		if err != nil && ctx.Err() == nil {
+			r.opt.Observer.trouble("reconciling", err)
+		}
+		return time.Now().Add(10 * tick)
+	}
+	p := &pass{r: r, hook: hook, watch: w}
+	if p.state, err = decodeState(value); err != nil {
+		r.opt.Observer.trouble("reconciling", fmt.Errorf("webhook %q: %w; it begins anew", hook.Name, err))
+		p.state = new(state)
+	}
+	if now := time.Now(); p.state.Due.After(now) {
+		_ = p.keep(ctx, 0)
+		return p.state.Due
+	}
+	p.begin(time.Now())
+	if err := p.run(ctx); err == nil || ctx.Err() == nil { // a run that is cut off goes on where it is
+		p.settle(err)
+	}
+	_ = p.keep(ctx, 0)
+	return p.state.Due
+}
+
+// begin takes up the run that was interrupted, or begins one.
+func (p *pass) begin(now time.Time) {
+	s, b := p.state, p.hook.Reconcile
+	if s.First.IsZero() {
+		s.First, s.Since = now, now // what was before is nobody's gap: the application had it otherwise
+	}
+	if s.Sweep == nil {
+		since := latest(s.Since.Add(-b.Overlap.Duration), s.First)
+		if b.Window.Duration > 0 {
+			since = latest(since, now.Add(-b.Window.Duration))
+		}
+		s.Sweep = newSweep(p.watch, since, now, b.Settle.Duration)
+	}
+	p.sweep = s.Sweep
+	p.names = names{account: p.watch.Account, since: b.Unit.Format(p.sweep.Report.Since), cursor: s.Cursor, params: b.Params}
+}
+
+func newSweep(w Watch, since, now time.Time, settle time.Duration) *sweep {
+	return &sweep{Report: Report{Webhook: w.Webhook, Account: w.Account, Since: since, Until: now.Add(-settle), Began: now}}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// errMore says that a run stops for now, and is not at its end.
+var errMore = errors.New("there are more pages than one run reads")
+
+// run reads page after page. After each of them the place of the next one is on
+// disk, so that it goes on there whatever happens.
+func (p *pass) run(ctx context.Context) error {
+	for n := 0; ; n++ {
+		if n == p.hook.Reconcile.Pages && !p.manual {
+			return errMore
+		}
+		last, err := p.page(ctx)
+		if err != nil {
+			return err
+		}
+		p.state.Failures = 0
+		if last {
+			return p.end(ctx)
+		}
+		if err := p.keep(ctx, sweepLease); err != nil {
+			return err
+		}
+	}
+}
+
+// page reads one page; last if there is no further one.
+func (p *pass) page(ctx context.Context) (last bool, err error) {
+	b, n := p.hook.Reconcile, p.names
+	to := p.sweep.Page
+	if to == nil {
+		if to, err = first(b, &n); err != nil {
+			return false, err
+		}
+	}
+	a, err := p.r.ask(ctx, p.hook.Provider, p.watch.Account, to)
+	if err != nil {
+		if p.sweep.Page != nil && refused(err) {
+			p.sweep.Page = nil // the place is not good any more
+		}
+		return false, err
+	}
+	n.response = a
+	v, err := b.Events.Eval(&n)
+	if err != nil {
+		return false, fmt.Errorf("events: %w", err)
+	}
+	raw, err := itemsOf(v)
+	if err != nil {
+		return false, err
+	}
+	items, err := p.read(raw, a)
+	if err != nil {
+		return false, err
+	}
+	if err := p.fill(ctx, items); err != nil {
+		return false, err
+	}
+	p.sweep.Report.Pages++
+	p.sweep.Report.Listed += len(raw)
+	if len(raw) > 0 {
+		n.last = raw[len(raw)-1]
+	}
+	if b.Cursor != nil {
+		if c, ok := b.Cursor.String(&n); ok {
+			p.sweep.Cursor = c
+		}
+	}
+	if p.past(raw, a) {
+		return true, nil
+	}
+	return p.turn(&n, to)
+}
+
+// turn finds the next page.
+func (p *pass) turn(n *names, to *address) (last bool, err error) {
+	b := p.hook.Reconcile
+	if b.Next == nil {
+		return true, nil
+	}
+	path, err := target("next", b.Next, n)
+	if err != nil || path == "" {
+		return path == "" && err == nil, err
+	}
+	next, err := located(b, n, path)
+	if err != nil {
+		return false, err
+	}
+	if next.Target == to.Target && string(next.JSON) == string(to.JSON) {
+		return false, errors.New("next names the page that it is on")
+	}
+	p.sweep.Page = next
+	return false, nil
+}
+
+// past reports whether a list that cannot be asked for a beginning, and has the
+// newest first, is past it.
+func (p *pass) past(raw [][]byte, a *answer) bool {
+	b := p.hook.Reconcile
+	if len(raw) == 0 || b.List.Reads("since") || b.List.Reads("cursor") || b.JSON != nil && (b.JSON.Reads("since") || b.JSON.Reads("cursor")) {
+		return false
+	}
+	n := p.names
+	n.response, n.item = a, raw[len(raw)-1]
+	all := p.r.opt.Inbox.Arrivals(p.hook, listed(b, &n, n.item))
+	return len(all) > 0 && !all[0].Event.Occurred.IsZero() && all[0].Event.Occurred.Before(p.sweep.Report.Since)
+}
+
+// end does what is left when the last page is read.
+func (p *pass) end(ctx context.Context) error {
+	rep := &p.sweep.Report
+	if err := p.unknown(ctx); err != nil {
+		return err
+	}
+	total, err := p.r.opt.Store.Tally(ctx)
+	if err != nil {
+		return err
+	}
+	late := total[p.hook.Name].Late
+	rep.Late = max(0, late-p.state.Late)
+	if p.manual {
+		return nil
+	}
+	p.state.Late = late
+	p.state.Since = rep.Until
+	if p.sweep.Cursor != "" {
+		p.state.Cursor = p.sweep.Cursor
+	}
+	return nil
+}
+
+// unknown counts what had come within the time of the run and was on no list of
+// it. A list that goes on from a cursor of the provider's cannot tell.
+func (p *pass) unknown(ctx context.Context) error {
+	b, rep := p.hook.Reconcile, &p.sweep.Report
+	if b.Cursor != nil || rep.DryRun {
+		return nil
+	}
+	var ids []string
+	err := p.r.opt.Store.Unnamed(ctx, p.hook.Name, rep.Since.Add(-time.Hour), func(e Seen) {
+		if !e.Backfilled && !e.At.Before(rep.Since) && !e.At.After(rep.Until) && b.Covers(e.Type) && (!b.Accounts || e.Account == p.watch.Account) {
+			ids = append(ids, e.ID)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	rep.Unknown, err = p.r.opt.Store.Unknown(ctx, ids)
+	return err
+}
+
+// settle writes down what came of a run.
+func (p *pass) settle(err error) {
+	s, b, now := p.state, p.hook.Reconcile, time.Now()
+	rep := &p.sweep.Report
+	switch {
+	case err == nil:
+		rep.Ended, rep.Error = now, ""
+		s.Last, s.Sweep, s.Failures, s.Due = rep, nil, 0, now.Add(b.Every.Duration)
+		if told := p.r.opt.Observer.Swept; told != nil {
+			told(rep)
+		}
+	case errors.Is(err, errMore):
+		rep.Error = err.Error()
+		s.Due = now.Add(min(b.Every.Duration, time.Minute))
+	default:
+		s.Failures++
+		rep.Error = err.Error()
+		s.Due = now.Add(min(b.Every.Duration, time.Second<<min(s.Failures+2, 12)))
+		p.r.opt.Observer.trouble("reconciling", fmt.Errorf("webhook %q: %w; it goes on from here at %s", p.hook.Name, err, s.Due.UTC().Format(time.RFC3339)))
+	}
+}
+
+// keepWithin is how long it may take to write down where a run stands, also during
+// a shutdown.
+const keepWithin = 10 * time.Second
+
+// keep writes down where the run stands; 0 gives back its lease.
+func (p *pass) keep(ctx context.Context, lease time.Duration) error {
+	value, err := json.Marshal(p.state)
+	if err != nil {
+		return fmt.Errorf("write down where reconcile stands: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWithin)
+	defer cancel()
+	err = p.r.opt.Store.Keep(ctx, p.watch, p.r.token, value, lease)
+	if err != nil && lease == 0 {
+		p.r.opt.Observer.trouble("reconciling", err)
+	}
+	return err
+}

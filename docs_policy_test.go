@@ -98,6 +98,7 @@ var documented = map[string]string{
 	"inbound.ListedEvent":                   "event of reconcile",
 	"inbound/scheme/hmac.Grammar":           `verify "hmac"`,
 	"inbound.Handshake":                     "handshake",
+	"inbound.Reply":                         "reply",
 	"inbound/scheme/token.Block":            `verify "token"`,
 	"inbound/scheme/basic.Block":            `verify "basic"`,
 	"inbound/claim.Grammar":                 `Signatures by a key pair`,
@@ -189,7 +190,7 @@ func TestPolicyDefaults(t *testing.T) {
 		"retry": new(retry.Block), "backoff": new(retry.Backoff), "breaker": new(breaker.Block), "reconcile": new(reconcile.Block), "upsert": new(upsert.Block), "update": new(upsert.Update), "limit": new(limit.Block),
 		"rotation": new(credential.Rotation), `credential "bearer"`: new(bearer.Block), `credential "hmac"`: new(signing.Block), `credential "http_signature"`: new(httpsignature.Block), "webhook": new(inbound.Webhook), "event": new(inbound.EventNames),
 		"deliver": new(inbound.Deliver), "retry of a webhook": new(inbound.Retry), "backoff of a webhook": new(inbound.Backoff),
-		`verify "hmac"`: new(hmac.Grammar), "handshake": new(inbound.Handshake),
+		`verify "hmac"`: new(hmac.Grammar), "handshake": new(inbound.Handshake), "reply": new(inbound.Reply),
 		"reconcile of a webhook": new(inbound.Reconcile), "event of reconcile": new(inbound.ListedEvent),
 	} {
 		b.(block.Defaulter).Default()

@@ -70,3 +70,21 @@ provider "airtable" {
     hint = "The token lacks a scope or the base, or the user a permission (INVALID_PERMISSIONS_OR_MODEL_NOT_FOUND)."
   }
 }
+
+webhook "airtable" {
+  provider = "airtable"
+  # The key is macSecretBase64 (airtable.com/developers/web/api/webhooks-overview; not looked up,
+  # 2026-11-29).
+  verify "hmac" {
+    header          = "X-Airtable-Content-MAC"
+    prefix          = "hmac-sha256="
+    secret_encoding = "base64"
+  }
+  # A ping says that something changed: the payloads are listed by their cursor, for seven days.
+  event {
+    account = body.base.id
+    time    = body.timestamp
+    unit    = "rfc3339"
+    key     = body.webhook.id
+  }
+}

@@ -99,3 +99,26 @@ provider "hubspot" {
     hint = "The account's daily limit is reached: it begins anew at midnight in the account's time zone."
   }
 }
+
+webhook "hubspot" {
+  provider = "hubspot"
+  # Version 3; the key is the client secret
+  # (developers.hubspot.com/docs/apps/developer-platform/build-apps/ authentication/request-validation,
+  # read 2026-11-29). HubSpot decodes some escapes of the URL before it signs: subscribe with a URL that
+  # has none. Version 1 and 2 are hashes that begin with the secret, and not taken.
+  verify "hmac" {
+    header    = "X-HubSpot-Signature-v3"
+    encoding  = "base64"
+    timestamp = "X-HubSpot-Request-Timestamp"
+    unit      = "ms"
+    message   = "${method}${url}${raw_body}${timestamp}"
+  }
+  event {
+    id      = "${body[0].eventId} ${body[0].subscriptionId} ${body[0].occurredAt}"
+    type    = body[0].subscriptionType
+    account = body[0].portalId
+    time    = body[0].occurredAt
+    unit    = "ms"
+    key     = body[0].objectId
+  }
+}

@@ -99,3 +99,24 @@ provider "linear" {
     hint = "GraphQL refused the query: the message says why; its path says where."
   }
 }
+
+webhook "linear" {
+  provider = "linear"
+  headers  = ["Linear-Delivery", "Linear-Event"]
+  # linear.app/developers/webhooks; not looked up, 2026-11-29.
+  verify "hmac" {
+    header    = "Linear-Signature"
+    time      = body.webhookTimestamp
+    unit      = "ms"
+    tolerance = "1m"
+  }
+  # The id is not signed.
+  event {
+    id      = header["Linear-Delivery"]
+    type    = body.type
+    account = body.organizationId
+    time    = body.createdAt
+    unit    = "rfc3339"
+    key     = body.data.id
+  }
+}

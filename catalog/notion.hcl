@@ -101,3 +101,21 @@ provider "notion" {
     hint = "There is no such object, or it is not shared with the integration: see the page's connections."
   }
 }
+
+webhook "notion" {
+  provider = "notion"
+  # The key is the verification_token of the first request (developers.notion.com/reference/webhooks,
+  # read 2026-11-29).
+  verify "hmac" {
+    header = "X-Notion-Signature"
+    prefix = "sha256="
+  }
+  event {
+    id      = body.id
+    type    = body.type
+    account = body.workspace_id
+    time    = body.timestamp
+    unit    = "rfc3339"
+    key     = body.entity.id
+  }
+}

@@ -24,3 +24,19 @@ provider "pusher" {
     }
   }
 }
+
+webhook "pusher" {
+  provider = "pusher"
+  headers  = ["X-Pusher-Key"]
+  # The key is the secret of the key that X-Pusher-Key names
+  # (pusher.com/docs/channels/server_api/webhooks; not looked up, 2026-11-29).
+  verify "hmac" {
+    header = "X-Pusher-Signature"
+  }
+  event {
+    type = body.events[0].name
+    time = body.time_ms
+    unit = "ms"
+    key  = body.events[0].channel
+  }
+}

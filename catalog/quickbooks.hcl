@@ -83,3 +83,16 @@ provider "quickbooks" {
     hint = "The app lacks a scope, or the company's subscription has ended."
   }
 }
+
+webhook "quickbooks" {
+  provider = "quickbooks"
+  # The key is the verifier token (developer.intuit.com/app/developer/qbo/docs/develop/webhooks; not
+  # looked up, 2026-11-29).
+  verify "hmac" {
+    header   = "Intuit-Signature"
+    encoding = "base64"
+  }
+  event {
+    account = body.eventNotifications[0].realmId
+  }
+}

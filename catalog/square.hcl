@@ -129,3 +129,22 @@ provider "square" {
     hint = "The token lacks a permission (INSUFFICIENT_SCOPES): the detail names it."
   }
 }
+
+webhook "square" {
+  provider = "square"
+  # github.com/square/square-go-sdk, verify_signature_test.go, whose vectors it passes, 2026-11-29. The
+  # URL is that of the subscription, to the letter.
+  verify "hmac" {
+    header   = "X-Square-HmacSha256-Signature"
+    encoding = "base64"
+    message  = "${url}${raw_body}"
+  }
+  event {
+    id      = body.event_id
+    type    = body.type
+    account = body.merchant_id
+    time    = body.created_at
+    unit    = "rfc3339"
+    key     = body.data.id
+  }
+}

@@ -111,3 +111,22 @@ provider "xero" {
     hint = "The token is not connected to this tenant: compare Xero-Tenant-Id with GET /connections, and the scopes."
   }
 }
+
+webhook "xero" {
+  provider = "xero"
+  # Intent to receive: 200 to what is rightly signed and 401 to all else, which is how every webhook is
+  # answered (developer.xero.com/documentation/guides/webhooks/overview; not looked up, 2026-11-29).
+  verify "hmac" {
+    header   = "X-Xero-Signature"
+    encoding = "base64"
+    reply { quiet = true }
+  }
+  # An event has no id of its own.
+  event {
+    type    = body.events[0].eventType
+    account = body.events[0].tenantId
+    time    = body.events[0].eventDateUtc
+    unit    = "rfc3339"
+    key     = body.events[0].resourceId
+  }
+}

@@ -87,3 +87,29 @@ provider "zoom" {
     hint = "The app lacks a scope: the message names it."
   }
 }
+
+webhook "zoom" {
+  provider = "zoom"
+  headers  = ["X-Zm-Trackingid"]
+  # The key is the secret token (developers.zoom.us/docs/api/webhooks, read 2026-11-29).
+  verify "hmac" {
+    header    = "X-Zm-Signature"
+    prefix    = "v0="
+    timestamp = "X-Zm-Request-Timestamp"
+    message   = "v0:${timestamp}:${raw_body}"
+    # At registration and every 72 hours (developers.zoom.us/changelog/platform/webhook-url-validation,
+    # read 2026-11-29).
+    handshake "url_validation" {
+      when = body.event == "endpoint.url_validation"
+      sign = body.payload.plainToken
+      body = { plainToken = body.payload.plainToken, encryptedToken = signature.hex }
+    }
+  }
+  event {
+    type    = body.event
+    account = body.payload.account_id
+    time    = body.event_ts
+    unit    = "ms"
+    key     = body.payload.object.uuid
+  }
+}

@@ -60,8 +60,11 @@ func (h *Handshake) Check() error {
 	case post && h.When == nil:
 		refuse("when", "when is required: it tells the handshake from events")
 	}
-	if (len(h.Token) > 0) != (h.Presented != nil) {
-		refuse("token", "token needs presented, which says where the sender presents it, and the other way round")
+	switch tokens := len(h.Token) > 0; {
+	case tokens && h.Presented == nil:
+		refuse("token", "token needs presented, which says where the sender presents it")
+	case !tokens && h.Presented != nil:
+		refuse("token", "the sender presents a token: write handshake %q { token = [env(\"TOKEN\")] } into the verify block", h.Name)
 	}
 	if h.Hash != nil && h.Hash.Reads("token") && len(h.Token) == 0 {
 		refuse("hash", "the hash is about the token, and there is none")
@@ -98,11 +101,36 @@ func (h *Handshake) answers() (list []*block.Expr) {
 	return list
 }
 
-// WithHandshakes makes a scheme take handshake blocks beside its own attributes.
+// Reply is a reply block of a verify block: what the provider wants to hear of what
+// is taken.
+type Reply struct {
+	Status int    `hcl:"status,optional"`
+	Type   string `hcl:"type,optional"`
+	Body   string `hcl:"body,optional"`
+	Quiet  bool   `hcl:"quiet,optional"` // a refusal has no body either
+}
+
+// Default sets an empty 200.
+func (r *Reply) Default() { r.Status, r.Type = http.StatusOK, "text/plain; charset=utf-8" }
+
+// Check implements [block.Checker].
+func (r *Reply) Check() error {
+	switch {
+	case r.Status < 200 || r.Status > 299:
+		return block.At("status", "status must be between 200 and 299")
+	case r.Type != "text/plain; charset=utf-8" && r.Type != "application/json":
+		return block.At("type", "type must be %q or %q", "text/plain; charset=utf-8", "application/json")
+	}
+	return nil
+}
+
+// WithHandshakes makes a scheme take handshake and reply blocks beside its own
+// attributes.
 func WithHandshakes(s Scheme) Scheme {
 	return func(body hcl.Body, ctx *block.Context) (*Verification, hcl.Diagnostics) {
 		var b struct {
 			Handshakes []*Handshake `hcl:"handshake,block"`
+			Reply      *Reply       `hcl:"reply,block"`
 			Rest       hcl.Body     `hcl:",remain"`
 		}
 		diags := block.Decode(body, ctx, &b)
@@ -119,6 +147,9 @@ func WithHandshakes(s Scheme) Scheme {
 			}
 		}
 		v.Handshakes = append(v.Handshakes, b.Handshakes...)
+		if r := b.Reply; r != nil {
+			v.Reply, v.Quiet = &Answer{Status: r.Status, Header: http.Header{"Content-Type": {r.Type}}, Body: []byte(r.Body)}, r.Quiet
+		}
 		return v, diags
 	}
 }

@@ -87,7 +87,7 @@ func peer(r *http.Request) *x509.Certificate {
 func (in *Inbox) accept(w http.ResponseWriter, r *http.Request, rec *Reception, hook *Webhook, req *Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), storeWithin)
 	defer cancel()
-	if greeted(w, rec, hook.meet(req, nil)) {
+	if hook.greeted(w, rec, hook.meet(req, nil)) {
 		return
 	}
 	if hook.check.Greet != nil {
@@ -110,10 +110,10 @@ func (in *Inbox) accept(w http.ResponseWriter, r *http.Request, rec *Reception, 
 			unavailable(w, rec, verdict.Err)
 			return
 		}
-		answer(w, rec, http.StatusUnauthorized, "signature not accepted\n")
+		hook.refuse(w, rec)
 		return
 	}
-	if greeted(w, rec, hook.meet(req, &verdict)) {
+	if hook.greeted(w, rec, hook.meet(req, &verdict)) {
 		return
 	}
 	if hook.check.Handshake != nil {
@@ -142,7 +142,7 @@ func (in *Inbox) accept(w http.ResponseWriter, r *http.Request, rec *Reception, 
 }
 
 // greeted answers a handshake; false if m is nil, because the request is none.
-func greeted(w http.ResponseWriter, rec *Reception, m *met) bool {
+func (h *Webhook) greeted(w http.ResponseWriter, rec *Reception, m *met) bool {
 	if m == nil {
 		return false
 	}
@@ -154,9 +154,18 @@ func greeted(w http.ResponseWriter, rec *Reception, m *met) bool {
 		unavailable(w, rec, m.err)
 	default:
 		rec.Result = m.result.String()
-		answer(w, rec, http.StatusUnauthorized, "signature not accepted\n")
+		h.refuse(w, rec)
 	}
 	return true
+}
+
+// refuse answers what is not rightly signed, and never says why.
+func (h *Webhook) refuse(w http.ResponseWriter, rec *Reception) {
+	body := "signature not accepted\n"
+	if h.check.Quiet {
+		body = ""
+	}
+	answer(w, rec, http.StatusUnauthorized, body)
 }
 
 // arrived does what follows when an event is stored.

@@ -91,6 +91,8 @@ type Verification struct {
 	// Reply is what the provider wants to hear when an event is stored; nil for an
 	// empty 200.
 	Reply *Answer
+	// Quiet is set where a refusal must have no body.
+	Quiet bool
 	// Headers are those that carry signatures and tokens: they are never kept.
 	Headers []string
 	// BodyOnly is set where headers and the query are not covered, so that

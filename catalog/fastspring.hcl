@@ -1,0 +1,15 @@
+# FastSpring. Facts were checked on 2026-11-29.
+
+webhook "fastspring" {
+  # developer.fastspring.com/reference/message-security; not looked up at the provider, 2026-11-29.
+  verify "hmac" {
+    header   = "X-FS-Signature"
+    encoding = "base64"
+  }
+  event {
+    id   = body.events[0].id
+    type = body.events[0].type
+    time = body.events[0].created
+    unit = "ms"
+  }
+}

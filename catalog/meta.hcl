@@ -1,0 +1,25 @@
+# Meta: Pages, Messenger, Instagram, WhatsApp. Facts were checked on 2026-11-29.
+
+webhook "meta" {
+  # The key is the app secret; what is signed is the body with its escapes as sent
+  # (developers.facebook.com/docs/messenger-platform/webhooks; not looked up, 2026-11-29).
+  verify "hmac" {
+    header = "X-Hub-Signature-256"
+    prefix = "sha256="
+    # The verify token is the policy's: handshake "subscribe" { token = [env("META_VERIFY_TOKEN")] }
+    # (developers.facebook.com/docs/graph-api/webhooks/getting-started; not looked up, 2026-11-29).
+    handshake "subscribe" {
+      method    = "GET"
+      when      = query["hub.mode"] == "subscribe"
+      presented = query["hub.verify_token"]
+      body      = query["hub.challenge"]
+    }
+  }
+  # Up to 1000 changes are in one request. A Page's time is in s or ms by its product: not verified.
+  event {
+    type    = body.object
+    account = body.entry[0].id
+    time    = body.entry[0].time
+    unit    = "ms"
+  }
+}

@@ -1,0 +1,13 @@
+# Nuvemshop. Facts were checked on 2026-11-29.
+
+webhook "nuvemshop" {
+  # tiendanube.github.io/api-documentation/resources/webhook; not looked up at the provider, 2026-11-29.
+  verify "hmac" {
+    header = "X-Linkedstore-HMAC-SHA256"
+  }
+  event {
+    type    = body.event
+    account = body.store_id
+    key     = body.id
+  }
+}

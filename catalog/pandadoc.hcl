@@ -1,0 +1,14 @@
+# PandaDoc. Facts were checked on 2026-11-29.
+
+webhook "pandadoc" {
+  # developers.pandadoc.com/docs/webhook-verification; not looked up at the provider, 2026-11-29.
+  verify "hmac" {
+    signature = query.signature
+  }
+  event {
+    type = body[0].event
+    time = body[0].data.date_modified
+    unit = "rfc3339"
+    key  = body[0].data.id
+  }
+}

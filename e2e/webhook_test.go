@@ -153,11 +153,12 @@ type signJob struct {
 	ID        string `json:"id,omitempty"`
 	Payload   string `json:"payload"`
 	Timestamp int64  `json:"timestamp,omitempty"` // seconds; 0 is now
+	URL       string `json:"url,omitempty"`       // where the provider posts to, for those that sign it
 }
 
 func startVendors(t *testing.T) *vendors {
 	t.Helper()
-	dir := harness.NeedNode(t)
+	dir := harness.NeedNode(t, "svix", "twilio")
 	cmd := exec.Command("node", "sign.mjs")
 	cmd.Dir = dir
 	cmd.Stderr = os.Stderr

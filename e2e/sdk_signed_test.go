@@ -58,8 +58,8 @@ func signers(t *testing.T) []signedBy {
 	return []signedBy{
 		{vendor: "stripe", verify: "stripe", secret: "whsec_" + rand.Text(), body: `{"id":"evt_1","type":"thing.updated","created":1700000000,"n":9007199254740993}`},
 		{vendor: "github", verify: "github", secret: rand.Text(), body: `{"action":"opened","n":1.0}`},
-		{vendor: "standard", verify: "standard", secret: "whsec_" + base64.StdEncoding.EncodeToString([]byte(rand.Text())), body: `{"type":"thing.made"}`},
-		{vendor: "svix", verify: "svix", secret: "whsec_" + base64.StdEncoding.EncodeToString([]byte(rand.Text())), body: `{"type":"user.created"}`},
+		{vendor: "standard", verify: "standard", secret: "whsec_" + base64.StdEncoding.EncodeToString([]byte(rand.Text())), body: `{"type":"thing.made","n":1}`},
+		{vendor: "svix", verify: "svix", secret: "whsec_" + base64.StdEncoding.EncodeToString([]byte(rand.Text())), body: `{"type":"user.created","n":1}`},
 		{vendor: "twilio", verify: "twilio", secret: rand.Text(), form: true, body: url.Values{"MessageSid": {"SM1"}, "MessageStatus": {"delivered"}, "AccountSid": {"AC1"}, "To": {"+18005551212"}, "Body": {"hello & good-bye ✓"}}.Encode()},
 		{vendor: "workos", verify: "workos", secret: rand.Text(), body: `{"id":"event_1","event":"user.created","data":{"id":"user_1"}}`},
 		{vendor: "hubspot", verify: "hubspot", secret: rand.Text(), events: 2, body: `[{"eventId":1,"subscriptionId":2,"portalId":3,"occurredAt":1564113600000,"subscriptionType":"contact.creation","objectId":4},{"eventId":5,"subscriptionId":2,"portalId":3,"occurredAt":1564113600000,"subscriptionType":"contact.deletion","objectId":4}]`},

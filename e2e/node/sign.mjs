@@ -50,7 +50,8 @@ const vendors = {
   async workos({ secret, payload, timestamp = now() }) {
     const { WorkOS } = await import('@workos-inc/node');
     const millis = timestamp * 1000;
-    const signature = await new WorkOS('sk_test').webhooks.computeSignature(millis, payload, secret);
+    // It signs what it serialises itself.
+    const signature = await new WorkOS('sk_test').webhooks.computeSignature(millis, JSON.parse(payload), secret);
     return { 'WorkOS-Signature': `t=${millis}, v1=${signature}` };
   },
   async adyen(job) {

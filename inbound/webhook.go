@@ -160,9 +160,8 @@ func (w *Webhook) verification(ctx *block.Context, schemes Schemes) hcl.Diagnost
 	}
 	scheme := schemes[v.Kind]
 	if scheme == nil {
-		known := slices.Sorted(maps.Keys(schemes))
-		hint := "Known are: " + strings.Join(known, ", ") + "."
-		if s := block.Suggest(v.Kind, known); s != "" {
+		hint := fmt.Sprintf("docs/policy.md lists the %d that there are; verify %q describes any signature with a shared key.", len(schemes), "hmac")
+		if s := block.Suggest(v.Kind, slices.Sorted(maps.Keys(schemes))); s != "" {
 			hint = fmt.Sprintf("Did you mean %q?", s)
 		}
 		return refuse("Unknown verification", fmt.Sprintf("There is no verification %q. %s", v.Kind, hint), v.Range)

@@ -31,6 +31,7 @@ type Filter struct {
 	State    State     // of any delivery
 	Since    time.Time // received at or after
 	Until    time.Time // received before
+	Batches  bool      // requests that brought several events, too; they are found by their ids without it
 	Error    string    // part of the reason of the last move of any delivery
 	Limit    int
 	Cursor   string // Page.Next of the page before

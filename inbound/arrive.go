@@ -2,7 +2,6 @@ package inbound
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"math"
 	"strconv"
 	"time"
@@ -11,12 +10,31 @@ import (
 )
 
 // arrivals says which events a verified request brings, and where the deliveries
-// of each begin. id is Postern's for the first of them.
-func (w *Webhook) arrivals(req *Request, v Verdict, id string) []*Arrival {
-	e := w.event(req, v, id)
-	a := &Arrival{Event: e, To: w.place(&Names{Request: req, Timestamp: v.Timestamp, Event: e})}
+// of each begin. id makes ids of Postern's. None are those of an empty list.
+func (w *Webhook) arrivals(req *Request, v Verdict, id func() string) []*Arrival {
+	names := &Names{Request: req, Timestamp: v.Timestamp}
+	if w.Event.Split != nil {
+		return w.split(names, v, id)
+	}
+	e := w.event(names, v, id(), req.Body)
+	return []*Arrival{w.arrival(e, names)}
+}
+
+// arrival is that of an event whose names are known.
+func (w *Webhook) arrival(e *Event, names *Names) *Arrival {
+	names.Event = e
+	a := &Arrival{Event: e, To: w.place(names)}
 	w.hold(a)
-	return []*Arrival{a}
+	return a
+}
+
+// names are those of an event of a request.
+func (w *Webhook) names(req *Request, v Verdict, e *Event) *Names {
+	n := &Names{Request: req, Timestamp: v.Timestamp, Event: e}
+	if w.Event.Split != nil {
+		n.Item = e.Body
+	}
+	return n
 }
 
 // place says in which state the deliveries of an event begin, and why.
@@ -28,6 +46,7 @@ func (w *Webhook) place(n *Names) []Placement {
 			to[i].State, to[i].Reason = Ignored, why
 		}
 	}
+	w.admit(n, to)
 	return to
 }
 
@@ -36,26 +55,16 @@ func (w *Webhook) place(n *Names) []Placement {
 const maxName = 512
 
 // event says what was received, in the words of the event block.
-func (w *Webhook) event(req *Request, v Verdict, id string) *Event {
-	names := &Names{Request: req, Timestamp: v.Timestamp}
+// body is the request's, or the item of it that the event is.
+func (w *Webhook) event(names *Names, v Verdict, id string, body []byte) *Event {
 	e := &Event{
-		ID: id, Webhook: w.Name, Verified: !w.check.None, Proof: v.Proof, Received: req.Received,
-		Header: w.kept(req.Header), Body: req.Body, SHA256: sha256.Sum256(req.Body), Size: len(req.Body),
-		EventID: text(w.Event.ID, names), Type: clip(text(w.Event.Type, names)),
-		Account: clip(text(w.Event.Account, names)), Key: clip(text(w.Event.Key, names)),
+		ID: id, Webhook: w.Name, Verified: !w.check.None, Proof: v.Proof, Received: names.Received,
+		Header: w.kept(names.Header), Body: body, SHA256: sha256.Sum256(body), Size: len(body),
+		Type: clip(text(w.Event.Type, names)), Account: clip(text(w.Event.Account, names)), Key: clip(text(w.Event.Key, names)),
 		Occurred: w.Event.Unit.parse(text(w.Event.Time, names)),
 	}
+	w.identify(e, names, v)
 	e.Lane = w.lane(e, names)
-	if e.EventID == "" {
-		e.EventID = v.EventID
-	}
-	if e.EventID == "" {
-		e.EventID, e.Weak = "sha256:"+hex.EncodeToString(e.SHA256[:]), true
-	}
-	if len(e.EventID) > maxName {
-		sum := sha256.Sum256([]byte(e.EventID))
-		e.EventID = "sha256:" + hex.EncodeToString(sum[:])
-	}
 	return e
 }
 

@@ -42,7 +42,7 @@ func (in *Inbox) Arrivals(hook *Webhook, l *Listed) []*Arrival {
 		names.Unit = l.Unit
 	}
 	w.Event = &names
-	all := w.arrivals(l.request(), Verdict{Result: Accepted, Proof: Proof{Scheme: schemeAPI}}, in.opt.NewID())
+	all := w.arrivals(l.request(), Verdict{Result: Accepted, Proof: Proof{Scheme: schemeAPI}}, in.opt.NewID)
 	for _, a := range all {
 		a.Listed, a.Event.Verified = true, true
 		for i := range a.To {

@@ -63,7 +63,6 @@ func (w *Webhook) unbuilt() (errs []error) {
 		name    string
 		written bool
 	}{
-		{"accept", w.Accept != nil},
 		{"latest", w.Latest != nil},
 		{"expect", w.Expect != nil},
 	} {
@@ -76,8 +75,8 @@ func (w *Webhook) unbuilt() (errs []error) {
 
 // Check implements [block.Checker].
 func (e *EventNames) Check() error {
-	if e.Split != nil {
-		return block.At("split", "split is part of the policy language but not built yet")
+	if e.Split != nil && !e.Split.Exact() {
+		return block.At("split", "split must name a list in the body, such as %q: what an expression makes is not what was signed", "body.events")
 	}
 	return nil
 }

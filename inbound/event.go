@@ -63,10 +63,11 @@ type Event struct {
 	Account  string
 	EventID  string // the provider's; with Webhook and Account it is the dedupe key
 	Variant  int    // 1, or more for another body under the same key
-	Weak     bool   // EventID is a digest of the body: the event names none
+	Weak     bool   // EventID is a digest of the event: the provider gives none
 	Verified bool   // false for the scheme none
 	Proof    Proof  // how it was verified
 	Parent   string // ID of the event that this one is an item of; "" if it came by itself
+	Items    int    // of how many events this is the request that brought them; such a one is never delivered. 0 for an event
 	Misfit   string // fingerprint of what does not fit its schema, "" if it fits or has none
 	Type     string
 	Key      string    // what ordering is about
@@ -74,6 +75,7 @@ type Event struct {
 	Rank     Rank      // where it stands among those of its key, if what is older is dropped
 	Occurred time.Time // the provider's time, zero if it gave none
 	Received time.Time
+	Horizon  time.Time   // until then at least its key is known, whether it is still there or not
 	Header   http.Header // content headers and those that the webhook keeps
 	Body     []byte      // the very bytes that were verified
 	SHA256   [32]byte    // of Body

@@ -34,6 +34,7 @@ func loadWith(made inbound.Schemes, src string, environ ...string) (*inbound.Set
 		return nil, diags
 	}
 	ctx := block.NewContext("test", block.NewSecrets(environ))
+	ctx.Sources["policy.hcl"] = []byte(src)
 	schemes := (&config.Config{Context: ctx, Files: map[string]*hcl.File{}}).Schemes(made)
 	var c inbound.Config
 	c.Default()

@@ -58,6 +58,7 @@ type Inbox struct {
 	inflight atomic.Int64 // requests
 	buffered atomic.Int64 // bytes of their bodies
 	ending   atomic.Bool  // see End
+	seen     *seen
 	dispatch *queue.Dispatcher[Delivery]
 	client   *application.Client
 }
@@ -85,7 +86,7 @@ func New(o Options) *Inbox {
 	if o.MaxBuffered == 0 {
 		o.MaxBuffered = 256 << 20
 	}
-	in := &Inbox{opt: o, client: application.New(o.Dial)}
+	in := &Inbox{opt: o, client: application.New(o.Dial), seen: newSeen()}
 	in.set.Store(&Set{})
 	in.dispatch = &queue.Dispatcher[Delivery]{
 		Source: o.Store, Targets: in.concurrency, Attempt: in.attempt, Trouble: o.Observer.trouble,

@@ -17,9 +17,11 @@ type Names struct {
 	*Request
 	Timestamp string
 	Event     *Event // nil where event.* is not in scope
+	Item      []byte // of a list in the body, as JSON; nil if the event is the whole body
 
 	opaque, checked bool
 	form            bool
+	read            map[string]block.Value // of the body, for all its items
 }
 
 // Lookup implements [block.Source].
@@ -27,6 +29,11 @@ func (n *Names) Lookup(ref *block.Ref) block.Value {
 	switch ref.Name {
 	case "body":
 		return n.body(ref.Path)
+	case "item":
+		if n.Item == nil {
+			return block.Value{}
+		}
+		return block.JSONField(n.Item, ref.Path)
 	case "header":
 		if ref.Key == "" {
 			return block.ObjectValue(n.Header)
@@ -100,13 +107,26 @@ func (n *Names) body(path string) block.Value {
 		n.form = isForm(n.Header)
 		n.opaque = n.Header.Get("Content-Encoding") != "" || !n.form && !block.ValidJSON(n.Body)
 	}
-	switch {
-	case n.opaque:
+	if n.opaque {
 		return block.Value{}
-	case n.form:
-		return block.FormValue(n.Body, path)
 	}
-	return block.JSONField(n.Body, path)
+	if v, ok := n.read[path]; ok {
+		return v
+	}
+	v := n.field(path)
+	if n.read != nil { // whatever the number of items, the body is looked through once
+		n.read[path] = v
+	}
+	return v
+}
+
+// field reads a body that can be read. In a form, a path may go on into a field
+// that is JSON, such as payload.
+func (n *Names) field(path string) block.Value {
+	if !n.form {
+		return block.JSONField(n.Body, path)
+	}
+	return block.FormField(n.Body, path)
 }
 
 func isForm(h http.Header) bool {

@@ -6,13 +6,14 @@ import "time"
 type Reception struct {
 	ID        string // correlation id
 	Webhook   string // "" if the path names none
-	Result    string // accepted duplicate conflict unsigned bad_signature stale too_large unavailable handshake; "" if none of them
+	Result    string // accepted duplicate conflict unsigned bad_signature stale too_large unavailable handshake empty; "" if none of them
 	Status    int    // the answer
 	Handshake string // the name of the one that was answered, if it has one
 	Event     string // the stored event, or the one that this is a duplicate of
 	EventID   string
 	Type      string
 	Account   string
+	Items     int // how many events it brought, 0 for one that is its own
 	Bytes     int
 	Received  time.Time
 	Took      time.Duration

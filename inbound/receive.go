@@ -123,17 +123,19 @@ func (in *Inbox) accept(w http.ResponseWriter, r *http.Request, rec *Reception, 
 			return
 		}
 	}
-	all := hook.arrivals(req, verdict, rec.ID)
-	if err := in.opt.Store.Insert(ctx, all...); err != nil {
-		unavailable(w, rec, fmt.Errorf("store the event: %w", err))
-		return
-	}
-	for _, a := range all {
-		if err := in.arrived(ctx, hook, req, verdict, a, rec); err != nil {
-			unavailable(w, rec, err)
+	all := hook.arrivals(req, verdict, in.ids(rec.ID))
+	known := in.seen.recognise(all)
+	if len(all) > 0 && !known {
+		if err := in.opt.Store.Insert(ctx, all...); err != nil {
+			unavailable(w, rec, fmt.Errorf("store the event: %w", err))
 			return
 		}
 	}
+	if err := in.arrived(ctx, hook, req, verdict, all, rec); err != nil {
+		unavailable(w, rec, err)
+		return
+	}
+	in.seen.remember(all, known)
 	if hook.check.Reply != nil {
 		hook.check.Reply.write(w, rec)
 		return
@@ -168,35 +170,72 @@ func (h *Webhook) refuse(w http.ResponseWriter, rec *Reception) {
 	answer(w, rec, http.StatusUnauthorized, body)
 }
 
-// arrived does what follows when an event is stored.
-func (in *Inbox) arrived(ctx context.Context, hook *Webhook, req *Request, v Verdict, a *Arrival, rec *Reception) error {
-	e := a.Event
-	rec.Event, rec.EventID, rec.Type, rec.Account = a.ID, e.EventID, e.Type, e.Account
-	if a.What == Stored {
-		in.dispatch.Wake()
-		in.tellMisfit(a)
+// ids makes ids of events, of which the first is that of the request.
+func (in *Inbox) ids(first string) func() string {
+	return func() (id string) {
+		if id, first = first, ""; id == "" {
+			id = in.opt.NewID()
+		}
+		return id
 	}
-	if err := in.revoke(ctx, hook, req, v, e); err != nil {
-		return fmt.Errorf("end the grant that the event is about: %w", err)
-	}
-	switch a.What {
-	case Stored:
-		rec.Result = "accepted"
-	case Duplicate:
-		rec.Result = "duplicate"
-		in.late(ctx, a)
-	case Conflicted:
-		rec.Result = "conflict"
-		in.opt.Observer.trouble("receiving a webhook", fmt.Errorf("webhook %q: event %q came again with another body; it is kept as %s and not delivered", hook.Name, e.EventID, a.ID))
+}
+
+// arrived does what follows when the events of a request are stored.
+func (in *Inbox) arrived(ctx context.Context, hook *Webhook, req *Request, v Verdict, all []*Arrival, rec *Reception) error {
+	rec.Result = "empty"
+	for i, a := range all {
+		e := a.Event
+		if i == 0 {
+			rec.Event, rec.EventID, rec.Type, rec.Account, rec.Items = a.ID, e.EventID, e.Type, e.Account, e.Items
+		}
+		if e.Items > 0 {
+			continue
+		}
+		if a.What == Stored {
+			in.dispatch.Wake()
+			in.tellMisfit(a)
+		}
+		if err := in.revoke(ctx, hook, req, v, e); err != nil {
+			return fmt.Errorf("end the grant that the event is about: %w", err)
+		}
+		rec.Result = a.result(rec.Result)
+		in.alarm(hook, a)
+		if a.What == Duplicate {
+			in.late(ctx, a)
+		}
 	}
 	return nil
+}
+
+// result is what became of a request, given what became of an event of it and of
+// those before.
+func (a *Arrival) result(before string) string {
+	switch {
+	case a.What == Conflicted || a.What == Surplus || before == "conflict":
+		return "conflict"
+	case a.What == Stored || before == "accepted":
+		return "accepted"
+	}
+	return "duplicate"
+}
+
+// alarm tells of an event that a person has to look at.
+func (in *Inbox) alarm(hook *Webhook, a *Arrival) {
+	switch e := a.Event; {
+	case a.What == Conflicted:
+		in.opt.Observer.trouble("receiving a webhook", fmt.Errorf("webhook %q: event %q came again with another body; it is kept as %s and not delivered", hook.Name, e.EventID, a.ID))
+	case a.What == Surplus:
+		in.opt.Observer.trouble("receiving a webhook", fmt.Errorf("webhook %q: event %q came with yet another body, which is not kept: %d are", hook.Name, e.EventID, MaxVariants))
+	case a.What == Stored && a.Misfit == "" && len(a.To) > 0 && a.To[0].State == Quarantined:
+		in.opt.Observer.trouble("receiving a webhook", fmt.Errorf("webhook %q: event %q is kept as %s and not delivered: %s", hook.Name, e.EventID, a.ID, a.To[0].Reason))
+	}
 }
 
 // revoke tells of an event that says that the provider has ended a grant. One that
 // nobody has signed ends none. It is told under a name that is signed: by one that
 // is not, a request that is replayed would pass for another event.
 func (in *Inbox) revoke(ctx context.Context, hook *Webhook, req *Request, v Verdict, e *Event) error {
-	if hook.RevokedBy == nil || in.opt.Revoked == nil || hook.check.None || !hook.RevokedBy.True(&Names{Request: req, Timestamp: v.Timestamp, Event: e}) {
+	if hook.RevokedBy == nil || in.opt.Revoked == nil || hook.check.None || !hook.RevokedBy.True(hook.names(req, v, e)) {
 		return nil
 	}
 	name := e.EventID

@@ -15,7 +15,11 @@ const (
 	Stored     Insertion = iota
 	Duplicate            // the same body under the same key is there already
 	Conflicted           // another body under the same key is: stored as a further variant, in state conflict
+	Surplus              // as many bodies under the same key as are kept are there: this one is not stored
 )
+
+// MaxVariants is how many bodies are kept under one key.
+const MaxVariants = 8
 
 // Placement is one delivery of an event as it is stored.
 type Placement struct {

@@ -30,12 +30,14 @@ type Webhook struct {
 	// RevokedBy says of an event that the provider has ended the account's grant.
 	RevokedBy *block.Expr `hcl:"revoked_by,optional" scope:"event" type:"bool"`
 
-	Accept    *block.Expr `hcl:"accept,optional" scope:"webhook"`
-	Schema    []*Schema   `hcl:"schema,block"`
-	Latest    *unbuilt    `hcl:"latest,block"`
-	Expect    *unbuilt    `hcl:"expect,block"`
-	Reconcile *Reconcile  `hcl:"reconcile,block"`
-	Order     *Order      `hcl:"order,block"`
+	// Accept says of an event whether it is for the application at all.
+	Accept *block.Expr `hcl:"accept,optional" scope:"event" type:"bool"`
+
+	Schema    []*Schema  `hcl:"schema,block"`
+	Latest    *unbuilt   `hcl:"latest,block"`
+	Expect    *unbuilt   `hcl:"expect,block"`
+	Reconcile *Reconcile `hcl:"reconcile,block"`
+	Order     *Order     `hcl:"order,block"`
 
 	check *Verification
 }
@@ -49,13 +51,13 @@ type Verify struct {
 
 // EventNames is an event block: where the event says what it is.
 type EventNames struct {
-	ID      *block.Expr `hcl:"id,optional" scope:"webhook"`
-	Type    *block.Expr `hcl:"type,optional" scope:"webhook"`
-	Account *block.Expr `hcl:"account,optional" scope:"webhook"`
-	Time    *block.Expr `hcl:"time,optional" scope:"webhook"`
-	Key     *block.Expr `hcl:"key,optional" scope:"webhook"`
+	ID      *block.Expr `hcl:"id,optional" scope:"items"`
+	Type    *block.Expr `hcl:"type,optional" scope:"items"`
+	Account *block.Expr `hcl:"account,optional" scope:"items"`
+	Time    *block.Expr `hcl:"time,optional" scope:"items"`
+	Key     *block.Expr `hcl:"key,optional" scope:"items"`
 	Unit    Unit        `hcl:"unit,optional"`
-	Split   *block.Expr `hcl:"split,optional" scope:"webhook"`
+	Split   *block.Expr `hcl:"split,optional" scope:"webhook"` // the list in the body of which each item is an event
 }
 
 // Unit is how a provider writes a time.
@@ -134,8 +136,7 @@ func Decode(name string, at hcl.Range, body *hclsyntax.Body, ctx *block.Context,
 	if len(w.Verify) == 1 {
 		diags = append(diags, w.verification(ctx, schemes)...)
 	}
-	diags = append(diags, w.readable()...)
-	return w, append(diags, w.readSchemas(ctx, body)...)
+	return w, slices.Concat(diags, w.readable(), w.misplaced(), w.readSchemas(ctx, body))
 }
 
 // labelTargets gives deliver blocks without a label an empty one, because a

@@ -14,7 +14,7 @@ import (
 func (s *SQLite) vacate(context.Context) error { return nil }
 
 func (s *SQLite) events(ctx context.Context) (n int64, err error) {
-	err = s.read.QueryRowContext(ctx, "SELECT count(*) FROM events").Scan(&n)
+	err = s.read.QueryRowContext(ctx, "SELECT count(*) FROM events WHERE gone = 0").Scan(&n)
 	return n, err
 }
 
@@ -68,7 +68,7 @@ func (s *SQLite) end(ctx context.Context) error {
 // batchSQL finds the last of the events after a seq that fit into a transaction,
 // and at least one.
 const batchSQL = `SELECT coalesce(max(seq), 0) FROM (
-  SELECT seq, size, sum(size) OVER (ORDER BY seq) AS total FROM (SELECT seq, size FROM events WHERE seq > ? ORDER BY seq LIMIT ?) AS next
+  SELECT seq, size, sum(size) OVER (ORDER BY seq) AS total FROM (SELECT seq, size FROM events WHERE seq > ? AND gone = 0 ORDER BY seq LIMIT ?) AS next
 ) AS summed WHERE total - size < ?`
 
 func (s *SQLite) export(ctx context.Context, after int64) (all []whole, err error) {
@@ -165,9 +165,9 @@ func (t *tx) addEvent(w *whole) error {
 	if err != nil {
 		return err
 	}
-	err = t.exec(`INSERT INTO events (seq, id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, proof, parent, misfit, rank)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		w.seq, e.ID, e.Webhook, e.Account, e.EventID, e.Variant, e.Weak, e.Verified, e.Type, e.Key, e.Lane, micro(e.Occurred), micro(e.Received), e.SHA256[:], e.Size, proofText(e.Proof), e.Parent, e.Misfit, string(e.Rank))
+	err = t.exec(`INSERT INTO events (seq, id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, proof, parent, misfit, rank, items, horizon)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		w.seq, e.ID, e.Webhook, e.Account, e.EventID, e.Variant, e.Weak, e.Verified, e.Type, e.Key, e.Lane, micro(e.Occurred), micro(e.Received), e.SHA256[:], e.Size, proofText(e.Proof), e.Parent, e.Misfit, string(e.Rank), e.Items, micro(e.Horizon))
 	if err != nil {
 		return err
 	}

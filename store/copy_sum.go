@@ -129,6 +129,8 @@ func (w *whole) digest() (sum [32]byte) {
 	f.number(w.seq)
 	f.texts(e.ID, e.Webhook, e.Account, e.EventID, e.Type, e.Key, e.Lane, proofText(e.Proof), e.Parent, e.Misfit, string(e.Rank))
 	f.number(int64(e.Variant))
+	f.number(int64(e.Items))
+	f.time(e.Horizon)
 	f.flag(e.Weak)
 	f.flag(e.Verified)
 	f.time(e.Occurred)

@@ -194,7 +194,10 @@ const known = `e.seq IN (WITH RECURSIVE k (webhook, account) AS (
 // where is the condition of a filter, without its cursor. Every value is a
 // parameter. A plus keeps SQLite from another way than the one that was chosen.
 func where(f *inbound.Filter) (conditions string, args []any) {
-	var all []string
+	all := []string{"e.gone = 0"}
+	if len(f.IDs) == 0 && !f.Batches {
+		all = append(all, "e.items = 0")
+	}
 	add := func(condition string, values ...any) {
 		all, args = append(all, condition), append(args, values...)
 	}
@@ -235,9 +238,6 @@ func where(f *inbound.Filter) (conditions string, args []any) {
 	}
 	if f.Error != "" {
 		delivery("instr(lower(d.reason), lower(?)) > 0", f.Error)
-	}
-	if len(all) == 0 {
-		return "1", nil
 	}
 	return strings.Join(all, " AND "), args
 }

@@ -11,20 +11,20 @@ import (
 	"github.com/postern-proxy/postern/inbound"
 )
 
-const eventColumns = "e.id, e.webhook, e.account, e.event_id, e.variant, e.weak, e.verified, e.type, e.key, e.lane, e.occurred, e.received, e.sha256, e.size, e.proof, e.parent, e.misfit, e.rank, e.seq"
+const eventColumns = "e.id, e.webhook, e.account, e.event_id, e.variant, e.weak, e.verified, e.type, e.key, e.lane, e.occurred, e.received, e.sha256, e.size, e.proof, e.parent, e.misfit, e.rank, e.items, e.horizon, e.seq"
 
 // scanEvent reads eventColumns and what follows them.
 func scanEvent(scan func(...any) error, e *inbound.Event, seq *int64, more ...any) error {
-	var occurred, received, ignored int64
+	var occurred, received, horizon, ignored int64
 	var sum []byte
 	var proof string
 	if seq == nil {
 		seq = &ignored
 	}
 	err := scan(append([]any{
-		&e.ID, &e.Webhook, &e.Account, &e.EventID, &e.Variant, &e.Weak, &e.Verified, &e.Type, &e.Key, &e.Lane, &occurred, &received, &sum, &e.Size, &proof, &e.Parent, &e.Misfit, &e.Rank, seq,
+		&e.ID, &e.Webhook, &e.Account, &e.EventID, &e.Variant, &e.Weak, &e.Verified, &e.Type, &e.Key, &e.Lane, &occurred, &received, &sum, &e.Size, &proof, &e.Parent, &e.Misfit, &e.Rank, &e.Items, &horizon, seq,
 	}, more...)...)
-	e.Occurred, e.Received = fromMicro(occurred), fromMicro(received)
+	e.Occurred, e.Received, e.Horizon = fromMicro(occurred), fromMicro(received), fromMicro(horizon)
 	copy(e.SHA256[:], sum)
 	e.Proof = readProof(proof)
 	return err
@@ -64,9 +64,9 @@ func deliveriesOf(ctx context.Context, from reader, r *inbound.Record, seq int64
 
 // find reads one event, with header and body if they are asked for.
 func (s inbox) find(ctx context.Context, id string, more ...any) (e inbound.Event, seq int64, err error) {
-	query := "SELECT " + eventColumns + " FROM events e WHERE e.id = ?"
+	query := "SELECT " + eventColumns + " FROM events e WHERE e.id = ? AND e.gone = 0"
 	if len(more) > 0 {
-		query = "SELECT " + eventColumns + ", b.header, b.body FROM events e JOIN bodies b ON b.seq = e.seq WHERE e.id = ?"
+		query = "SELECT " + eventColumns + ", b.header, b.body FROM events e JOIN bodies b ON b.seq = e.seq WHERE e.id = ? AND e.gone = 0"
 	}
 	err = scanEvent(s.read.QueryRowContext(ctx, query, id).Scan, &e, &seq, more...)
 	switch {

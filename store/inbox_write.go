@@ -34,8 +34,8 @@ func fromMicro(n int64) time.Time {
 	return time.UnixMicro(n)
 }
 
-const insertEvent = `INSERT INTO events (id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, proof, parent, misfit, rank)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (webhook, account, event_id, variant) DO NOTHING RETURNING seq`
+const insertEvent = `INSERT INTO events (id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, proof, parent, misfit, rank, items, horizon)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (webhook, account, event_id, variant) DO NOTHING RETURNING seq`
 
 func (s inbox) Insert(ctx context.Context, all ...*inbound.Arrival) error {
 	size, headers := 0, make([]string, len(all))
@@ -209,7 +209,7 @@ func notNil(b []byte) []byte {
 // insertVariant returns the seq of the new event, 0 if that variant is there.
 func (t *tx) insertVariant(e *inbound.Event, variant int) (seq int64, err error) {
 	err = t.each(func(r *sql.Rows) error { return r.Scan(&seq) }, insertEvent,
-		e.ID, e.Webhook, e.Account, e.EventID, variant, e.Weak, e.Verified, e.Type, e.Key, e.Lane, micro(e.Occurred), micro(e.Received), e.SHA256[:], e.Size, proofText(e.Proof), e.Parent, e.Misfit, string(e.Rank))
+		e.ID, e.Webhook, e.Account, e.EventID, variant, e.Weak, e.Verified, e.Type, e.Key, e.Lane, micro(e.Occurred), micro(e.Received), e.SHA256[:], e.Size, proofText(e.Proof), e.Parent, e.Misfit, string(e.Rank), e.Items, micro(e.Horizon))
 	return seq, err
 }
 
@@ -401,42 +401,6 @@ func (t *tx) act(e *inbound.Record, a inbound.Action, by string, unmoved time.Ti
 		done.Moved = append(done.Moved, made)
 	}
 	return nil
-}
-
-func (s inbox) Prune(ctx context.Context, before time.Time, n int) (deleted int, err error) {
-	err = s.do(ctx, 0, func(t *tx) error {
-		var seqs []int64
-		err := t.each(func(r *sql.Rows) error {
-			var seq int64
-			err := r.Scan(&seq)
-			seqs = append(seqs, seq)
-			return err
-		}, `SELECT seq FROM events e WHERE received < ? AND NOT EXISTS (
-  SELECT 1 FROM deliveries d WHERE d.id BETWEEN e.seq * 256 AND e.seq * 256 + 255 AND (d.state IN ('received', 'processing', 'retrying') OR d.standing = 2 OR d.due >= ?))
-ORDER BY seq LIMIT ?`, micro(before), micro(before), n)
-		if err != nil {
-			return err
-		}
-		for _, seq := range seqs {
-			if err := t.uncount(seq); err != nil {
-				return err
-			}
-			for _, q := range [...]string{
-				"DELETE FROM transitions WHERE delivery BETWEEN ? * 256 AND ? * 256 + 255",
-				"DELETE FROM deliveries WHERE id BETWEEN ? * 256 AND ? * 256 + 255",
-				"DELETE FROM bodies WHERE seq IN (?, ?)",
-				"DELETE FROM postern_listed WHERE seq IN (?, ?)",
-				"DELETE FROM events WHERE seq IN (?, ?)",
-			} {
-				if err := t.exec(q, seq, seq); err != nil {
-					return err
-				}
-			}
-		}
-		deleted = len(seqs)
-		return nil
-	})
-	return deleted, err
 }
 
 // uncount takes the deliveries of an event that is deleted out of the tally.

@@ -24,6 +24,7 @@ type Memory struct {
 	next   int64 // seq of the next event, and key of the next delivery
 	events map[int64]*memoryEvent
 	keys   map[memoryKey][]int64 // variants in order
+	past   map[memoryKey][]memoryPast
 	ids    map[string]int64
 	rows   map[int64]*memoryDelivery // by lease key
 	feed   []inbound.Notice          // everything that happened
@@ -41,6 +42,14 @@ type Memory struct {
 }
 
 type memoryKey struct{ webhook, account, eventID string }
+
+// memoryPast is what is left of an event whose key has to be known longer.
+type memoryPast struct {
+	id      string
+	variant int
+	sum     [32]byte
+	until   time.Time
+}
 
 type memoryEvent struct {
 	seq        int64
@@ -60,7 +69,7 @@ type memoryDelivery struct {
 // NewMemory returns an empty Memory.
 func NewMemory() *Memory {
 	return &Memory{
-		events: map[int64]*memoryEvent{}, keys: map[memoryKey][]int64{},
+		events: map[int64]*memoryEvent{}, keys: map[memoryKey][]int64{}, past: map[memoryKey][]memoryPast{},
 		ids: map[string]int64{}, rows: map[int64]*memoryDelivery{},
 		connections: map[connection.Key]*memoryConnection{}, tickets: map[string]connection.Ticket{},
 		answers: map[idempotency.ID]*answer{}, stale: map[fallback.ID]fallback.Row{},
@@ -99,16 +108,16 @@ func (m memoryInbox) insert(a *inbound.Arrival) {
 		known := &m.events[seq].event
 		k.see(e, known.ID, known.Variant, known.SHA256[:], proofText(known.Proof))
 	}
+	for _, p := range m.past[key] {
+		k.see(e, p.id, p.variant, p.sum[:], "")
+	}
 	if k.recognised(a) {
 		return
 	}
 	me := &memoryEvent{seq: m.next, event: *e}
 	m.next++
 	me.event.Body, me.event.Header = slices.Clone(e.Body), e.Header.Clone()
-	me.event.Variant = 1
-	if known := m.keys[key]; len(known) > 0 {
-		me.event.Variant = m.events[known[len(known)-1]].event.Variant + 1
-	}
+	me.event.Variant = k.last + 1
 	a.ID, a.What, a.Old = e.ID, inbound.Stored, 0
 	if me.event.Variant > 1 && !a.Anew {
 		a.What = inbound.Conflicted

@@ -61,7 +61,8 @@ func (m memoryInbox) page(f inbound.Filter) (page []*memoryEvent, next string, e
 
 func (e *memoryEvent) matches(f *inbound.Filter) bool {
 	ev := &e.event
-	return (len(f.IDs) == 0 || slices.Contains(f.IDs, ev.ID)) &&
+	return (ev.Items == 0 || len(f.IDs) > 0 || f.Batches) &&
+		(len(f.IDs) == 0 || slices.Contains(f.IDs, ev.ID)) &&
 		(len(f.Webhooks) == 0 || slices.Contains(f.Webhooks, ev.Webhook)) &&
 		(f.Account == "" || f.Account == ev.Account) &&
 		f.OfType(ev.Type) &&
@@ -185,10 +186,23 @@ func (m memoryInbox) Stats(context.Context) (out []inbound.Stat, _ error) {
 func (m memoryInbox) Prune(_ context.Context, before time.Time, n int) (deleted int, _ error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for key, past := range m.past {
+		m.past[key] = slices.DeleteFunc(past, func(p memoryPast) bool { return !p.until.After(time.Now()) })
+		if len(m.past[key]) == 0 {
+			delete(m.past, key)
+		}
+	}
+	parents := map[string]bool{}
+	for _, e := range m.events {
+		parents[e.event.Parent] = true
+	}
 	for _, seq := range slices.Sorted(maps.Keys(m.events)) {
 		e := m.events[seq]
 		if deleted == n {
 			break
+		}
+		if e.event.Items > 0 && parents[e.event.ID] || !e.event.Received.Before(before) {
+			continue
 		}
 		if slices.ContainsFunc(e.deliveries, func(d *memoryDelivery) bool {
 			return d.State.Open() || d.Stand == inbound.Holding || !d.Due.Before(before)
@@ -199,6 +213,9 @@ func (m memoryInbox) Prune(_ context.Context, before time.Time, n int) (deleted 
 		key := memoryKey{e.event.Webhook, e.event.Account, e.event.EventID}
 		if m.keys[key] = slices.DeleteFunc(m.keys[key], func(s int64) bool { return s == seq }); len(m.keys[key]) == 0 {
 			delete(m.keys, key)
+		}
+		if e.event.Horizon.After(time.Now()) {
+			m.past[key] = append(m.past[key], memoryPast{e.event.ID, e.event.Variant, e.event.SHA256, e.event.Horizon})
 		}
 		for _, d := range e.deliveries {
 			delete(m.rows, d.key)

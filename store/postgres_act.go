@@ -175,9 +175,10 @@ const pruneCandidates = `
 SELECT ` + pgEventColumns + ` FROM postern_events e
 WHERE e.received < $1 AND NOT EXISTS (
   SELECT 1 FROM ` + ofEvent + ` d WHERE d.state IN ('received', 'retrying', 'processing') OR d.standing = 2 OR d.due >= now() + $2 * interval '1 microsecond')
+AND NOT (e.items > 0 AND EXISTS (SELECT 1 FROM postern_events c WHERE c.parent = e.id AND c.parent <> ''))
 ORDER BY e.seq LIMIT $3 FOR UPDATE OF e SKIP LOCKED`
 
-const pruneSQL = `
+const pgPruneSQL = `
 WITH done AS MATERIALIZED (
   SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::int[]) AS e(seq, dedupe, variant)
   WHERE NOT EXISTS (SELECT 1 FROM ` + ofEvent + ` d WHERE d.state IN ('received', 'retrying', 'processing') OR d.standing = 2 OR d.due >= now() + $4 * interval '1 microsecond')
@@ -186,7 +187,11 @@ WITH done AS MATERIALIZED (
 ), tally AS (
   INSERT INTO postern_tally (webhook, state, n) SELECT split_part(target, '/', 1), state, -count(*) FROM deliveries GROUP BY 1, 2
 ), keys AS (
-  DELETE FROM postern_keys k USING done WHERE k.dedupe = done.dedupe AND k.variant = done.variant
+  DELETE FROM postern_keys k USING done JOIN postern_events e USING (seq)
+  WHERE k.dedupe = done.dedupe AND k.variant = done.variant AND (e.horizon IS NULL OR e.horizon <= now())
+), known AS (
+  UPDATE postern_keys k SET until = e.horizon, id = e.id, webhook = e.webhook, account = e.account, event_id = e.event_id
+  FROM done JOIN postern_events e USING (seq) WHERE k.dedupe = done.dedupe AND k.variant = done.variant AND e.horizon > now()
 ), listed AS (
   DELETE FROM postern_listed l USING done WHERE l.seq = done.seq
 ), events AS (
@@ -214,11 +219,12 @@ func (s postgresInbox) Prune(ctx context.Context, before time.Time, n int) (dele
 			return err
 		}
 		b := &pgx.Batch{}
+		b.Queue("DELETE FROM postern_keys WHERE (dedupe, variant) IN (SELECT dedupe, variant FROM postern_keys WHERE until <= now() LIMIT $1 FOR UPDATE SKIP LOCKED)", n)
 		b.Queue(`INSERT INTO postern_notes AS o (name, at) VALUES ('pruned', now() + $1 * interval '1 microsecond')
 ON CONFLICT (name) DO UPDATE SET at = excluded.at WHERE o.at < excluded.at - interval '10 minutes'`, ago)
 		if len(seqs) > 0 {
 			b.Queue("SELECT 1 FROM postern_deliveries WHERE id = ANY(ARRAY(SELECT d.id FROM unnest($1::bigint[]) AS e(seq) CROSS JOIN LATERAL "+ofEvent+" d)) ORDER BY id FOR UPDATE", seqs)
-			b.Queue(pruneSQL, seqs, keys, variants, ago).QueryRow(func(row pgx.Row) error { return row.Scan(&deleted) })
+			b.Queue(pgPruneSQL, seqs, keys, variants, ago).QueryRow(func(row pgx.Row) error { return row.Scan(&deleted) })
 		}
 		return tx.SendBatch(ctx, b).Close()
 	})

@@ -144,7 +144,7 @@ func (p *Postgres) recognise(all []*change[*insertion]) (rest []*change[*inserti
 		keys[i] = c.work.dedupe
 	}
 	err = p.write(context.Background(), quick, func(b *pgx.Batch) {
-		b.Queue("SELECT k.dedupe, k.variant, k.sha256, e.id, e.proof FROM postern_keys k JOIN postern_events e ON e.seq = k.seq WHERE k.dedupe = ANY($1)", keys).Query(func(rows pgx.Rows) error {
+		b.Queue("SELECT k.dedupe, k.variant, k.sha256, coalesce(e.id, k.id), coalesce(e.proof, '') FROM postern_keys k LEFT JOIN postern_events e ON e.seq = k.seq WHERE k.dedupe = ANY($1)", keys).Query(func(rows pgx.Rows) error {
 			var key []byte
 			var k known
 			_, err := pgx.ForEachRow(rows, []any{&key, &k.variant, &k.sum, &k.id, &k.proof}, func() error {
@@ -184,15 +184,15 @@ const insertSQL = `
 WITH input AS MATERIALIZED (
   SELECT nextval('postern_seq') AS seq, u.*
   FROM unnest($1::text[], $2::bytea[], $3::int[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::bool[], $10::text[], $11::text[], $12::text[],
-    $13::timestamptz[], $14::timestamptz[], $15::bigint[], $16::text[], $17::bytea[], $18::text[], $19::text[], $20::text[], $31::text[], $32::bigint[])
-    WITH ORDINALITY AS u(id, dedupe, variant, sha256, webhook, account, event_id, weak, verified, type, key, lane, occurred, received, size, header, body, proof, parent, misfit, rank, keep, n)
+    $13::timestamptz[], $14::timestamptz[], $15::bigint[], $16::text[], $17::bytea[], $18::text[], $19::text[], $20::text[], $31::text[], $32::bigint[], $34::int[], $35::timestamptz[])
+    WITH ORDINALITY AS u(id, dedupe, variant, sha256, webhook, account, event_id, weak, verified, type, key, lane, occurred, received, size, header, body, proof, parent, misfit, rank, keep, items, horizon, n)
 ), keys AS (
   INSERT INTO postern_keys (dedupe, variant, seq, sha256)
   SELECT dedupe, variant, seq, sha256 FROM input ORDER BY dedupe, variant
   ON CONFLICT DO NOTHING RETURNING seq
 ), events AS (
-  INSERT INTO postern_events (seq, id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, day, proof, parent, misfit, rank)
-  SELECT seq, id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, (now() AT TIME ZONE 'UTC')::date, proof, parent, misfit, rank
+  INSERT INTO postern_events (seq, id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, day, proof, parent, misfit, rank, items, horizon)
+  SELECT seq, id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, (now() AT TIME ZONE 'UTC')::date, proof, parent, misfit, rank, items, horizon
   FROM input JOIN keys USING (seq)
 ), bodies AS (
   INSERT INTO postern_bodies (day, seq, header, body)
@@ -239,7 +239,7 @@ func (p *Postgres) insertRows(all []*change[*insertion]) (map[*insertion]bool, e
 	a := newInsertArrays(all)
 	stored := make(map[*insertion]bool, len(all))
 	err := p.write(context.Background(), quick, func(b *pgx.Batch) {
-		b.Queue(insertSQL, append(a.args(), p.replica, a.ranks, a.keep, inbound.StaleReason(""))...).Query(func(rows pgx.Rows) error {
+		b.Queue(insertSQL, append(a.args(), p.replica, a.ranks, a.keep, inbound.StaleReason(""), a.items, a.horizons)...).Query(func(rows pgx.Rows) error {
 			var n, old int
 			_, err := pgx.ForEachRow(rows, []any{&n, &old}, func() error {
 				stored[all[n-1].work], all[n-1].work.old = true, old
@@ -261,6 +261,8 @@ func (p *Postgres) insertRows(all []*change[*insertion]) (map[*insertion]bool, e
 type insertArrays struct {
 	ids, webhooks, accounts, eventIDs, types, keys, lanes, headers []string
 	proofs, parents, misfits                                       []string
+	items                                                          []int32
+	horizons                                                       []*time.Time
 	dedupes, sums, bodies                                          [][]byte
 	variants                                                       []int32
 	weak, verified                                                 []bool
@@ -292,6 +294,7 @@ func newInsertArrays(all []*change[*insertion]) *insertArrays {
 		a.occurred, a.received = append(a.occurred, moment(e.Occurred)), append(a.received, e.Received)
 		a.proofs, a.parents, a.misfits = append(a.proofs, proofText(e.Proof)), append(a.parents, escaped(e.Parent)), append(a.misfits, escaped(e.Misfit))
 		a.ranks, a.keep = append(a.ranks, string(e.Rank)), append(a.keep, min(in.keep, century).Microseconds())
+		a.items, a.horizons = append(a.items, int32(e.Items)), append(a.horizons, moment(e.Horizon))
 		a.deliveries(n, in)
 	}
 	return a

@@ -21,6 +21,9 @@ const ofEvent = "(SELECT * FROM postern_deliveries WHERE id BETWEEN e.seq * 512 
 // parameter.
 func pgWhere(f *inbound.Filter) (conditions string, args []any) {
 	all := []string{"true"}
+	if len(f.IDs) == 0 && !f.Batches {
+		all = append(all, "e.items = 0")
+	}
 	add := func(condition string, value any) {
 		args = append(args, value)
 		all = append(all, strings.ReplaceAll(condition, "?", "$"+strconv.Itoa(len(args))))

@@ -13,10 +13,12 @@ type variants struct {
 	same    string // id of the variant with the body of the event, "" if there is none
 	variant int    // of same
 	self    bool   // the event is among them
+	n, last int    // how many there are, and the last of them
 }
 
 // see takes note of one variant under the key of e.
 func (k *variants) see(e *inbound.Event, id string, variant int, sum []byte, proof string) {
+	k.n, k.last = k.n+1, max(k.last, variant)
 	if variant == 1 {
 		k.first, k.listed = id, readProof(proof).Backfilled()
 	}
@@ -26,7 +28,7 @@ func (k *variants) see(e *inbound.Event, id string, variant int, sum []byte, pro
 	}
 }
 
-// recognised says of a, if it repeats something, what. The bodies of a list and of
+// recognised says of a, if it repeats something or is one too many, what. The bodies of a list and of
 // a push may differ: where either came of a list, the key alone decides.
 func (k *variants) recognised(a *inbound.Arrival) bool {
 	if a.Anew { // a copy: whatever is known
@@ -37,7 +39,11 @@ func (k *variants) recognised(a *inbound.Arrival) bool {
 	if id == "" && (a.Listed || k.listed) {
 		id, variant = k.first, 1
 	}
-	if id == "" {
+	switch {
+	case id == "" && k.n >= inbound.MaxVariants:
+		a.ID, a.What = "", inbound.Surplus
+		return true
+	case id == "":
 		return false
 	}
 	a.ID, a.What = id, repeated(a.Event, id, variant)

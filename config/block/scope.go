@@ -25,6 +25,7 @@ var (
 	answer  = map[string]shape{"response.status": scalar, "response.header": table, "response.body": tree}
 	webhook = map[string]shape{"header": table, "query": table, "body": tree, "raw_body": scalar, "url": scalar, "timestamp": scalar}
 	verify  = map[string]shape{"method": scalar, "path": scalar, "field": table, "secret": scalar, "raw_body_sha256": scalar, "raw_body_sha256_base64": scalar}
+	item    = map[string]shape{"item": tree}
 	event   = map[string]shape{"event.id": scalar, "event.type": scalar, "event.account": scalar, "event.time": scalar, "event.key": scalar}
 	deliver = map[string]shape{"header": table, "body": tree, "raw_body": scalar}
 	token   = map[string]shape{"token": scalar}
@@ -51,7 +52,8 @@ var scopes = map[string]map[string]shape{
 	"verify":       join(webhook, verify),
 	"confirmation": join(webhook, map[string]shape{"token": scalar}),
 	"answer":       join(webhook, map[string]shape{"method": scalar, "path": scalar, "signature.hex": scalar, "signature.base64": scalar, "hash.hex": scalar, "hash.base64": scalar}),
-	"event":        join(webhook, event),
+	"items":        join(webhook, item),
+	"event":        join(webhook, item, event),
 	"delivery":     join(deliver, event),
 	"account":      account,
 	"reconcile":    listing,

@@ -124,6 +124,30 @@ func FormValue(body []byte, path string) Value {
 	return Value{}
 }
 
+// FormField is [FormValue] that goes on into a field that is JSON: payload.user.id
+// is user.id of what the field payload holds.
+func FormField(body []byte, path string) Value {
+	v := FormValue(body, path)
+	first, rest := cutStep(path)
+	if v.Kind != Null || rest == "" {
+		return v
+	}
+	return JSONValue([]byte(FormValue(body, first).Str), rest)
+}
+
+// cutStep returns the first step of a path, and what follows it.
+func cutStep(path string) (first, rest string) {
+	for i := 0; i < len(path); i++ {
+		switch path[i] {
+		case '\\':
+			i++
+		case '.':
+			return path[:i], path[i+1:]
+		}
+	}
+	return path, ""
+}
+
 // ObjectValue is a JSON object of the first value of each key.
 func ObjectValue(m map[string][]string) Value {
 	flat := make(map[string]string, len(m))

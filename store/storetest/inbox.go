@@ -43,6 +43,9 @@ func Inbox(t *testing.T, open func(*testing.T) inbound.Store) {
 		{"a copy is an event of its own", copies},
 		{"nothing is done twice in what is begun anew", unmoved},
 		{"old events are deleted when they are done", pruning},
+		{"C40 a key outlives its event until its horizon", horizon},
+		{"C41 so many bodies are kept under one key", surplus},
+		{"several events of one request come as one, in their order", batches},
 		{"random moves stay within the state machine", model},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(&suite{T: t, Store: open(t)}) })
@@ -378,23 +381,23 @@ func lists(s *suite) {
 		filter inbound.Filter
 		want   []string
 	}{
-		"all":              {inbound.Filter{}, ids},
-		"webhook":          {inbound.Filter{Webhooks: []string{"x", "hook"}}, ids},
-		"nothing":          {inbound.Filter{Webhooks: []string{"x"}}, nil},
-		"account":          {inbound.Filter{Account: "acct_odd"}, pick(5, 3, 1)},
-		"type":             {inbound.Filter{Type: "thing.odd", Limit: 100}, pick(5, 3, 1)},
+		"all":               {inbound.Filter{}, ids},
+		"webhook":           {inbound.Filter{Webhooks: []string{"x", "hook"}}, ids},
+		"nothing":           {inbound.Filter{Webhooks: []string{"x"}}, nil},
+		"account":           {inbound.Filter{Account: "acct_odd"}, pick(5, 3, 1)},
+		"type":              {inbound.Filter{Type: "thing.odd", Limit: 100}, pick(5, 3, 1)},
 		"beginning of type": {inbound.Filter{Type: "thing.o*"}, pick(5, 3, 1)},
-		"* is all":         {inbound.Filter{Type: "*"}, ids},
-		"no glob":          {inbound.Filter{Type: "thing.*d"}, nil},
-		"several":          {inbound.Filter{Type: "thing.odd", Account: "acct_odd", Webhooks: []string{"hook"}, Since: start.Add(2 * time.Minute), Until: start.Add(4 * time.Minute)}, pick(3)},
-		"webhook, status":  {inbound.Filter{Webhooks: []string{"hook"}, State: inbound.Received}, pick(6, 5, 4, 3, 2, 1)},
-		"event id":         {inbound.Filter{EventID: "evt_4"}, pick(4)},
-		"ids":              {inbound.Filter{IDs: pick(2, 6)}, pick(6, 2)},
-		"since":            {inbound.Filter{Since: start.Add(5 * time.Minute)}, pick(6, 5)},
-		"until":            {inbound.Filter{Until: start.Add(2 * time.Minute)}, pick(1, 0)},
-		"status":           {inbound.Filter{State: inbound.Failed}, pick(0)},
-		"error":            {inbound.Filter{Error: "BECAUSE failed"}, pick(0)},
-		"% is no wildcard": {inbound.Filter{Error: "%"}, nil},
+		"* is all":          {inbound.Filter{Type: "*"}, ids},
+		"no glob":           {inbound.Filter{Type: "thing.*d"}, nil},
+		"several":           {inbound.Filter{Type: "thing.odd", Account: "acct_odd", Webhooks: []string{"hook"}, Since: start.Add(2 * time.Minute), Until: start.Add(4 * time.Minute)}, pick(3)},
+		"webhook, status":   {inbound.Filter{Webhooks: []string{"hook"}, State: inbound.Received}, pick(6, 5, 4, 3, 2, 1)},
+		"event id":          {inbound.Filter{EventID: "evt_4"}, pick(4)},
+		"ids":               {inbound.Filter{IDs: pick(2, 6)}, pick(6, 2)},
+		"since":             {inbound.Filter{Since: start.Add(5 * time.Minute)}, pick(6, 5)},
+		"until":             {inbound.Filter{Until: start.Add(2 * time.Minute)}, pick(1, 0)},
+		"status":            {inbound.Filter{State: inbound.Failed}, pick(0)},
+		"error":             {inbound.Filter{Error: "BECAUSE failed"}, pick(0)},
+		"% is no wildcard":  {inbound.Filter{Error: "%"}, nil},
 	} {
 		page, err := s.List(s.ctx(), test.filter)
 		n, _ := s.Count(s.ctx(), test.filter)

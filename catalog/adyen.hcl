@@ -83,3 +83,18 @@ provider "adyen" {
     hint = "A field is refused; errorCode and message name it. Sent as it is, it fails again."
   }
 }
+
+# verify "adyen": docs.adyen.com/development-resources/webhooks/secure-webhooks, facts of
+# 2026-11. Webhooks of platforms and management are signed in the header hmacsignature over
+# the body: write verify "hmac" for them.
+webhook "adyen" {
+  provider = "adyen"
+  event {
+    id      = "${body.notificationItems[0].NotificationRequestItem.pspReference} ${body.notificationItems[0].NotificationRequestItem.eventCode} ${body.notificationItems[0].NotificationRequestItem.success}"
+    type    = body.notificationItems[0].NotificationRequestItem.eventCode
+    account = body.notificationItems[0].NotificationRequestItem.merchantAccountCode
+    time    = body.notificationItems[0].NotificationRequestItem.eventDate
+    unit    = "rfc3339"
+    key     = body.notificationItems[0].NotificationRequestItem.merchantReference
+  }
+}

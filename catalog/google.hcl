@@ -100,3 +100,16 @@ provider "google" {
     hint = "Google refuses the token: it has expired, or the grant was withdrawn."
   }
 }
+
+# verify "google": a push of Pub/Sub with a token (docs.cloud.google.com/pubsub, facts of
+# 2026-11), as Gmail and Play send too. A 2xx acknowledges the message.
+webhook "google" {
+  provider = "google"
+  event {
+    id      = body.message.messageId
+    account = body.subscription
+    time    = body.message.publishTime
+    unit    = "rfc3339"
+    key     = body.message.orderingKey
+  }
+}

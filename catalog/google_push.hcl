@@ -6,6 +6,8 @@ webhook "google_push" {
   # up, 2026-11-29).
   verify "token" {
     header = "X-Goog-Channel-Token"
+    # The first message says that the channel is there (the same source).
+    handshake "sync" { when = header["X-Goog-Resource-State"] == "sync" }
   }
   # The body is empty: something changed, and a list tells what.
   event {

@@ -86,3 +86,22 @@ provider "microsoft_graph" {
     hint = "The app lacks a permission, or an administrator's consent for it."
   }
 }
+
+webhook "microsoft_graph" {
+  provider = "microsoft_graph"
+  # learn.microsoft.com/graph/change-notifications-delivery-webhooks, facts of 2026-11.
+  # secrets are the clientState of the subscriptions.
+  verify "client_state" {
+    # When a subscription is made or renewed its URL is asked to repeat a parameter.
+    handshake "validation" {
+      signed = false
+      when   = query.validationToken != null
+      body   = query.validationToken
+    }
+  }
+  event {
+    type    = body.value[0].changeType
+    account = body.value[0].tenantId
+    key     = body.value[0].resource
+  }
+}

@@ -86,3 +86,17 @@ provider "paypal" {
     hint = "PayPal took the calls for too many: wait, then make them more slowly. It publishes no numbers."
   }
 }
+
+# verify "paypal": developer.paypal.com/api/rest/webhooks/rest, facts of 2026-11. Events
+# of the simulator cannot be verified. Whether a repeat bears the time of the first is not
+# verified: if PayPal's repeats are refused as stale, raise the tolerance.
+webhook "paypal" {
+  provider = "paypal"
+  event {
+    id   = body.id
+    type = body.event_type
+    time = body.create_time
+    unit = "rfc3339"
+    key  = body.resource.id
+  }
+}

@@ -79,3 +79,21 @@ provider "twilio" {
     hint = "Too many calls at once: Twilio limits concurrency for an account."
   }
 }
+
+webhook "twilio" {
+  provider = "twilio"
+  # twilio.com/docs/usage/webhooks/webhooks-security, facts of 2026-11; the port as
+  # twilio-go has it. secrets are the account's Auth Token.
+  verify "form" {
+    header    = "X-Twilio-Signature"
+    ports     = true
+    body_hash = "bodySHA256"
+  }
+  # A message is known by its id and status, a call by its id and number.
+  event {
+    id      = body.MessageSid != null ? "${body.MessageSid} ${coalesce(body.MessageStatus, body.SmsStatus, "-")}" : "${body.CallSid} ${coalesce(body.SequenceNumber, body.CallStatus, "-")}"
+    type    = coalesce(body.MessageStatus, body.SmsStatus, body.CallStatus)
+    account = body.AccountSid
+    key     = coalesce(body.MessageSid, body.CallSid)
+  }
+}

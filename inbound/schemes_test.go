@@ -5,11 +5,17 @@ import (
 
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/inbound/keys"
+	"github.com/postern-proxy/postern/inbound/scheme/adyen"
+	"github.com/postern-proxy/postern/inbound/scheme/apple"
 	"github.com/postern-proxy/postern/inbound/scheme/basic"
 	"github.com/postern-proxy/postern/inbound/scheme/ecdsa"
 	"github.com/postern-proxy/postern/inbound/scheme/ed25519"
+	"github.com/postern-proxy/postern/inbound/scheme/form"
+	"github.com/postern-proxy/postern/inbound/scheme/graph"
 	"github.com/postern-proxy/postern/inbound/scheme/hmac"
+	"github.com/postern-proxy/postern/inbound/scheme/jws"
 	"github.com/postern-proxy/postern/inbound/scheme/jwt"
+	"github.com/postern-proxy/postern/inbound/scheme/mailgun"
 	"github.com/postern-proxy/postern/inbound/scheme/mtls"
 	"github.com/postern-proxy/postern/inbound/scheme/none"
 	"github.com/postern-proxy/postern/inbound/scheme/paypal"
@@ -25,6 +31,8 @@ func schemes(f *keys.Fetcher, ask plaid.Egress) inbound.Schemes {
 	all := inbound.Schemes{
 		"hmac": hmac.Scheme, "token": token.Scheme, "basic": basic.Scheme, "none": none.Scheme, "ed25519": ed25519.Scheme, "ecdsa": ecdsa.Scheme, "rsa": rsa.Scheme, "mtls": mtls.Scheme,
 		"sns": sns.Scheme(f, amazon()), "paypal": paypal.Scheme(f, paypal.PayPal()), "plaid": plaid.Scheme(f, ask),
+		"jws": jws.Scheme(f), "form": form.Scheme, "mailgun": mailgun.Scheme, "adyen": adyen.Scheme,
+		"client_state": graph.Scheme(f), "apple": apple.Scheme(apple.Apple()),
 	}
 	maps.Copy(all, jwt.Schemes(f))
 	return all

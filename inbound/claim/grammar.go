@@ -23,7 +23,7 @@ type Grammar struct {
 	Separator string          `hcl:"separator,optional"`               // between the elements of a list; "" for a single signature
 	Prefix    string          `hcl:"prefix,optional"`                  // before each signature; an element without it is passed over
 	Encoding  Encoding        `hcl:"encoding,optional"`                // of a signature
-	Message   *block.Template `hcl:"message,optional" scope:"verify"` // what is signed
+	Message   *block.Template `hcl:"message,optional" scope:"webhook"` // what is signed
 	Timestamp string          `hcl:"timestamp,optional"`               // the header of the signed timestamp
 	Unit      inbound.Unit    `hcl:"unit,optional"`
 	Tolerance block.Duration  `hcl:"tolerance,optional"` // how far the timestamp may be from now, either way
@@ -33,12 +33,6 @@ type Grammar struct {
 // A Key tells whether a signature over a message was made by its other half.
 type Key interface {
 	Verify(message, signature []byte) bool
-}
-
-// A Pair is a kind of key: how a public key is written, and its name in records.
-type Pair struct {
-	Scheme string
-	Parse  func(text string) (Key, error)
 }
 
 const (
@@ -76,15 +70,32 @@ func (g *Grammar) Check() error {
 	case g.ID != "" && !g.Message.Reads("header"):
 		refuse("id", "the message does not hold this header, so anybody could change it")
 	}
+	if g.Message != nil && g.borderless() {
+		refuse("message", "nothing stands behind a header or parameter, so that its end could pass for the beginning of what follows")
+	}
 	return errors.Join(errs...)
 }
 
-// Verification makes g, whose Check has passed, ready to run.
-func (g *Grammar) Verification(kind Pair) *inbound.Verification {
-	ring := &Ring[Key]{Secrets: g.Keys, Parse: kind.Parse}
+// borderless reports whether something that a sender chooses is followed directly
+// by something else.
+func (g *Grammar) borderless() bool {
+	parts := g.Message.Parts()
+	for i := range len(parts) - 1 {
+		a, b := parts[i].Ref, parts[i+1].Ref
+		if a != nil && b != nil && (a.Name == "header" || a.Name == "query" || a.Name == "raw_body" && b.Name != "timestamp" && b.Name != "url") {
+			return true
+		}
+	}
+	return false
+}
+
+// Verification makes g, whose Check has passed, ready to run; parse reads a public
+// key.
+func (g *Grammar) Verification(parse func(text string) (Key, error)) *inbound.Verification {
+	ring := &Ring[Key]{Secrets: g.Keys, Parse: parse}
 	m := g.Message
 	v := &inbound.Verification{
-		Verify:   func(_ context.Context, r *inbound.Request) inbound.Verdict { return g.verify(r, kind.Scheme, ring) },
+		Verify:   func(_ context.Context, r *inbound.Request) inbound.Verdict { return g.verify(r, ring) },
 		Ready:    func() error { _, err := ring.Keys(); return err },
 		Headers:  []string{g.Header},
 		BodyOnly: m == nil || !m.Reads("header") && !m.Reads("query") && !m.Reads("url"),
@@ -97,7 +108,7 @@ func (g *Grammar) Verification(kind Pair) *inbound.Verification {
 }
 
 // verify is a pure function of the request and the keys.
-func (g *Grammar) verify(r *inbound.Request, scheme string, ring *Ring[Key]) inbound.Verdict {
+func (g *Grammar) verify(r *inbound.Request, ring *Ring[Key]) inbound.Verdict {
 	header, v := One(r.Header, g.Header)
 	if v.Result != inbound.Accepted {
 		return v
@@ -106,7 +117,6 @@ func (g *Grammar) verify(r *inbound.Request, scheme string, ring *Ring[Key]) inb
 	if v.Result != inbound.Accepted {
 		return v
 	}
-	v.Proof.Scheme = scheme
 	if g.Timestamp != "" {
 		stamp, bad := One(r.Header, g.Timestamp)
 		if bad.Result != inbound.Accepted {
@@ -185,8 +195,27 @@ func (g *Grammar) message(r *inbound.Request, stamp string) ([]byte, error) {
 	}
 	var b bytes.Buffer
 	b.Grow(len(r.Body) + 256)
+	if err := g.clear(r); err != nil {
+		return nil, err
+	}
 	err := g.Message.WriteTo(&b, &inbound.Names{Request: r, Timestamp: stamp})
 	return b.Bytes(), err
+}
+
+// clear refuses a message that could be read in two ways: a header or parameter that
+// holds the text that ends it (C39).
+func (g *Grammar) clear(r *inbound.Request) error {
+	names, parts := &inbound.Names{Request: r}, g.Message.Parts()
+	for i := range len(parts) - 1 {
+		ref, end := parts[i].Ref, string(parts[i+1].Literal)
+		if ref == nil || end == "" || ref.Name != "header" && ref.Name != "query" {
+			continue
+		}
+		if v, ok := names.Bytes(ref); ok && strings.Contains(string(v), end) {
+			return fmt.Errorf("%s %q holds %q, which ends it", ref.Name, ref.Key, end)
+		}
+	}
+	return nil
 }
 
 // A Ring is the keys of a block, parsed once for each value that they have.

@@ -1,6 +1,6 @@
 // Package basic verifies webhooks that are posted with HTTP Basic
 // authentication (RFC 7617). It says who sent a request and nothing about what
-// is in it.
+// is in it, so events are marked partial.
 package basic
 
 import (
@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/inbound/claim"
 )
 
 // Block is the body of a verify "basic" block.
@@ -37,24 +38,30 @@ func Scheme(body hcl.Body, ctx *block.Context) (*inbound.Verification, hcl.Diagn
 }
 
 func (b *Block) verify(_ context.Context, r *inbound.Request) inbound.Verdict {
-	values := r.Header.Values("Authorization")
-	if len(values) == 0 || len(values) == 1 && values[0] == "" {
-		return inbound.Verdict{Result: inbound.Unsigned}
+	_, v := claim.One(r.Header, "Authorization")
+	if v.Result != inbound.Accepted {
+		return v
 	}
-	user, password, ok := (&http.Request{Header: r.Header}).BasicAuth()
+	user, password, ok := (&http.Request{Header: r.Header}).BasicAuth() // split at the first colon
+	if !ok {
+		return claim.Bad("the header Authorization is not Basic")
+	}
 	secrets, err := inbound.Reveal(b.Password, minPassword)
 	match := 0
+	v.Proof.Partial = true
 	for _, s := range secrets {
-		match |= same(password, s)
+		if same(password, s) == 1 {
+			match, v.Proof.Key = 1, inbound.Fingerprint([]byte(s))
+		}
 	}
 	match &= same(user, b.Username)
 	switch {
-	case ok && match == 1 && len(values) == 1:
-		return inbound.Verdict{Result: inbound.Accepted}
-	case err != nil && ok && len(values) == 1:
-		return inbound.Verdict{Result: inbound.Unavailable, Err: err}
+	case match == 1:
+		return v
+	case err != nil:
+		return claim.Unsure(err)
 	}
-	return inbound.Verdict{Result: inbound.BadSignature}
+	return claim.Bad("the user is another, or the password is none of the %d secrets", len(secrets))
 }
 
 // same compares digests, because a comparison of different lengths would tell

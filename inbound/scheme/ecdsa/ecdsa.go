@@ -67,13 +67,13 @@ func Scheme(body hcl.Body, ctx *block.Context) (*inbound.Verification, hcl.Diagn
 	if diags := block.Decode(body, ctx, b); diags.HasErrors() {
 		return nil, diags
 	}
-	return b.Verification(claim.Pair{Scheme: "ecdsa", Parse: func(text string) (claim.Key, error) {
+	return b.Verification(func(text string) (claim.Key, error) {
 		pub, err := parse(text)
 		if err == nil && b.Curve != "" && pub.Curve.Params().Name != b.Curve {
 			err = fmt.Errorf("it is on %s and not on %s", pub.Curve.Params().Name, b.Curve)
 		}
 		return key{pub, b.Algorithm, b.Form}, err
-	}}), nil
+	}), nil
 }
 
 type key struct {

@@ -24,7 +24,7 @@ func Scheme(body hcl.Body, ctx *block.Context) (*inbound.Verification, hcl.Diagn
 	if diags := block.Decode(body, ctx, g); diags.HasErrors() {
 		return nil, diags
 	}
-	return g.Verification(claim.Pair{Scheme: "ed25519", Parse: parse}), nil
+	return g.Verification(parse), nil
 }
 
 type key ed25519.PublicKey

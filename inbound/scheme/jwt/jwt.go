@@ -99,7 +99,7 @@ func Scheme(f *keys.Fetcher) inbound.Scheme {
 		case http.CanonicalHeaderKey(b.Header) == "Authorization":
 			prefix = "Bearer "
 		}
-		return token{scheme: "jwt", header: b.Header, prefix: prefix, alg: b.Alg, from: from, ready: ready, expect: e}.verification(), nil
+		return token{header: b.Header, prefix: prefix, alg: b.Alg, from: from, ready: ready, expect: e}.verification(), nil
 	}
 }
 
@@ -115,12 +115,11 @@ func (b *Block) source(f *keys.Fetcher) (jws.Source, func() error) {
 
 // token is a token in a header, and what it has to be.
 type token struct {
-	scheme, header, prefix string
-	bare                   bool // the prefix may be missing
-	alg                    jws.Algorithm
-	from                   jws.Source
-	ready                  func() error
-	expect                 jws.Expect
+	header, prefix string
+	alg            jws.Algorithm
+	from           jws.Source
+	ready          func() error
+	expect         jws.Expect
 }
 
 func (t token) verification() *inbound.Verification {
@@ -132,15 +131,14 @@ func (t token) verify(ctx context.Context, r *inbound.Request) inbound.Verdict {
 	if v.Result != inbound.Accepted {
 		return v
 	}
-	if prefix := strings.ToLower(t.prefix); len(text) >= len(prefix) && strings.ToLower(text[:len(prefix)]) == prefix {
-		text = text[len(prefix):]
-	} else if !t.bare {
+	prefix := strings.ToLower(t.prefix)
+	if len(text) < len(prefix) || strings.ToLower(text[:len(prefix)]) != prefix {
 		return claim.Bad("the header %s does not begin with %q", t.header, t.prefix)
 	}
+	text = text[len(prefix):]
 	payload, v := jws.Open(ctx, text, t.alg, t.from)
 	if v.Result != inbound.Accepted {
 		return v
 	}
-	v.Proof.Scheme = t.scheme
 	return t.expect.Check(v, payload, r)
 }

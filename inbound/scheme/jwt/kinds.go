@@ -18,7 +18,6 @@ func Schemes(f *keys.Fetcher) inbound.Schemes {
 		"jwt":       Scheme(f),
 		"google":    provider(func(b *Google) token { return b.token(f) }),
 		"microsoft": provider(func(b *Microsoft) token { return b.token(f) }),
-		"monday":    provider(func(b *Monday) token { return b.token() }),
 	}
 }
 
@@ -55,7 +54,7 @@ func (b *Google) Check() error {
 
 func (b *Google) token(f *keys.Fetcher) token {
 	return token{
-		scheme: "google", header: "Authorization", prefix: "Bearer ", alg: "RS256",
+		header: "Authorization", prefix: "Bearer ", alg: "RS256",
 		from: jws.Fetched(f, "https://www.googleapis.com/oauth2/v3/certs"),
 		expect: jws.Expect{
 			Issuers: []string{"https://accounts.google.com", "accounts.google.com"}, Audience: b.Audience, Dated: true,
@@ -93,22 +92,11 @@ func (b *Microsoft) Check() error {
 
 func (b *Microsoft) token(f *keys.Fetcher) token {
 	return token{
-		scheme: "microsoft", header: "Authorization", prefix: "Bearer ", alg: "RS256",
+		header: "Authorization", prefix: "Bearer ", alg: "RS256",
 		from: jws.Fetched(f, "https://login.microsoftonline.com/"+b.Tenant+"/discovery/v2.0/keys"),
 		expect: jws.Expect{
 			Issuers:  []string{"https://login.microsoftonline.com/" + b.Tenant + "/v2.0", "https://sts.windows.net/" + b.Tenant + "/"},
 			Audience: b.Audience, Client: b.Client, Dated: true,
 		},
 	}
-}
-
-// Monday is the body of a verify "monday" block: the token of an app's signing
-// secret (facts of 2026-11; that Bearer may stand before it is not verified).
-type Monday struct {
-	Secrets []block.Secret `hcl:"secrets"`
-}
-
-func (b *Monday) token() token {
-	from, ready := jws.Shared(b.Secrets)
-	return token{scheme: "monday", header: "Authorization", prefix: "Bearer ", bare: true, alg: "HS256", from: from, ready: ready, expect: jws.Expect{Dated: true}}
 }

@@ -55,7 +55,7 @@ func (b *Block) verify(_ context.Context, r *inbound.Request) inbound.Verdict {
 	if !b.names(c) {
 		return claim.Bad("the certificate is for %.100q %.200q, whose events are not taken here", c.Subject.CommonName, strings.Join(c.DNSNames, " "))
 	}
-	return inbound.Verdict{Result: inbound.Accepted, Proof: inbound.Proof{Scheme: "mtls", Key: inbound.Fingerprint(c.RawSubjectPublicKeyInfo)}}
+	return inbound.Verdict{Result: inbound.Accepted, Proof: inbound.Proof{Key: inbound.Fingerprint(c.RawSubjectPublicKeyInfo)}}
 }
 
 // names reports whether one of each kind of name that the block has is c's.

@@ -139,7 +139,7 @@ func (x *verifier) verify(ctx context.Context, r *inbound.Request) inbound.Verdi
 		text := rest[idHeader] + "|" + rest[timeHeader] + "|" + id + "|" + sum
 		if rsa.VerifyPKCS1v15(pub, crypto.SHA256, claim.SHA256().Sum([]byte(text)), signature) == nil {
 			v = inbound.Verdict{Result: inbound.Accepted, Timestamp: rest[timeHeader], EventID: rest[idHeader], Proof: inbound.Proof{
-				Scheme: "paypal", Key: inbound.Fingerprint(cert.RawSubjectPublicKeyInfo), Signed: at, Partial: true,
+				Key: inbound.Fingerprint(cert.RawSubjectPublicKeyInfo), Signed: at, Partial: true,
 			}}
 			return claim.Fresh(v, at, r.Received, x.Tolerance.Duration)
 		}

@@ -69,7 +69,6 @@ func verify(ctx context.Context, r *inbound.Request, from jws.Source) inbound.Ve
 	if v.Result != inbound.Accepted {
 		return v
 	}
-	v.Proof.Scheme = "plaid"
 	return expect.Check(v, payload, r)
 }
 

@@ -55,10 +55,10 @@ func Scheme(body hcl.Body, ctx *block.Context) (*inbound.Verification, hcl.Diagn
 	if diags := block.Decode(body, ctx, b); diags.HasErrors() {
 		return nil, diags
 	}
-	return b.Verification(claim.Pair{Scheme: "rsa", Parse: func(text string) (claim.Key, error) {
+	return b.Verification(func(text string) (claim.Key, error) {
 		pub, err := parse(text)
 		return key{pub, b.Algorithm, b.Padding}, err
-	}}), nil
+	}), nil
 }
 
 type key struct {

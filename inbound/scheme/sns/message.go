@@ -2,13 +2,11 @@ package sns
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/inbound/claim"
 )
 
 // message is the fields of a message that are strings. The name of any other is
@@ -18,41 +16,17 @@ type message map[string]string
 // unsigned are the fields that a message has beside the signed ones.
 var unsigned = []string{"Signature", "SignatureVersion", "SigningCertURL", "UnsubscribeURL"}
 
-const maxFields = 64
-
-// read reads the first level of a message. A name that is there twice, in whatever
-// case, is refused: which one counts would depend on the reader.
+// read reads the first level of a message.
 func read(body []byte) (message, error) {
-	no := errors.New("the body is no message of SNS")
-	if !block.ValidJSON(body) {
-		return nil, no
+	o, err := claim.Read(body)
+	if err != nil {
+		return nil, fmt.Errorf("the body is no message of SNS: %w", err)
 	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, no
-	}
-	m, seen := message{}, map[string]bool{}
-	for d.More() {
-		t, err := d.Token()
-		name, ok := t.(string)
-		if err != nil || !ok || len(m) >= maxFields {
-			return nil, no
-		}
-		if seen[strings.ToLower(name)] {
-			return nil, fmt.Errorf("the message has %.80q twice", name)
-		}
-		seen[strings.ToLower(name)] = true
-		var raw json.RawMessage
-		if err := d.Decode(&raw); err != nil {
-			return nil, no
-		}
+	m := message{}
+	for name, raw := range o {
 		m[name] = ""
 		if raw[0] == '"' {
-			var s string
-			if err := json.Unmarshal(raw, &s); err != nil {
-				return nil, no
-			}
-			m[name] = s
+			m[name] = o.Text(name)
 		}
 	}
 	return m, nil

@@ -150,7 +150,7 @@ func (x *verifier) verify(ctx context.Context, r *inbound.Request) inbound.Verdi
 		return claim.Bad("the signature is not that of the certificate at %s over these fields", u)
 	}
 	v := inbound.Verdict{Result: inbound.Accepted, Timestamp: m["Timestamp"], EventID: m["MessageId"], Proof: inbound.Proof{
-		Scheme: "sns", Key: inbound.Fingerprint(cert.RawSubjectPublicKeyInfo), Signed: at, Partial: m.more(),
+		Key: inbound.Fingerprint(cert.RawSubjectPublicKeyInfo), Signed: at, Partial: m.more(),
 	}}
 	return claim.Fresh(v, at, r.Received, x.Tolerance.Duration)
 }

@@ -1,5 +1,6 @@
-// Package token verifies webhooks that carry a shared secret as it is, in a
-// header. It says who sent a request and nothing about what is in it.
+// Package token verifies webhooks that carry a shared secret as it is: in a header,
+// in a parameter of the URL, or in the body. It says who sent a request and nothing
+// about what is in it, so events are marked partial.
 package token
 
 import (
@@ -10,18 +11,20 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/inbound/claim"
 )
 
 // Block is the body of a verify "token" block.
 type Block struct {
-	Header  string         `hcl:"header"`
+	Header  string         `hcl:"header,optional"`
+	Token   *block.Expr    `hcl:"token,optional" scope:"webhook"` // or where else it stands
 	Secrets []block.Secret `hcl:"secrets"`
 }
 
 // Check implements [block.Checker].
 func (b *Block) Check() error {
-	if b.Header == "" {
-		return block.At("header", "header must name the header of the token")
+	if (b.Header == "") == (b.Token == nil) {
+		return block.At("header", "header must name the header of the token, or token say where it stands: query.token, body.secret")
 	}
 	return nil
 }
@@ -35,30 +38,48 @@ func Scheme(body hcl.Body, ctx *block.Context) (*inbound.Verification, hcl.Diagn
 	if diags := block.Decode(body, ctx, b); diags.HasErrors() {
 		return nil, diags
 	}
-	return &inbound.Verification{
-		Verify:  b.verify,
-		Ready:   func() error { _, err := inbound.Reveal(b.Secrets, minToken); return err },
-		Headers: []string{b.Header},
-	}, nil
+	v := &inbound.Verification{
+		Verify: b.verify,
+		Ready:  func() error { _, err := inbound.Reveal(b.Secrets, minToken); return err },
+	}
+	if b.Header != "" {
+		v.Headers = []string{b.Header}
+	}
+	return v, nil
+}
+
+// presented is what a request shows.
+func (b *Block) presented(r *inbound.Request) (string, inbound.Verdict) {
+	if b.Header != "" {
+		return claim.One(r.Header, b.Header)
+	}
+	text, ok := b.Token.String(&inbound.Names{Request: r})
+	if !ok || text == "" {
+		return "", inbound.Verdict{Result: inbound.Unsigned, Why: "there is no " + b.Token.Source()}
+	}
+	return text, inbound.Verdict{Result: inbound.Accepted}
 }
 
 func (b *Block) verify(_ context.Context, r *inbound.Request) inbound.Verdict {
-	values := r.Header.Values(b.Header)
-	if len(values) == 0 || len(values) == 1 && values[0] == "" {
-		return inbound.Verdict{Result: inbound.Unsigned}
+	text, v := b.presented(r)
+	if v.Result != inbound.Accepted {
+		return v
 	}
 	secrets, err := inbound.Reveal(b.Secrets, minToken)
-	match := 0
+	// Digests, because a comparison of different lengths would tell the length.
+	got, match := sha256.Sum256([]byte(text)), 0
+	v.Proof.Partial = true
 	for _, s := range secrets {
-		// Digests, because a comparison of different lengths would tell the length.
-		want, got := sha256.Sum256([]byte(s)), sha256.Sum256([]byte(values[0]))
-		match |= subtle.ConstantTimeCompare(want[:], got[:])
+		want := sha256.Sum256([]byte(s))
+		if subtle.ConstantTimeCompare(want[:], got[:]) == 1 {
+			match, v.Proof.Key = 1, inbound.Fingerprint([]byte(s))
+		}
 	}
 	switch {
-	case match == 1 && len(values) == 1:
-		return inbound.Verdict{Result: inbound.Accepted}
-	case err != nil && len(values) == 1:
-		return inbound.Verdict{Result: inbound.Unavailable, Err: err}
+	case match == 1:
+		return v
+	case err != nil:
+		return claim.Unsure(err)
 	}
-	return inbound.Verdict{Result: inbound.BadSignature}
+	return claim.Bad("the token is none of the %d secrets", len(secrets))
 }

@@ -165,7 +165,7 @@ func TestPolicyTables(t *testing.T) {
 
 // kinds are the words for Go's types in the second column.
 var kinds = map[string]string{
-	"string": "string", "bool": "bool", "int": "number", "float64": "number", "*int": "number", "*string": "string",
+	"string": "string", "bool": "bool", "int": "number", "float64": "number", "*int": "number", "*block.Rate": "rate", "*string": "string",
 	"block.Duration": "duration", "*block.Duration": "duration", "*bool": "bool", "block.Size": "size", "block.Rate": "rate", "block.Path": "path",
 	"block.Secret": "secret", "[]block.Secret": "secrets", "map[string]block.Secret": "map of secrets",
 	"*block.Expr": "expression", "*block.Template": "template", "[]string": "list of strings", "[]int": "list of numbers",

@@ -3,7 +3,6 @@ package inbound
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -11,58 +10,57 @@ import (
 	"github.com/postern-proxy/postern/queue"
 )
 
-// crashes is how often an attempt may end without a word, because the process
-// died under it, before the delivery is given up.
-const crashes = 3
-
 // attempt delivers once and makes the move that follows.
-func (in *Inbox) attempt(ctx context.Context, it queue.Item[Delivery]) queue.Health {
+func (in *Inbox) attempt(ctx context.Context, it queue.Item[Delivery]) queue.Report {
 	d := &it.Work
 	t, ok := in.set.Load().targets[it.Target]
 	if !ok { // the policy changed since the claim
 		if err := in.opt.Store.Release(context.WithoutCancel(ctx), []queue.Lease{it.Lease}); err != nil {
 			in.opt.Observer.trouble("giving back a delivery", err)
 		}
-		return queue.Well
+		return queue.Report{}
 	}
 	if stale(ctx) {
-		return queue.Well
+		return queue.Report{}
 	}
 	in.tell(d, d.From, Processing, &Move{Attempt: d.Attempt})
 
-	var m Move
-	health := queue.Well
-	if d.Attempt > t.hook.Retry.Attempts+crashes {
-		m = Move{To: Failed, Attempt: d.Attempt, Reason: fmt.Sprintf("given up: %d attempts ended without a result", crashes)}
-	} else {
-		m, health = in.try(ctx, d, t)
-		if stale(ctx) {
-			return queue.Well // somebody else decides
-		}
+	m, report := in.try(ctx, &it, t)
+	if stale(ctx) {
+		return queue.Report{} // somebody else decides
 	}
 	if in.finish(ctx, it.Lease, m) {
 		in.tell(d, Processing, m.To, &m)
 	}
-	return health
+	return report
 }
 
 // try calls the application, if there is anything to tell it, and says which move
 // follows.
-func (in *Inbox) try(ctx context.Context, d *Delivery, t target) (Move, queue.Health) {
+func (in *Inbox) try(ctx context.Context, it *queue.Item[Delivery], t target) (Move, queue.Report) {
+	d := &it.Work
+	if m := in.exhausted(d, t); m != nil {
+		return *m, queue.Report{}
+	}
 	msg, instead := in.message(ctx, d, t)
 	if instead != nil {
-		return *instead, queue.Well
+		return *instead, queue.Report{}
 	}
 	o := in.call(ctx, d, msg, t)
 	o.interrupted = o.err != nil && errors.Is(context.Cause(ctx), queue.ErrDrain)
-	m := judge(d, o, t.deliver, t.hook.Retry, time.Now(), in.opt.Random)
+	o.probe, o.revived = it.Probe, it.Revived
+	now := time.Now()
+	m := judge(d, o, t.deliver, t.retry(), now, in.opt.Random)
+	if o.harmful() && !stale(ctx) {
+		m = in.isolate(ctx, d, t, m)
+	}
 	if !stale(ctx) {
 		in.opt.Observer.attempt(&Attempt{
 			Event: d.Event.ID, Webhook: d.Event.Webhook, Target: d.Target, EventID: d.Event.EventID, Type: d.Event.Type,
 			Account: d.Event.Account, Attempt: d.Attempt, Result: m.To, Status: m.Status, Took: m.Took, Reason: m.Reason,
 		})
 	}
-	return m, queue.Health(o.health())
+	return m, o.report(t.deliver, now, t.retry().Backoff.Max.Duration)
 }
 
 // stale reports whether the lease of an attempt is over.
@@ -122,5 +120,5 @@ func (in *Inbox) call(ctx context.Context, d *Delivery, msg *message, t target) 
 		return outcome{err: err}
 	}
 	a := in.client.Post(ctx, &application.Call{To: t.deliver.address, TLS: t.deliver.TLS, Header: header, Body: msg.body, Timeout: t.deliver.Timeout.Duration})
-	return outcome{status: a.Status, header: a.Header, detail: strings.ToValidUTF8(string(a.Text[:min(len(a.Text), maxDetail)]), "\ufffd"), took: a.Took, err: a.Err}
+	return outcome{status: a.Status, header: a.Header, detail: strings.ToValidUTF8(string(a.Text[:min(len(a.Text), maxDetail)]), "\ufffd"), took: a.Took, err: a.Err, called: true, sent: a.Sent, late: a.Late}
 }

@@ -42,6 +42,9 @@ type Options struct {
 	// Late is told of a push of an event, by its ID, that was backfilled before; nil
 	// if nobody counts them.
 	Late func(ctx context.Context, id string) error
+	// Replicas is how many processes deliver from the store; a rate is divided among
+	// them. nil if there is one.
+	Replicas func() int
 	// MaxInFlight is how many requests, whose bodies are there, are verified and
 	// stored at once; 512 if 0. More are answered 503.
 	MaxInFlight int
@@ -74,12 +77,6 @@ func New(o Options) *Inbox {
 	if o.Alone == nil {
 		o.Alone = func(ctx context.Context, _ string, work func(context.Context)) { work(ctx) }
 	}
-	if o.Poll == 0 {
-		o.Poll = 5 * time.Second
-	}
-	if o.Grace == 0 {
-		o.Grace = 20 * time.Second
-	}
 	if o.MaxInFlight == 0 {
 		o.MaxInFlight = 512
 	}
@@ -89,8 +86,8 @@ func New(o Options) *Inbox {
 	in := &Inbox{opt: o, client: application.New(o.Dial), seen: newSeen()}
 	in.set.Store(&Set{})
 	in.dispatch = &queue.Dispatcher[Delivery]{
-		Source: o.Store, Targets: in.concurrency, Attempt: in.attempt, Trouble: o.Observer.trouble,
-		Lease: 30 * time.Second, Poll: o.Poll, Grace: o.Grace,
+		Source: o.Store, Targets: in.takes, Attempt: in.attempt, Trouble: o.Observer.trouble, Changed: in.paused,
+		Poll: o.Poll, Grace: o.Grace,
 	}
 	return in
 }
@@ -108,13 +105,26 @@ func (in *Inbox) Wake() { in.dispatch.Wake() }
 // Set is the policy in force.
 func (in *Inbox) Set() *Set { return in.set.Load() }
 
-func (in *Inbox) concurrency() map[string]int {
-	s := in.set.Load()
-	out := make(map[string]int, len(s.targets))
+// takes says what each target takes.
+func (in *Inbox) takes() map[string]queue.Target {
+	s, n := in.set.Load(), 1
+	if in.opt.Replicas != nil {
+		n = in.opt.Replicas()
+	}
+	out := make(map[string]queue.Target, len(s.targets))
 	for name, t := range s.targets {
-		out[name] = t.deliver.Concurrency
+		out[name] = queue.Target{Concurrency: t.deliver.Concurrency, Rate: t.deliver.perSecond() / float64(max(n, 1)), Pause: t.retry().Backoff.Max.Duration}
 	}
 	return out
+}
+
+// paused tells of a target that is paused, or no longer.
+func (in *Inbox) paused(name string, c queue.Condition) {
+	t, ok := in.set.Load().targets[name]
+	if !ok {
+		return
+	}
+	in.opt.Observer.paused(&Pause{Webhook: t.hook.Name, Target: name, Condition: c})
 }
 
 // Run delivers, and deletes what is older than Retain, until ctx ends; then it

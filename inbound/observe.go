@@ -1,6 +1,10 @@
 package inbound
 
-import "time"
+import (
+	"time"
+
+	"github.com/postern-proxy/postern/queue"
+)
 
 // Reception is what became of one request.
 type Reception struct {
@@ -47,6 +51,12 @@ type Misfit struct {
 	Held        bool   // it is in quarantine; false where misfits are only observed
 }
 
+// Pause is word of a target that is paused from now on, or no longer.
+type Pause struct {
+	Webhook, Target string
+	queue.Condition
+}
+
 // Observer is told what happens. Every func may be nil, must not block, and is
 // called by several goroutines at once.
 type Observer struct {
@@ -54,6 +64,7 @@ type Observer struct {
 	Attempt  func(*Attempt)
 	Moved    func(*Transition)
 	Misfit   func(*Misfit)
+	Paused   func(*Pause)
 	// Trouble is told what failed in the background, or a conflict.
 	Trouble func(doing string, err error)
 }
@@ -79,6 +90,12 @@ func (o *Observer) moved(t Transition) {
 func (o *Observer) misfit(m Misfit) {
 	if o.Misfit != nil {
 		o.Misfit(&m)
+	}
+}
+
+func (o *Observer) paused(p *Pause) {
+	if o.Paused != nil {
+		o.Paused(p)
 	}
 }
 

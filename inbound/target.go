@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -21,6 +22,8 @@ type Deliver struct {
 	To          string         `hcl:"to"`
 	Timeout     block.Duration `hcl:"timeout,optional"` // for the whole answer
 	Concurrency int            `hcl:"concurrency,optional"`
+	Rate        *block.Rate    `hcl:"rate,optional"`    // of attempts, of all replicas together
+	Poison      int            `hcl:"poison,optional"`  // attempts that end without an answer, and the event is isolated; 0: never
 	Sign        []block.Secret `hcl:"sign,optional"`    // each signs; several are for rotation
 	Applied     []int          `hcl:"applied,optional"` // statuses that mean applied, besides 2xx
 	Failed      []int          `hcl:"failed,optional"`  // statuses that end the attempts, instead of 400, 410, 413, 415, 422
@@ -30,6 +33,7 @@ type Deliver struct {
 	ContentType string                  `hcl:"content_type,optional"`                      // of Body
 	Header      map[string]block.Secret `hcl:"header,optional" literal:"allowed"`          // sent beside those of the event
 	TLS         *application.TLS        `hcl:"tls,block"`
+	Retry       *Retry                  `hcl:"retry,block"` // instead of the webhook's
 
 	address *application.Address
 }
@@ -40,7 +44,7 @@ const jsonType = "application/json"
 
 // Default sets timeout, concurrency and the type of a body.
 func (d *Deliver) Default() {
-	d.Timeout.Duration, d.Concurrency, d.ContentType = 10*time.Second, 16, jsonType
+	d.Timeout.Duration, d.Concurrency, d.ContentType, d.Poison = 10*time.Second, 16, jsonType, 3
 }
 
 // Check implements [block.Checker].
@@ -58,6 +62,9 @@ func (d *Deliver) Check() error {
 	if d.Concurrency < 1 || d.Concurrency > 1000 {
 		errs = append(errs, block.At("concurrency", "concurrency must be between 1 and 1000"))
 	}
+	if d.Poison < 0 || d.Poison > 1000 {
+		errs = append(errs, block.At("poison", "poison must be between 0 and 1000"))
+	}
 	if d.Body == nil && d.ContentType != jsonType {
 		errs = append(errs, block.At("content_type", "content_type is that of body, which is not given; the provider's own is passed on"))
 	}
@@ -68,6 +75,17 @@ func (d *Deliver) Check() error {
 	}
 	return errors.Join(append(errs, d.statuses()...)...)
 }
+
+// perSecond is the rate in attempts a second, 0 if there is none.
+func (d *Deliver) perSecond() float64 {
+	if d.Rate == nil {
+		return 0
+	}
+	return d.Rate.PerSecond()
+}
+
+// retry is how deliveries to t are repeated.
+func (t target) retry() *Retry { return cmp.Or(t.deliver.Retry, t.hook.Retry) }
 
 // statuses checks the lists of what answers mean.
 func (d *Deliver) statuses() (errs []error) {

@@ -112,6 +112,14 @@ func (b *Backoff) Default() {
 	b.First.Duration, b.Factor, b.Max.Duration = time.Second, 2, time.Hour
 }
 
+// complete fills in the delays of a block that has none.
+func (r *Retry) complete() {
+	if r != nil && r.Backoff == nil {
+		r.Backoff = &Backoff{}
+		r.Backoff.Default()
+	}
+}
+
 func (b *Backoff) delays() backoff.Backoff {
 	return backoff.Backoff{First: b.First.Duration, Factor: b.Factor, Max: b.Max.Duration, Jitter: b.Jitter}
 }
@@ -129,9 +137,9 @@ func Decode(name string, at hcl.Range, body *hclsyntax.Body, ctx *block.Context,
 		w.Retry = &Retry{}
 		w.Retry.Default()
 	}
-	if w.Retry.Backoff == nil {
-		w.Retry.Backoff = &Backoff{}
-		w.Retry.Backoff.Default()
+	w.Retry.complete()
+	for _, d := range w.Deliver {
+		d.Retry.complete()
 	}
 	if len(w.Verify) == 1 {
 		diags = append(diags, w.verification(ctx, schemes)...)

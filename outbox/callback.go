@@ -77,6 +77,7 @@ func (o *Outbox) post(ctx context.Context, c *Call, a *Policy) (*application.Cal
 // for webhooks.
 func (s *sent) ask(ctx context.Context, client *application.Client, call *application.Call) {
 	answer := client.Post(ctx, call)
+	s.app, s.unsent = true, answer.Err != nil && !answer.Sent
 	if answer.Status == 0 {
 		s.result.Detail = "no answer"
 		if answer.Late {

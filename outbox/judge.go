@@ -6,6 +6,7 @@ import (
 
 	"github.com/postern-proxy/postern/backoff"
 	"github.com/postern-proxy/postern/policy"
+	"github.com/postern-proxy/postern/queue"
 )
 
 // sent is what came of sending a call once.
@@ -18,6 +19,8 @@ type sent struct {
 	took        time.Duration
 	interrupted bool // by our own shutdown
 	after       time.Duration
+	app         bool // the application was called, not a provider
+	unsent      bool // and could not be reached
 }
 
 // judge is the move that follows. It is a pure function.
@@ -79,15 +82,25 @@ func askedFor(d *policy.Denial, header map[string][]string, now time.Time) time.
 	return wait
 }
 
-// well reports whether the provider is not to be spared: an answer that only
-// this call got does not slow the others down.
-func (s *sent) well() bool {
-	if s.interrupted {
-		return true
+// report is what s says about the provider or, of a callback, the application: an
+// answer that only this call got does not slow the others down. s is nil if
+// nobody was asked.
+func (s *sent) report() queue.Report {
+	if s == nil || s.interrupted {
+		return queue.Report{}
 	}
+	r := queue.Report{Health: queue.Well, Took: s.took}
 	switch s.result.Outcome {
-	case policy.RateLimited, policy.ServerError, policy.Timeout, policy.Unreachable:
-		return false
+	case policy.RateLimited: // of one account, more often than not: stages know
+		r.Health = queue.Busy
+	case policy.ServerError, policy.Timeout, policy.Unreachable:
+		r.Health = queue.Trouble
 	}
-	return true
+	if s.app {
+		r.Pause = s.after
+		if s.unsent {
+			r.Health = queue.Down
+		}
+	}
+	return r
 }

@@ -96,19 +96,13 @@ func New(o Options) *Outbox {
 	if o.Alone == nil {
 		o.Alone = func(ctx context.Context, _ string, work func(context.Context)) { work(ctx) }
 	}
-	if o.Poll == 0 {
-		o.Poll = 5 * time.Second
-	}
-	if o.Grace == 0 {
-		o.Grace = 20 * time.Second
-	}
 	if o.Location == nil {
 		o.Location = func(id string) string { return id }
 	}
 	b := &Outbox{opt: o, client: application.New(o.Dial)}
 	b.dispatch = &queue.Dispatcher[Call]{
 		Source: o.Store, Targets: b.targets, Attempt: b.attempt, Trouble: func(doing string, err error) { o.Observer.trouble("outbox: "+doing, err) },
-		Lease: 30 * time.Second, Poll: o.Poll, Grace: o.Grace,
+		Poll: o.Poll, Grace: o.Grace,
 	}
 	return b
 }
@@ -122,15 +116,17 @@ const callbackTo = "callback:"
 
 // targets says how many calls each provider takes at once. Calls of a provider
 // that is gone wait until it is back.
-func (o *Outbox) targets() map[string]int {
+func (o *Outbox) targets() map[string]queue.Target {
 	set := o.opt.Policy()
-	out := map[string]int{}
+	out := map[string]queue.Target{}
 	for _, name := range set.Providers() {
-		n := 0
+		n, pause := 0, time.Duration(0)
 		for _, plan := range set.Provider(name).Plans() {
-			n = max(n, scheduleOf(plan).Concurrency)
+			how := scheduleOf(plan)
+			n, pause = max(n, how.Concurrency), max(pause, how.Backoff.Max.Duration)
 		}
-		out[name], out[callbackTo+name] = n, n
+		t := queue.Target{Concurrency: n, Pause: pause}
+		out[name], out[callbackTo+name] = t, t
 	}
 	return out
 }

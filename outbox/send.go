@@ -20,10 +20,10 @@ const (
 )
 
 // attempt sends a call once, or a callback, and makes the move that follows.
-func (o *Outbox) attempt(ctx context.Context, it queue.Item[Call]) queue.Health {
+func (o *Outbox) attempt(ctx context.Context, it queue.Item[Call]) queue.Report {
 	c := &it.Work
 	if stale(ctx) {
-		return queue.Well
+		return queue.Report{}
 	}
 	from := c.State
 	o.opt.Observer.moved(&Transition{ID: c.ID, Kind: c.Kind, Provider: c.Provider, Account: c.Account, At: time.Now(), From: from, To: Sending, Attempt: c.Attempt})
@@ -38,7 +38,7 @@ func (o *Outbox) attempt(ctx context.Context, it queue.Item[Call]) queue.Health 
 		m, s = o.send(ctx, c)
 	}
 	if stale(ctx) {
-		return queue.Well // somebody else decides
+		return queue.Report{} // somebody else decides
 	}
 	if c.Kind == Async && !m.To.Open() {
 		m.Then = o.told(c)
@@ -58,7 +58,7 @@ func (o *Outbox) attempt(ctx context.Context, it queue.Item[Call]) queue.Health 
 			o.dispatch.Wake() // it may be due before the loop looks again
 		}
 	}
-	return queue.Health(s == nil || s.well())
+	return s.report()
 }
 
 // stale reports whether the lease of an attempt is over.

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -15,37 +16,42 @@ import (
 type Dispatcher[T any] struct {
 	Source Source[T]
 
-	// Targets returns how many attempts each target takes at once. It is asked
-	// before every claim, so a change takes effect at once; a target that is
-	// gone is not claimed for any more.
-	Targets func() map[string]int
+	// Targets returns what each target takes. It is asked before every claim, so a
+	// change takes effect at once; a target that is gone is not claimed for any
+	// more.
+	Targets func() map[string]Target
 
 	// Attempt does the work of one item and makes the move that follows. Its
 	// context ends with cause ErrStale when the lease is lost, or may be because
 	// it could not be renewed, and with ErrDrain when a shutdown has waited long
 	// enough; it should then return at once.
-	Attempt func(context.Context, Item[T]) Health
+	Attempt func(context.Context, Item[T]) Report
 
 	// Trouble is told what went wrong in the loop itself: a claim or a renewal
 	// that failed, an attempt that panicked. The loop goes on.
 	Trouble func(doing string, err error)
 
-	Lease time.Duration // how long a claim holds without renewal
-	Poll  time.Duration // the longest wait between two claims
-	Grace time.Duration // how long a shutdown waits for attempts in flight
+	// Changed is told of a target that is paused from now on, or no longer; nil if
+	// nobody wants to know. It must not block.
+	Changed func(target string, c Condition)
 
-	once    sync.Once
-	wake    chan struct{}
-	mu      sync.Mutex
-	windows map[string]*window
-	held    map[Lease]*hold // by key and token, Until left zero
-	wg      sync.WaitGroup
+	Lease time.Duration // how long a claim holds without renewal; 30 s if 0
+	Poll  time.Duration // the longest wait between two claims; 5 s if 0
+	Grace time.Duration // how long a shutdown waits for attempts in flight; 20 s if 0
+
+	once   sync.Once
+	wake   chan struct{}
+	mu     sync.Mutex
+	states map[string]*state
+	held   map[Lease]*hold // by key and token, Until left zero
+	wg     sync.WaitGroup
 }
 
 func (d *Dispatcher[T]) prepare() {
 	d.once.Do(func() {
+		d.Lease, d.Poll, d.Grace = cmp.Or(d.Lease, 30*time.Second), cmp.Or(d.Poll, 5*time.Second), cmp.Or(d.Grace, 20*time.Second)
 		d.wake = make(chan struct{}, 1)
-		d.windows = map[string]*window{}
+		d.states = map[string]*state{}
 		d.held = map[Lease]*hold{}
 	})
 }
@@ -136,9 +142,9 @@ func (d *Dispatcher[T]) pace(ctx context.Context, began time.Time) {
 // turn claims once, starts what it got, and returns how long to wait.
 func (d *Dispatcher[T]) turn(ctx, work context.Context) time.Duration {
 	targets := d.Targets()
-	want := d.demand(targets)
+	want, change := d.demand(targets)
 	if len(want) == 0 {
-		return d.Poll // a freed slot wakes us
+		return d.until(change) // a freed slot wakes us
 	}
 	asked := time.Now()
 	// Not ctx: a claim that is cut off may have been made all the same.
@@ -158,10 +164,15 @@ func (d *Dispatcher[T]) turn(ctx, work context.Context) time.Duration {
 	if len(items) > 0 {
 		return 0 // there may be more
 	}
-	if next.IsZero() {
+	return min(d.until(next), d.until(change))
+}
+
+// until is how long to wait for a time, zero being none.
+func (d *Dispatcher[T]) until(at time.Time) time.Duration {
+	if at.IsZero() {
 		return d.Poll
 	}
-	return min(max(time.Until(next), time.Millisecond), d.Poll)
+	return min(max(time.Until(at), time.Millisecond), d.Poll)
 }
 
 func (d *Dispatcher[T]) claim(ctx context.Context, want map[string]int) (items []Item[T], next time.Time, err error) {
@@ -171,29 +182,6 @@ func (d *Dispatcher[T]) claim(ctx context.Context, want map[string]int) (items [
 		}
 	}()
 	return d.Source.Claim(ctx, want, d.Lease)
-}
-
-// demand returns how many items each target takes now, leaving out those that
-// take none.
-func (d *Dispatcher[T]) demand(targets map[string]int) map[string]int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	maps.DeleteFunc(d.windows, func(t string, w *window) bool {
-		_, known := targets[t]
-		return !known && w.inflight == 0
-	})
-	want := make(map[string]int, len(targets))
-	for t, concurrency := range targets {
-		w := d.windows[t]
-		if w == nil {
-			w = newWindow()
-			d.windows[t] = w
-		}
-		if n := w.free(concurrency); n > 0 {
-			want[t] = n
-		}
-	}
-	return want
 }
 
 func (d *Dispatcher[T]) giveBack(ctx context.Context, items []Item[T]) {
@@ -211,14 +199,14 @@ func (d *Dispatcher[T]) giveBack(ctx context.Context, items []Item[T]) {
 
 func (l Lease) id() Lease { return Lease{Key: l.Key, Token: l.Token} }
 
-func (d *Dispatcher[T]) start(h *hold, it Item[T], concurrency int) {
+func (d *Dispatcher[T]) start(h *hold, it Item[T], t Target) {
 	d.mu.Lock()
 	d.held[it.Lease.id()] = h
-	w := d.windows[it.Target]
-	w.inflight++
+	s := d.states[it.Target]
+	it.Probe, it.Revived = s.begin(time.Now())
 	d.mu.Unlock()
 	d.wg.Go(func() {
-		health := Trouble
+		report := Report{Health: Trouble}
 		defer func() {
 			if p := recover(); p != nil {
 				d.Trouble("attempting a delivery", fmt.Errorf("panic: %v", p))
@@ -226,11 +214,14 @@ func (d *Dispatcher[T]) start(h *hold, it Item[T], concurrency int) {
 			h.end()
 			d.mu.Lock()
 			delete(d.held, it.Lease.id())
-			w.end(health, concurrency)
+			changed, now := s.end(time.Now(), it.Lease.Key, it.Probe, report, t), s.condition()
 			d.mu.Unlock()
+			if changed && d.Changed != nil {
+				d.Changed(it.Target, now)
+			}
 			d.Wake()
 		}()
-		health = d.Attempt(h, it)
+		report = d.Attempt(h, it)
 	})
 }
 

@@ -46,6 +46,7 @@ func (f *fake) Claim(_ context.Context, want map[string]int, lease time.Duration
 		return nil, next, f.claimErr
 	}
 	got := map[string]int{}
+	var due []int // the longest due first
 	for key, r := range f.rows {
 		if want[r.target] == 0 || r.done {
 			continue
@@ -56,6 +57,11 @@ func (f *fake) Claim(_ context.Context, want map[string]int, lease time.Duration
 			}
 			continue
 		}
+		due = append(due, key)
+	}
+	slices.SortStableFunc(due, func(a, b int) int { return f.rows[a].due.Compare(f.rows[b].due) })
+	for _, key := range due {
+		r := f.rows[key]
 		if got[r.target] < want[r.target] {
 			got[r.target]++
 			r.token++
@@ -111,9 +117,16 @@ func (f *fake) retry(l Lease, in time.Duration) {
 	f.rows[l.Key].due = time.Now().Add(in)
 }
 
-func dispatcher(f *fake, concurrency map[string]int, attempt func(context.Context, Item[string]) Health) *Dispatcher[string] {
+func dispatcher(f *fake, concurrency map[string]int, attempt func(context.Context, Item[string]) Report) *Dispatcher[string] {
 	return &Dispatcher[string]{
-		Source: f, Targets: func() map[string]int { return concurrency }, Attempt: attempt,
+		Source: f, Attempt: attempt,
+		Targets: func() map[string]Target {
+			targets := map[string]Target{}
+			for name, n := range concurrency {
+				targets[name] = Target{Concurrency: n, Pause: time.Hour}
+			}
+			return targets
+		},
 		Trouble: func(string, error) {},
 		Lease:   30 * time.Second, Poll: 5 * time.Second, Grace: 10 * time.Second,
 	}
@@ -131,10 +144,10 @@ func TestDueItemsRunAtTheirTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, start := &fake{}, time.Now()
 		at := map[string]time.Duration{}
-		d := dispatcher(f, map[string]int{"a": 2}, func(_ context.Context, it Item[string]) Health {
+		d := dispatcher(f, map[string]int{"a": 2}, func(_ context.Context, it Item[string]) Report {
 			at[it.Work] = time.Since(start)
 			_ = f.finish(it.Lease)
-			return Well
+			return Report{Health: Well}
 		})
 		f.add("a", start)
 		f.add("a", start.Add(3*time.Second))
@@ -155,10 +168,10 @@ func TestDueItemsRunAtTheirTime(t *testing.T) {
 func TestPollingFindsWhatNobodyAnnounced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, ran := &fake{}, false
-		d := dispatcher(f, map[string]int{"a": 1}, func(_ context.Context, it Item[string]) Health {
+		d := dispatcher(f, map[string]int{"a": 1}, func(_ context.Context, it Item[string]) Report {
 			ran = true
 			_ = f.finish(it.Lease)
-			return Well
+			return Report{Health: Well}
 		})
 		stop := run(d)
 		time.Sleep(time.Second)
@@ -185,11 +198,11 @@ func TestF28SlowStart(t *testing.T) {
 		var seen []int
 		quick := time.Duration(-1)
 		start := time.Now()
-		d := dispatcher(f, map[string]int{"slow": 16, "quick": 1}, func(_ context.Context, it Item[string]) Health {
+		d := dispatcher(f, map[string]int{"slow": 16, "quick": 1}, func(_ context.Context, it Item[string]) Report {
 			if it.Target == "quick" {
 				quick = time.Since(start)
 				_ = f.finish(it.Lease)
-				return Well
+				return Report{Health: Well}
 			}
 			mu.Lock()
 			inflight++
@@ -201,7 +214,7 @@ func TestF28SlowStart(t *testing.T) {
 			inflight--
 			mu.Unlock()
 			_ = f.finish(it.Lease)
-			return Well
+			return Report{Health: Well}
 		})
 		stop := run(d)
 		time.Sleep(time.Minute)
@@ -216,20 +229,18 @@ func TestF28SlowStart(t *testing.T) {
 }
 
 func TestTroubleClosesTheWindow(t *testing.T) {
-	w := newWindow()
+	w, now := newWindow(), time.Now()
 	for range 20 {
-		w.inflight++
-		w.end(Trouble, 16)
+		w.trouble()
 	}
 	if w.size != 1 {
 		t.Errorf("size %d after trouble, want 1", w.size)
 	}
 	for range 40 {
-		w.inflight++
-		w.end(Well, 16)
+		w.well(now, time.Millisecond, 16)
 	}
-	if w.size != 16 || w.inflight != 0 {
-		t.Errorf("%+v after recovery, want 16 and none in flight", *w)
+	if w.size != 16 {
+		t.Errorf("%+v after recovery, want 16", w)
 	}
 }
 
@@ -237,13 +248,13 @@ func TestLeaseIsRenewedWhileWorkRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, runs := &fake{}, 0
 		f.add("a", time.Now())
-		d := dispatcher(f, map[string]int{"a": 4}, func(_ context.Context, it Item[string]) Health {
+		d := dispatcher(f, map[string]int{"a": 4}, func(_ context.Context, it Item[string]) Report {
 			runs++
 			time.Sleep(5 * time.Minute)
 			if err := f.finish(it.Lease); err != nil {
 				t.Error(err)
 			}
-			return Well
+			return Report{Health: Well}
 		})
 		stop := run(d)
 		time.Sleep(10 * time.Minute)
@@ -261,17 +272,17 @@ func TestF33LostLease(t *testing.T) {
 		f := &fake{}
 		f.add("a", time.Now())
 		var cause, late error
-		d := dispatcher(f, map[string]int{"a": 1}, func(ctx context.Context, it Item[string]) Health {
+		d := dispatcher(f, map[string]int{"a": 1}, func(ctx context.Context, it Item[string]) Report {
 			if it.Lease.Token > 1 {
 				_ = f.finish(it.Lease)
-				return Well
+				return Report{Health: Well}
 			}
 			f.mu.Lock()
 			f.rows[0].token += 10 // somebody else claimed it
 			f.mu.Unlock()
 			<-ctx.Done()
 			cause, late = context.Cause(ctx), f.finish(it.Lease)
-			return Trouble
+			return Report{Health: Trouble}
 		})
 		stop := run(d)
 		time.Sleep(time.Minute)
@@ -290,7 +301,7 @@ func TestF40Drain(t *testing.T) {
 		f.add("a", time.Now().Add(2*time.Second))
 		var causes []error
 		var mu sync.Mutex
-		d := dispatcher(f, map[string]int{"a": 4}, func(ctx context.Context, it Item[string]) Health {
+		d := dispatcher(f, map[string]int{"a": 4}, func(ctx context.Context, it Item[string]) Report {
 			wait := 3 * time.Second
 			if it.Work == "1" {
 				wait = time.Hour
@@ -304,7 +315,7 @@ func TestF40Drain(t *testing.T) {
 			mu.Lock()
 			causes = append(causes, context.Cause(ctx))
 			mu.Unlock()
-			return Well
+			return Report{Health: Well}
 		})
 		stop := run(d)
 		time.Sleep(time.Second)
@@ -328,8 +339,8 @@ func TestClaimInFlightAtShutdownIsGivenBack(t *testing.T) {
 	f := &fake{}
 	f.add("a", time.Now())
 	ctx, cancel := context.WithCancel(context.Background())
-	d := dispatcher(f, nil, func(context.Context, Item[string]) Health { t.Error("attempted"); return Well })
-	d.Targets = func() map[string]int { cancel(); return map[string]int{"a": 1} }
+	d := dispatcher(f, nil, func(context.Context, Item[string]) Report { t.Error("attempted"); return Report{Health: Well} })
+	d.Targets = func() map[string]Target { cancel(); return map[string]Target{"a": {Concurrency: 1}} }
 	d.Run(ctx)
 	if f.released != 1 {
 		t.Errorf("released %d, want 1", f.released)
@@ -343,12 +354,12 @@ func TestF41PanicAndErrors(t *testing.T) {
 		f.add("a", time.Now())
 		var mu sync.Mutex
 		var told []string
-		d := dispatcher(f, map[string]int{"a": 1}, func(_ context.Context, it Item[string]) Health {
+		d := dispatcher(f, map[string]int{"a": 1}, func(_ context.Context, it Item[string]) Report {
 			if it.Lease.Token == 1 {
 				panic("poison")
 			}
 			_ = f.finish(it.Lease)
-			return Well
+			return Report{Health: Well}
 		})
 		d.Trouble = func(doing string, err error) {
 			mu.Lock()

@@ -48,10 +48,10 @@ func TestF33LateTimer(t *testing.T) {
 func outage(t *testing.T, f *fake, broken func(at time.Duration)) (ended time.Duration, cause error) {
 	f.add("a", time.Now())
 	start, done := time.Now(), make(chan struct{})
-	d := dispatcher(f, map[string]int{"a": 1}, func(ctx context.Context, it Item[string]) Health {
+	d := dispatcher(f, map[string]int{"a": 1}, func(ctx context.Context, it Item[string]) Report {
 		if it.Lease.Token > 1 {
 			_ = f.finish(it.Lease)
-			return Well
+			return Report{Health: Well}
 		}
 		defer close(done)
 		select {
@@ -61,7 +61,7 @@ func outage(t *testing.T, f *fake, broken func(at time.Duration)) (ended time.Du
 			ended = time.Since(start)
 			_ = f.finish(it.Lease)
 		}
-		return Trouble
+		return Report{Health: Trouble}
 	})
 	stop := run(d)
 	for at := time.Duration(0); at < 10*time.Minute; at += time.Second {
@@ -153,7 +153,7 @@ func TestF33SlowStore(t *testing.T) {
 				f.add("a", start)
 				var mu sync.Mutex
 				var ends []time.Duration
-				d := dispatcher(f, map[string]int{"a": 1}, func(ctx context.Context, it Item[string]) Health {
+				d := dispatcher(f, map[string]int{"a": 1}, func(ctx context.Context, it Item[string]) Report {
 					select {
 					case <-ctx.Done():
 					case <-time.After(2*time.Minute - time.Since(start)):
@@ -162,7 +162,7 @@ func TestF33SlowStore(t *testing.T) {
 					mu.Lock()
 					ends = append(ends, time.Since(start))
 					mu.Unlock()
-					return Well
+					return Report{Health: Well}
 				})
 				d.Source = &slow{f, tt.claim, tt.renew}
 				stop := run(d)
@@ -186,10 +186,10 @@ func TestLaneIsCarried(t *testing.T) {
 		f.add("a", time.Now())
 		f.rows[0].lane = "l"
 		var got []string
-		d := dispatcher(f, map[string]int{"a": 1}, func(_ context.Context, it Item[string]) Health {
+		d := dispatcher(f, map[string]int{"a": 1}, func(_ context.Context, it Item[string]) Report {
 			got = append(got, fmt.Sprint(it.Target, it.Lane))
 			_ = f.finish(it.Lease)
-			return Well
+			return Report{Health: Well}
 		})
 		stop := run(d)
 		time.Sleep(time.Second)

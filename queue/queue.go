@@ -3,8 +3,9 @@
 // It knows neither what an item is nor how it is stored.
 //
 // Read queue.go for the words, then dispatcher.go for the loop, hold.go for how
-// an attempt ends with its lease, window.go for how a target that is in trouble
-// is spared, retain.go for how what is old goes.
+// an attempt ends with its lease, target.go for what a target takes, window.go and
+// breaker.go for how one that is in trouble is spared, retain.go for how what is
+// old goes.
 package queue
 
 import (
@@ -35,6 +36,10 @@ type Item[T any] struct {
 	Target string // whom the work is for: concurrency is counted per target
 	Lane   string // "" or what it is in order with, see [Source]
 	Work   T
+
+	// What the dispatcher knows when an attempt begins.
+	Probe   bool // the target is paused, and this attempt shows whether it is back
+	Revived bool // and it could not be reached at all before
 }
 
 // A Source holds the items. Its clock decides what is due.
@@ -60,10 +65,20 @@ type Source[T any] interface {
 }
 
 // Health is what an attempt says about its target.
-type Health bool
+type Health uint8
 
-// The target answered sensibly, or it is in trouble and should be spared.
+// What it says.
 const (
-	Well    Health = true
-	Trouble Health = false
+	Silent  Health = iota // nothing: it was not asked, or was interrupted
+	Well                  // it answered sensibly
+	Busy                  // it wants fewer
+	Trouble               // it is in trouble and should be spared
+	Down                  // it cannot be reached at all
 )
+
+// Report is what came of an attempt for its target.
+type Report struct {
+	Health Health
+	Took   time.Duration // the target, to answer
+	Pause  time.Duration // that it asked to be left alone for, 0 for none
+}

@@ -9,7 +9,7 @@ import (
 
 // Inbox is the observer of an inbox.
 func (t *Telemetry) Inbox() inbound.Observer {
-	return inbound.Observer{Received: t.received, Attempt: t.delivered, Moved: t.moved, Misfit: t.misfit, Trouble: t.Trouble}
+	return inbound.Observer{Received: t.received, Attempt: t.delivered, Moved: t.moved, Misfit: t.misfit, Paused: t.paused, Trouble: t.Trouble}
 }
 
 // received takes note of one request.
@@ -59,6 +59,18 @@ func (t *Telemetry) delivered(a *inbound.Attempt) {
 	if a.Attempt > 1 {
 		t.m.inboxRetries.WithLabelValues(a.Webhook).Inc()
 	}
+}
+
+// paused takes note of a target that is left alone from now on, or no longer.
+func (t *Telemetry) paused(p *inbound.Pause) {
+	if !p.Paused {
+		t.m.inboxPaused.WithLabelValues(p.Webhook, p.Target).Set(0)
+		t.Transition(slog.LevelInfo, "target is back", slog.String("webhook", p.Webhook), slog.String("target", p.Target))
+		return
+	}
+	t.m.inboxPaused.WithLabelValues(p.Webhook, p.Target).Set(1)
+	t.m.inboxPauses.WithLabelValues(p.Webhook, p.Target).Inc()
+	t.Transition(slog.LevelWarn, "target is paused", slog.String("webhook", p.Webhook), slog.String("target", p.Target), slog.Time("until", p.Until))
 }
 
 // moved takes note of one move of a delivery.

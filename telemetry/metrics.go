@@ -57,6 +57,8 @@ type metrics struct {
 	inboxMisfits                 *prometheus.CounterVec   // webhook
 	inboxExpected                *prometheus.CounterVec   // webhook
 	inboxBackfilled              *prometheus.CounterVec   // webhook
+	inboxPaused                  *prometheus.GaugeVec     // webhook target
+	inboxPauses                  *prometheus.CounterVec   // webhook target
 	reloads                      *prometheus.CounterVec   // result
 	lastReload, lastReloadedTime prometheus.Gauge
 	caNotAfter                   prometheus.Gauge
@@ -116,6 +118,8 @@ func (m *metrics) inbox() {
 	m.inboxDeliveries = m.counter("inbox_deliveries_total", "Deliveries to the application, by what they led to.", "webhook", "result")
 	m.inboxRetries = m.counter("inbox_retries_total", "Deliveries that were not the first attempt.", "webhook")
 	m.inboxFailed = m.counter("inbox_failed_total", "Deliveries that were given up.", "webhook")
+	m.inboxPaused = m.gauge("inbox_target_paused", "1 while nothing is delivered to a target because it is down, or asked for it.", "webhook", "target")
+	m.inboxPauses = m.counter("inbox_target_pauses_total", "How often a target was paused.", "webhook", "target")
 	m.inboxQuarantined = m.counter("inbox_quarantined_total", "Events held back because they do not fit.", "webhook")
 	m.inboxMisfits = m.counter("inbox_misfits_total", "Events that did not fit their schema, held in quarantine or only observed.", "webhook")
 }

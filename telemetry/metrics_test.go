@@ -19,6 +19,7 @@ import (
 
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/policy"
+	"github.com/postern-proxy/postern/queue"
 )
 
 // value adds up the series of a counter, gauge or histogram (its count) whose
@@ -223,6 +224,7 @@ func TestInboxTelemetry(t *testing.T) {
 	for _, to := range []inbound.State{inbound.Processing, inbound.Applied, inbound.Failed, inbound.Quarantined} {
 		o.Moved(&inbound.Transition{Event: "0190f3a2-7c11-7abc-8def-0123456789ab", Webhook: "github", Target: "github", Received: at, At: at.Add(2 * time.Second), From: inbound.Processing, To: to, Attempt: 2, Status: 200, Took: time.Second, Reason: "200 OK", Detail: "canary of the answer"})
 	}
+	o.Paused(&inbound.Pause{Webhook: "github", Target: "github", Condition: queue.Condition{Paused: true, Until: at}})
 	o.Trouble("recording a delivery", errors.New("disk full"))
 	expect(t, tel,
 		want{1, "postern_inbox_requests_total", []string{"webhook", "github", "result", "accepted"}},
@@ -234,10 +236,11 @@ func TestInboxTelemetry(t *testing.T) {
 		want{1, "postern_inbox_apply_seconds", []string{"webhook", "github"}},
 		want{1, "postern_inbox_failed_total", nil},
 		want{1, "postern_inbox_quarantined_total", nil},
+		want{1, "postern_inbox_target_paused", nil}, want{1, "postern_inbox_target_pauses_total", nil},
 	)
 	all := lines()
-	if len(all) != 8 {
-		t.Fatalf("%d lines, want 3 inbound and 5 transitions: %v", len(all), all)
+	if len(all) != 9 {
+		t.Fatalf("%d lines, want 3 inbound and 6 transitions: %v", len(all), all)
 	}
 	for key, want := range map[string]any{"log": "inbound", "webhook": "github", "result": "accepted", "status": 200.0, "event_id": "d1", "type": "push", "account": "9", "bytes": 12.0, "duration": 0.001, "trace_id": "0190f3a27c117abc8def0123456789ab"} {
 		if all[0][key] != want {
@@ -318,6 +321,8 @@ func everything(t *testing.T) *Telemetry {
 	o := tel.Inbox()
 	o.Received(&inbound.Reception{Webhook: "w", Result: "accepted", Status: 200})
 	o.Attempt(&inbound.Attempt{Webhook: "w", Attempt: 2})
+	o.Paused(&inbound.Pause{Webhook: "w", Target: "w"})
+	o.Paused(&inbound.Pause{Webhook: "w", Target: "w", Condition: queue.Condition{Paused: true}})
 	for _, s := range inbound.States {
 		o.Moved(&inbound.Transition{Webhook: "w", To: s})
 	}
@@ -382,6 +387,8 @@ func TestMetricsOfTheSurface(t *testing.T) {
 		"postern_inbox_retries_total":                      "webhook",
 		"postern_inbox_failed_total":                       "webhook",
 		"postern_inbox_quarantined_total":                  "webhook",
+		"postern_inbox_target_paused":                      "target webhook",
+		"postern_inbox_target_pauses_total":                "target webhook",
 		"postern_inbox_events":                             "status webhook",
 		"postern_inbox_oldest_unapplied_timestamp_seconds": "webhook",
 		"postern_config_reloads_total":                     "result",

@@ -201,7 +201,8 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 	g.inbox = inbound.New(inbound.Options{
 		Store: g.db.Inbox(), Observer: g.tel.Inbox(), Retain: l.Store.Retain.Duration, Grace: graceDeliveries,
 		Alone: g.alone, Poll: g.poll(), Revoked: g.ended, Egress: g.handler.Egress,
-		Late: func(ctx context.Context, id string) error { return g.overseer.Late(ctx, id) },
+		Late:     func(ctx context.Context, id string) error { return g.overseer.Late(ctx, id) },
+		Replicas: g.roster.Live,
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return (*g.deliveries.Load())(ctx, network, address)
 		},

@@ -56,7 +56,7 @@ func work(text string) {
 		w.fail(err)
 	}
 	d := &queue.Dispatcher[inbound.Delivery]{
-		Targets: func() map[string]int { return map[string]int{"hook": w.Concurrency} }, Attempt: w.attempt,
+		Targets: func() map[string]queue.Target { return map[string]queue.Target{"hook": {Concurrency: w.Concurrency}} }, Attempt: w.attempt,
 		Trouble: func(doing string, err error) { w.say("trouble %s: %v", doing, err) },
 		Lease:   w.Lease, Poll: workerPoll, Grace: time.Second,
 	}
@@ -91,7 +91,7 @@ func (w *worker) say(format string, args ...any) {
 
 // attempt calls the application as an inbox does. Unlike one it then tries to
 // make its move although it knows that its lease is over: the fence has to hold.
-func (w *worker) attempt(ctx context.Context, it queue.Item[inbound.Delivery]) queue.Health {
+func (w *worker) attempt(ctx context.Context, it queue.Item[inbound.Delivery]) queue.Report {
 	e := &it.Work.Event
 	if w.Ask {
 		w.say("claimed %s %d", e.ID, it.Lease.Token)
@@ -121,10 +121,10 @@ func (w *worker) attempt(ctx context.Context, it queue.Item[inbound.Delivery]) q
 		switch {
 		case err == nil:
 			w.say("%s %s %d", move.To, e.ID, it.Lease.Token)
-			return queue.Well
+			return queue.Report{Health: queue.Well}
 		case errors.Is(err, queue.ErrStale):
 			w.say("stale %s %d", e.ID, it.Lease.Token)
-			return queue.Well
+			return queue.Report{Health: queue.Well}
 		}
 		w.say("trouble finishing: %v", err)
 		time.Sleep(50 * time.Millisecond)

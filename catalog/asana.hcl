@@ -5,6 +5,17 @@ webhook "asana" {
   # 2026-11-29).
   verify "hmac" {
     header = "X-Hook-Signature"
+    # Each webhook has a secret of its own and so needs a path of its own. Asana sends the secret
+    # while the webhook is made; it is taken into a file where the target of the webhook has the
+    # policy's token, as https://hooks.example.com/asana?guard=TOKEN (docs/inbox.md, "Secrets that a
+    # provider gives").
+    handshake "secret" {
+      signed    = false
+      when      = header["X-Hook-Secret"] != null
+      presented = query.guard
+      learn     = header["X-Hook-Secret"]
+      header    = { X-Hook-Secret = header["X-Hook-Secret"] }
+    }
   }
   # Without events it is a heartbeat. Delivery is at most once (the same guide).
   event {

@@ -109,6 +109,15 @@ webhook "notion" {
   verify "hmac" {
     header = "X-Notion-Signature"
     prefix = "sha256="
+    # The first request brings the token and is not signed. It is taken into a file where the URL of
+    # the webhook has the policy's token, as https://hooks.example.com/notion?guard=TOKEN; from there
+    # the operator pastes it into Notion (docs/inbox.md, "Secrets that a provider gives").
+    handshake "verification_token" {
+      signed    = false
+      when      = body.verification_token != null
+      presented = query.guard
+      learn     = body.verification_token
+    }
   }
   event {
     id      = body.id

@@ -73,7 +73,7 @@ func signatures(t testing.TB) (all []signature) {
 func (s *signature) verify(rest string) string {
 	out := fmt.Sprintf("verify %q {\nsecrets = [env(\"SECRET\"), env(\"NEXT\")]\n%s\n", s.name, rest)
 	for _, b := range s.body.Blocks {
-		if b.Type == "handshake" && b.Body.Attributes["presented"] != nil {
+		if b.Type == "handshake" && b.Body.Attributes["presented"] != nil && b.Body.Attributes["learn"] == nil {
 			out += fmt.Sprintf("handshake %q {\ntoken = [env(\"TOKEN\")]\n}\n", b.Labels[0])
 		}
 	}

@@ -31,6 +31,9 @@ type Handshake struct {
 	Sign *block.Template `hcl:"sign,optional" scope:"webhook"`      // signed with the key of the webhook: signature.* in the answer
 	Hash *block.Template `hcl:"hash,optional" scope:"confirmation"` // its SHA-256, which may be about the token: hash.* in the answer
 
+	Learn *block.Expr `hcl:"learn,optional" scope:"webhook"` // the secret that it brings
+	Into  block.Path  `hcl:"into,optional"`                  // and the file into which that goes
+
 	Status int                    `hcl:"status,optional"`
 	Header map[string]*block.Expr `hcl:"header,optional" scope:"answer"`
 	Body   *block.Expr            `hcl:"body,optional" scope:"answer"`
@@ -61,6 +64,11 @@ func (h *Handshake) Check() error {
 		refuse("when", "when is required: it tells the handshake from events")
 	}
 	switch tokens := len(h.Token) > 0; {
+	case h.dormant():
+	case (h.Learn != nil) != (h.Into != ""):
+		refuse("into", "into names the file for the secret that learn says: neither is of use without the other")
+	case h.Learn != nil && !tokens:
+		refuse("learn", "a secret is taken only from who presents a token: anybody could give one otherwise")
 	case tokens && h.Presented == nil:
 		refuse("token", "token needs presented, which says where the sender presents it")
 	case !tokens && h.Presented != nil:
@@ -84,6 +92,9 @@ func (h *Handshake) Check() error {
 	}
 	return errors.Join(errs...)
 }
+
+// dormant reports whether h brings a secret and the policy does not want it.
+func (h *Handshake) dormant() bool { return h.Learn != nil && h.Into == "" && len(h.Token) == 0 }
 
 // answerable reports whether an answer may set the header: none that makes it
 // another kind of answer.
@@ -138,6 +149,7 @@ func WithHandshakes(s Scheme) Scheme {
 		if diags = append(diags, more...); diags.HasErrors() {
 			return v, diags
 		}
+		b.Handshakes = slices.DeleteFunc(b.Handshakes, (*Handshake).dormant)
 		for _, h := range b.Handshakes {
 			if h.keys = v.Keys; h.Sign != nil && v.Keys == nil {
 				diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Invalid handshake", Detail: "It signs its answer, and this kind of verification has no key to sign with.", Subject: &h.Range})
@@ -184,7 +196,7 @@ func (w *Webhook) meet(r *Request, v *Verdict) *met {
 }
 
 func (h *Handshake) meet(names *Names, v *Verdict) *met {
-	tokens, no := h.known(names)
+	tokens, no := h.tokens(names)
 	if no != nil {
 		return no
 	}
@@ -204,27 +216,41 @@ func (h *Handshake) meet(names *Names, v *Verdict) *met {
 		}
 		a.hash = sum.Sum(nil)
 	}
-	return h.answer(a)
+	m := h.answer(a)
+	if m == nil || m.result != Accepted || h.Learn == nil {
+		return m
+	}
+	secret, _ := h.Learn.String(a)
+	if no := learn(secret, string(h.Into)); no != nil {
+		return no
+	}
+	m.why = "its secret is in " + string(h.Into)
+	return m
 }
 
 func refused(format string, args ...any) *met {
 	return &met{result: BadSignature, why: fmt.Sprintf(format, args...)}
 }
 
-// known checks what the sender has to know.
-func (h *Handshake) known(names *Names) (tokens []string, no *met) {
+// known compares in the same time, whatever the lengths.
+func known(want, got string) bool {
+	a, b := sha256.Sum256([]byte(want)), sha256.Sum256([]byte(got))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+}
+
+// tokens checks what the sender has to know.
+func (h *Handshake) tokens(names *Names) (tokens []string, no *met) {
 	if len(h.Token) == 0 {
 		return nil, nil
 	}
 	tokens, err := Reveal(h.Token, minToken)
 	presented, _ := h.Presented.String(names)
-	got, match := sha256.Sum256([]byte(presented)), 0
+	match := false
 	for _, t := range tokens {
-		want := sha256.Sum256([]byte(t))
-		match |= subtle.ConstantTimeCompare(want[:], got[:])
+		match = known(t, presented) || match
 	}
 	switch {
-	case match == 1:
+	case match:
 		return tokens, nil
 	case err != nil && presented != "":
 		return nil, &met{result: Unavailable, err: err}

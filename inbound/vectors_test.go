@@ -15,33 +15,20 @@ const old = `tolerance = "5200w"`
 // declared says how the schemes of the vectors are written in a policy. What is
 // not here needs code, or a secret that is longer.
 var declared = map[string]string{
-	"stripe":            `verify "stripe" { %s }`,
-	"stripe-empty-body": `verify "stripe" { %s }`,
-	"meta/whatsapp":     `verify "github" { %s }`,
-	"zoom":              `verify "hmac" { %s header = "x-zm-signature" prefix = "v0=" timestamp = "x-zm-request-timestamp" message = "v0:${timestamp}:${raw_body}" }`,
-	"x-event":           `verify "hmac" { %s header = "x-twitter-webhooks-signature" prefix = "sha256=" encoding = "base64" }`,
-	"dropbox":           `verify "hmac" { %s header = "X-Dropbox-Signature" }`,
-	"linear":            `verify "hmac" { %s header = "Linear-Signature" }`,
-	"intercom":          `verify "hmac" { %s header = "X-Hub-Signature" prefix = "sha1=" algorithm = "sha1" }`,
-	"typeform":          `verify "hmac" { %s header = "Typeform-Signature" prefix = "sha256=" encoding = "base64" }`,
-	"trello":            `verify "hmac" { %s header = "X-Trello-Webhook" algorithm = "sha1" encoding = "base64" message = "${raw_body}${url}" }`,
-	"xero":              `verify "hmac" { %s header = "x-xero-signature" encoding = "base64" }`,
-	"woocommerce":       `verify "hmac" { %s header = "X-WC-Webhook-Signature" encoding = "base64" }`,
-	"sentry":            `verify "hmac" { %s header = "Sentry-Hook-Signature" }`,
-	"asana":             `verify "hmac" { %s header = "X-Hook-Signature" }`,
-	"notion":            `verify "hmac" { %s header = "X-Notion-Signature" prefix = "sha256=" }`,
-	"paystack":          `verify "hmac" { %s header = "x-paystack-signature" algorithm = "sha512" }`,
-	"twitch":            `verify "hmac" { %s header = "Twitch-Eventsub-Message-Signature" prefix = "sha256=" timestamp = "Twitch-Eventsub-Message-Timestamp" unit = "rfc3339" message = "${header["Twitch-Eventsub-Message-Id"]}${timestamp}${raw_body}" }`,
-	"gitlab-signing-token / standard-webhooks": `verify "standard" { %s }`,
+	"stripe": `verify "stripe" { %s }`, "stripe-empty-body": `verify "stripe" { %s }`, "meta/whatsapp": `verify "meta" { %s }`, "zoom": `verify "zoom" { %s }`,
+	"x-event": `verify "x" { %s }`, "dropbox": `verify "dropbox" { %s }`, "intercom": `verify "intercom" { %s }`, "typeform": `verify "typeform" { %s }`,
+	"trello": `verify "trello" { %s }`, "calendly": `verify "calendly" { %s }`, "xero": `verify "xero" { %s }`, "woocommerce": `verify "woocommerce" { %s }`,
+	"sentry": `verify "sentry" { %s }`, "asana": `verify "asana" { %s }`, "notion": `verify "notion" { %s }`, "paystack": `verify "paystack" { %s }`,
+	"twitch": `verify "twitch" { %s }`, "airwallex": `verify "airwallex" { %s }`, "gitlab-signing-token / standard-webhooks": `verify "gitlab" { %s }`,
+	// The body of this one has no webhookTimestamp.
+	"linear":          `verify "hmac" { %s header = "Linear-Signature" }`,
+	"mollie-next-gen": `verify "hmac" { %s header = "X-Mollie-Signature" prefix = "sha256=" }`,
 
-	"V1 GitHub":    `verify "github" { %s }`,
-	"V3 Bitbucket": `verify "hmac" { %s header = "X-Hub-Signature" prefix = "sha256=" }`,
-	"V4 Slack":     `verify "slack" { %s }`,
-	"V6 Standard":  `verify "standard" { %s }`,
-	"V12 Square":   `verify "hmac" { %s header = "x-square-hmacsha256-signature" encoding = "base64" message = "${url}${raw_body}" }`,
-	"V14 Paddle":   `verify "hmac" { %s header = "Paddle-Signature" separator = ";" field = "h1" timestamp_field = "ts" message = "${timestamp}:${raw_body}" }`,
-	"V16 Box":      `verify "hmac" { %s header = "Box-Signature-Primary" encoding = "base64" timestamp = "Box-Delivery-Timestamp" unit = "rfc3339" message = "${raw_body}${timestamp}" }`,
-	"V17 LINE":     `verify "hmac" { %s header = "x-line-signature" encoding = "base64" }`,
+	"V1 GitHub": `verify "github" { %s }`, "V3 Bitbucket": `verify "bitbucket" { %s }`, "V4 Slack": `verify "slack" { %s }`, "V6 Standard": `verify "standard" { %s }`,
+	"V6 Svix": `verify "svix" { %s }`, "V9 Shopify": `verify "shopify" { %s }`, "V9 Shopify, empty": `verify "shopify" { %s }`,
+	"V12 Square": `verify "square" { %s }`, "V12 Square SDK": `verify "square" { %s }`, "V12 Square escaped": `verify "square" { %s }`,
+	"V14 Paddle": `verify "paddle" { %s }`, "V16 Box": `verify "box" { %s }`, "V16 Box secondary": `verify "box" { %s }`, "V17 LINE": `verify "line" { %s }`, "V19 Razorpay": `verify "razorpay" { %s }`,
+	"V18 HubSpot v1": `verify "hmac" { %s header = "X-HubSpot-Signature" secret_in = "message" message = "${secret}${raw_body}" }`,
 }
 
 type vector struct {
@@ -72,6 +59,28 @@ var published = []vector{
 		"webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek", "webhook-timestamp": "1614265330",
 		"webhook-signature": "v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc= v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
 	}},
+	{Name: "V6 Svix", Secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", Body: `{"test": 2432232314}`, Headers: map[string]string{
+		"svix-id": "msg_p5jXN8AQM9LWM0D4loKWxJek", "svix-timestamp": "1614265330", "svix-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+	}},
+	{Name: "V9 Shopify", Secret: "hush", Body: `"my secret message"`, Headers: map[string]string{"X-Shopify-Hmac-Sha256": "hMTq0K2x7oyOjoBwGYeTj5oxfnaVYXzbanUG9aajpKI="}},
+	{Name: "V9 Shopify, empty", Secret: "hush", Headers: map[string]string{"X-Shopify-Hmac-Sha256": "Knm8rWjeSXNIt2H0AOMT7DQ8/YSy8sQi/pEjbuUmGMs="}},
+	{
+		Name: "V12 Square SDK", Secret: "signature-key", URL: "https://webhook.site/webhooks", Body: `{"data":{"type":"webhooks","id":"fake_id"}}`,
+		Headers: map[string]string{"x-square-hmacsha256-signature": "W3FlCNk5IA3ZQ2LHTWoajvzfaDu/OwY2tNHIHC3IUOA="},
+	},
+	{
+		Name: "V12 Square escaped", Secret: "signature-key", URL: "https://webhook.site/webhooks", Body: `{"data":{"type":"webhooks","id":">id<"}}`,
+		Headers: map[string]string{"x-square-hmacsha256-signature": "Cxt7+aTi4rKgcA0bC4g9EHdVtLSDWdqccmL5MvihU4U="},
+	},
+	{Name: "V16 Box secondary", Secret: "SampleSecondaryKey", Body: `{"type":"webhook_event","webhook":{"id":"1234567890"},"trigger":"FILE.UPLOADED","source":{"id":"1234567890","type":"file","name":"Test.txt"}}`, Headers: map[string]string{
+		"Box-Delivery-Timestamp": "2020-01-01T00:00:00-07:00", "Box-Signature-Primary": "6TfeAW3A1PASkgboxxA5yqHNKOwFyMWuEXny/FPD5hI=", "Box-Signature-Secondary": "v+1CD1Jdo3muIcbpv5lxxgPglOqMfsNHPV899xWYydo=",
+	}},
+	{
+		Name: "V18 HubSpot v1", Secret: "yyyyyyyy-yyyy-yyyy-yyyy-yyyyyyyyyyyy",
+		Body:    `[{"eventId":1,"subscriptionId":12345,"portalId":62515,"occurredAt":1564113600000,"subscriptionType":"contact.creation","attemptNumber":0,"objectId":123,"changeSource":"CRM","changeFlag":"NEW","appId":54321}]`,
+		Headers: map[string]string{"X-HubSpot-Signature": "232db2615f3d666fe21a8ec971ac7b5402d33b9a925784df3ca654d05f4817de"},
+	},
+	{Name: "V19 Razorpay", Secret: "123456", Body: `{"a":1,"b":2,"c":{"d":3}}`, Headers: map[string]string{"X-Razorpay-Signature": "2fe04e22977002e6c7cb553adab8b460cb9e2a4970d5953cb27a8472752e3bbc"}},
 	{
 		Name: "V12 Square", Secret: "Ibxx_5AKakO-3qeNVR61Dw", URL: "https://webhook.site/679a4f3a-dcfa-49ee-bac5-9d0edad886b9",
 		Body:    `{"merchant_id":"MLEFBHHSJGVHD","type":"webhooks.test_notification","event_id":"ac3ac95b-f97d-458c-a6e6-18981597e05f","created_at":"2022-07-13T20:30:59.037339943Z","data":{"type":"webhooks","id":"bc368e64-01aa-407e-b46e-3231809b1129"}}`,
@@ -102,20 +111,31 @@ func vectors(t testing.TB) (all []vector) {
 }
 
 // policy is a webhook with this verification, one attribute a line.
-func policy(verify, public string) string {
-	secrets := `secrets = [env("SECRET"), env("OLD", "another secret altogether")]`
-	if strings.Contains(verify, `"standard"`) {
-		secrets = `secrets = [env("SECRET")]`
+func policy(t testing.TB, verify, public string) string {
+	head, rest, _ := strings.Cut(verify, "%s")
+	name := strings.Split(head, `"`)[1]
+	secrets, dated, handshakes := `secrets = [env("SECRET"), env("OLD", "another secret altogether")]`, strings.Contains(rest, "timestamp"), ""
+	for _, s := range signatures(t) {
+		if s.name != name {
+			continue
+		}
+		if dated = s.dated(); s.g.SecretEncoding != "utf8" {
+			secrets = `secrets = [env("SECRET")]`
+		}
+		for _, b := range s.body.Blocks {
+			if b.Type == "handshake" && b.Body.Attributes["presented"] != nil && b.Body.Attributes["learn"] == nil {
+				handshakes += fmt.Sprintf("handshake %q {\ntoken = [env(\"TOKEN\", \"a token of some length\")]\n}\n", b.Labels[0])
+			}
+		}
 	}
-	if strings.Contains(verify, "timestamp") || strings.Contains(verify, `"stripe"`) || strings.Contains(verify, `"slack"`) || strings.Contains(verify, `"standard"`) {
+	if dated {
 		secrets += "\n" + old
 	}
-	head, rest, _ := strings.Cut(verify, "%s")
-	for _, attr := range []string{"header =", "prefix =", "encoding =", "algorithm =", "message =", "separator =", "field =", "timestamp =", "timestamp_field =", "unit ="} {
+	for _, attr := range []string{"header =", "prefix =", "message =", "secret_in ="} {
 		rest = strings.ReplaceAll(rest, " "+attr, "\n"+attr)
 	}
 	rest = strings.TrimSuffix(rest, "}")
-	return fmt.Sprintf("inbound {\npublic_url = %q\n}\nwebhook \"hook\" {\npath = \"/hook\"\n%s\n%s\n%s\n}\ndeliver {\nto = \"http://127.0.0.1:1/\"\n}\n}\n", public, head, secrets, rest)
+	return fmt.Sprintf("inbound {\npublic_url = %q\n}\nwebhook \"hook\" {\npath = \"/hook\"\n%s\n%s\n%s\n%s}\ndeliver {\nto = \"http://127.0.0.1:1/\"\n}\n}\n", public, head, secrets, rest, handshakes)
 }
 
 // TestVendorVectors sends every vector that the declarative verifier covers
@@ -134,7 +154,7 @@ func TestVendorVectors(t *testing.T) {
 				i := strings.Index(v.URL[8:], "/") + 8
 				public, path = v.URL[:i], v.URL[i:]
 			}
-			src := strings.Replace(policy(verify, public), `path = "/hook"`, fmt.Sprintf("path = %q", path), 1)
+			src := strings.Replace(policy(t, verify, public), `path = "/hook"`, fmt.Sprintf("path = %q", path), 1)
 			b := serve(t, mustLoad(t, src, "SECRET="+v.Secret))
 			header := http.Header{}
 			for name, value := range v.Headers {
@@ -167,10 +187,10 @@ func TestVendorVectors(t *testing.T) {
 func TestC36StaleVector(t *testing.T) {
 	for _, v := range vectors(t) {
 		verify, ok := declared[v.Name]
-		if !ok || !strings.Contains(policy(verify, ""), old) {
+		if !ok || !strings.Contains(policy(t, verify, ""), old) {
 			continue
 		}
-		b := serve(t, mustLoad(t, strings.Replace(policy(verify, "https://hooks.example.com"), old, "", 1), "SECRET="+v.Secret))
+		b := serve(t, mustLoad(t, strings.Replace(policy(t, verify, "https://hooks.example.com"), old, "", 1), "SECRET="+v.Secret))
 		header := http.Header{}
 		for name, value := range v.Headers {
 			header.Set(name, value)

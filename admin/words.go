@@ -117,8 +117,9 @@ type Event struct {
 	ID         string      `json:"id"` // Postern's own; also the correlation id in logs
 	Webhook    string      `json:"webhook"`
 	Account    string      `json:"account,omitempty"`
-	EventID    string      `json:"event_id"` // the provider's
-	Variant    int         `json:"variant"`  // 2 or more: another body under a known id
+	EventID    string      `json:"event_id"`        // the provider's
+	Variant    int         `json:"variant"`         // 2 or more: another body under a known id
+	Items      int         `json:"items,omitempty"` // how many events it brought; such a one is never delivered
 	Verified   bool        `json:"verified"`
 	Weak       bool        `json:"weak,omitempty"`   // event_id is a digest of the body
 	Parent     string      `json:"parent,omitempty"` // id of the event that this one is an item, or a copy, of
@@ -238,7 +239,7 @@ type ExportedEvent struct {
 // event words what the inbox knows of an event.
 func event(r *inbound.Record) Event {
 	e := Event{
-		ID: r.ID, Webhook: r.Webhook, Account: r.Account, EventID: r.EventID, Variant: r.Variant, Verified: r.Verified, Weak: r.Weak, Parent: r.Parent, Misfit: r.Misfit, Proof: Proof(r.Proof),
+		ID: r.ID, Webhook: r.Webhook, Account: r.Account, EventID: r.EventID, Variant: r.Variant, Items: r.Items, Verified: r.Verified, Weak: r.Weak, Parent: r.Parent, Misfit: r.Misfit, Proof: Proof(r.Proof),
 		Type: r.Type, Key: r.Key, Occurred: r.Occurred, Received: r.Received, Size: r.Size, SHA256: digest(r.SHA256),
 		Header: r.Header, Status: string(r.Status), Deliveries: []Delivery{},
 	}

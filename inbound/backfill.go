@@ -43,6 +43,7 @@ func (in *Inbox) Arrivals(hook *Webhook, l *Listed) []*Arrival {
 	}
 	w.Event = &names
 	all := w.arrivals(l.request(), Verdict{Result: Accepted, Proof: Proof{Scheme: schemeAPI}}, in.opt.NewID)
+	in.outlive(hook, all)
 	for _, a := range all {
 		a.Listed, a.Event.Verified = true, true
 		for i := range a.To {

@@ -3,6 +3,7 @@ package inbound
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/postern-proxy/postern/config/block"
 )
@@ -18,6 +19,9 @@ func (w *Webhook) Check() error {
 	}
 	if w.MaxBody <= 0 {
 		errs = append(errs, block.At("max_body", "max_body must be more than nothing"))
+	}
+	if w.Horizon.Duration < 0 || w.Horizon.Duration > 10*365*24*time.Hour {
+		errs = append(errs, block.At("horizon", "horizon must be at most ten years"))
 	}
 	switch len(w.Verify) {
 	case 0:

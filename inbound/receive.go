@@ -124,6 +124,7 @@ func (in *Inbox) accept(w http.ResponseWriter, r *http.Request, rec *Reception, 
 		}
 	}
 	all := hook.arrivals(req, verdict, in.ids(rec.ID))
+	in.outlive(hook, all)
 	known := in.seen.recognise(all)
 	if len(all) > 0 && !known {
 		if err := in.opt.Store.Insert(ctx, all...); err != nil {

@@ -27,6 +27,10 @@ type Webhook struct {
 	Deliver  []*Deliver  `hcl:"deliver,block"`
 	Retry    *Retry      `hcl:"retry,block"`
 
+	// Horizon is how long after its receipt the id of an event is known at least; 0 is
+	// as long as is usual.
+	Horizon block.Duration `hcl:"horizon,optional"`
+
 	// RevokedBy says of an event that the provider has ended the account's grant.
 	RevokedBy *block.Expr `hcl:"revoked_by,optional" scope:"event" type:"bool"`
 

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -38,6 +40,9 @@ type insertion struct {
 func (s postgresInbox) Insert(ctx context.Context, all ...*inbound.Arrival) error {
 	ctx, cancel := context.WithTimeout(ctx, slow)
 	defer cancel()
+	if len(all) > 1 {
+		return s.insertTogether(ctx, all)
+	}
 	for _, a := range all {
 		if err := checkPlacements(a.To); err != nil {
 			return err
@@ -46,13 +51,51 @@ func (s postgresInbox) Insert(ctx context.Context, all ...*inbound.Arrival) erro
 		if err != nil {
 			return fmt.Errorf("encode the headers: %w", err)
 		}
-		in := &insertion{event: a.Event, to: a.To, header: string(header), dedupe: dedupeKey(a.Event), variant: 1, anew: a.Anew, by: a.By, keep: a.Keep, listed: a.Listed}
+		in := newInsertion(a, string(header))
 		if err := s.inserts.do(ctx, len(a.Event.Body)+len(header), in); err != nil {
 			return err
 		}
-		a.ID, a.What, a.Old, a.Backfilled = in.id, in.what, in.old, in.backfilled
+		in.tell(a)
 	}
 	return nil
+}
+
+func newInsertion(a *inbound.Arrival, header string) *insertion {
+	return &insertion{event: a.Event, to: a.To, header: header, dedupe: dedupeKey(a.Event), variant: 1, anew: a.Anew, by: a.By, keep: a.Keep, listed: a.Listed}
+}
+
+// tell says what became of a.
+func (in *insertion) tell(a *inbound.Arrival) {
+	a.ID, a.What, a.Old, a.Backfilled = in.id, in.what, in.old, in.backfilled
+}
+
+// insertTogether stores what one caller brings at once, in its order, by a statement
+// of its own: what others store at the same time does not come between.
+func (s postgresInbox) insertTogether(ctx context.Context, all []*inbound.Arrival) error {
+	group := make([]*change[*insertion], len(all))
+	for i, a := range all {
+		if err := checkPlacements(a.To); err != nil {
+			return err
+		}
+		header, err := json.Marshal(eachText(escaped, a.Event.Header))
+		if err != nil {
+			return fmt.Errorf("encode the headers: %w", err)
+		}
+		group[i] = &change[*insertion]{ctx: ctx, work: newInsertion(a, string(header)), done: make(chan error, 1)}
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); s.insertAll(slices.Clone(group)) }()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		return fmt.Errorf("the store is slow: %w", ctx.Err())
+	}
+	var errs []error
+	for i, c := range group {
+		errs = append(errs, <-c.done)
+		c.work.tell(all[i])
+	}
+	return errors.Join(errs...)
 }
 
 // insertAll stores events together. What fails for a reason that passes is tried

@@ -226,10 +226,17 @@ func printEvent(w io.Writer, e *admin.Event) error {
 	}
 	row("id", e.ID)
 	row("event", e.EventID)
+	if e.Weak && e.Items == 0 {
+		row("weak", "the provider gives no id: this one is a digest of the event")
+	}
+	if e.Items > 0 {
+		row("items", fmt.Sprintf("%d: it brought so many events, and is not one itself", e.Items))
+	}
 	row("webhook", e.Webhook)
 	row("type", e.Type)
 	row("account", e.Account)
 	row("key", e.Key)
+	row("parent", e.Parent)
 	row("status", e.Status)
 	row("verified", fmt.Sprint(e.Verified))
 	row("received", e.Received.UTC().Format(time.RFC3339Nano))

@@ -52,6 +52,7 @@ func load(path string, secrets *block.Secrets, features []policy.Feature, base h
 		diags = append(diags, more...)
 		if !more.HasErrors() {
 			diags = append(diags, l.knownProvider(hook, w.Body)...)
+			diags = append(diags, l.farHorizon(hook, w.Body)...)
 			l.hooks = append(l.hooks, hook)
 		}
 	}
@@ -69,6 +70,19 @@ func (l *loaded) knownProvider(w *inbound.Webhook, body *hclsyntax.Body) hcl.Dia
 	}
 	at := a.Expr.Range()
 	return hcl.Diagnostics{unknownProvider(fmt.Sprintf("There is no provider %q.", w.Provider), w.Provider, l.outbound.Providers(), &at)}
+}
+
+// farHorizon checks that the id of an event is known as long as the event itself.
+func (l *loaded) farHorizon(w *inbound.Webhook, body *hclsyntax.Body) hcl.Diagnostics {
+	a, retain := body.Attributes["horizon"], l.Store.Retain.Duration
+	if a == nil || w.Horizon.Duration == 0 || w.Horizon.Duration >= retain {
+		return nil
+	}
+	at := a.Expr.Range()
+	return hcl.Diagnostics{{
+		Severity: hcl.DiagError, Summary: "Invalid horizon", Subject: &at,
+		Detail: fmt.Sprintf("Events are kept for %s (store.retain), and the id of one is known as long as that: write a horizon that is no shorter.", l.Store.Retain),
+	}}
 }
 
 func unknownProvider(detail, name string, known []string, at *hcl.Range) *hcl.Diagnostic {

@@ -59,7 +59,7 @@ func TestDuplicateStorm(t *testing.T) {
 	var wg sync.WaitGroup
 	start := time.Now()
 	for range senders {
-		wg.Go(func() { repeat(t, strings.TrimPrefix(b.url, "http://"), request, each) })
+		wg.Go(func() { hammer(t, strings.TrimPrefix(b.url, "http://"), request, each) })
 	}
 	wg.Wait()
 	t.Logf("%.0f answers/s, %d of %d came to the store", senders*each/time.Since(start).Seconds(), c.inserts.Load(), senders*each)
@@ -73,8 +73,8 @@ func TestDuplicateStorm(t *testing.T) {
 	}
 }
 
-// repeat sends a request n times over one connection; each has to be answered 200.
-func repeat(t *testing.T, addr string, request []byte, n int) {
+// hammer sends a request n times over one connection; each has to be answered 200.
+func hammer(t *testing.T, addr string, request []byte, n int) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Error(err)

@@ -89,6 +89,7 @@ var documented = map[string]string{
 	"inbound.EventNames":                    "event",
 	"inbound.Schema":                        "schema",
 	"inbound.Order":                         "order",
+	"inbound.Latest":                        "latest",
 	"seal.Config":                           "seal",
 	"inbound.Deliver":                       "deliver",
 	"application.TLS":                       "tls of the application",
@@ -194,7 +195,7 @@ func TestPolicyDefaults(t *testing.T) {
 		"allow": new(allow.Block), "deadletter": new(deadletter.Block), "async": new(outbox.Policy), "backoff of async": new(outbox.Backoff), "idempotency": new(idempotency.Block), "timeout": new(timeout.Block),
 		"retry": new(retry.Block), "backoff": new(retry.Backoff), "breaker": new(breaker.Block), "reconcile": new(reconcile.Block), "upsert": new(upsert.Block), "update": new(upsert.Update), "limit": new(limit.Block),
 		"rotation": new(credential.Rotation), `credential "bearer"`: new(bearer.Block), `credential "hmac"`: new(signing.Block), `credential "http_signature"`: new(httpsignature.Block), "webhook": new(inbound.Webhook), "event": new(inbound.EventNames),
-		"deliver": new(inbound.Deliver), "retry of a webhook": new(inbound.Retry), "backoff of a webhook": new(inbound.Backoff),
+		"deliver": new(inbound.Deliver), "order": new(inbound.Order), "latest": new(inbound.Latest), "retry of a webhook": new(inbound.Retry), "backoff of a webhook": new(inbound.Backoff),
 		`verify "hmac"`: new(hmac.Grammar), "handshake": new(inbound.Handshake), "reply": new(inbound.Reply),
 		"reconcile of a webhook": new(inbound.Reconcile), "event of reconcile": new(inbound.ListedEvent),
 	} {

@@ -23,7 +23,8 @@ func (w *Webhook) arrivals(req *Request, v Verdict, id func() string) []*Arrival
 // arrival is that of an event whose names are known.
 func (w *Webhook) arrival(e *Event, names *Names) *Arrival {
 	names.Event = e
-	a := &Arrival{Event: e, To: w.place(names)}
+	e.Rank = w.rank(e, names)
+	a := &Arrival{Event: e, To: w.place(names), Keep: w.horizon()}
 	w.hold(a)
 	return a
 }
@@ -39,9 +40,12 @@ func (w *Webhook) names(req *Request, v Verdict, e *Event) *Names {
 
 // place says in which state the deliveries of an event begin, and why.
 func (w *Webhook) place(n *Names) []Placement {
-	to := To(w.Targets()...)
 	stored := about(n.Event, n.Event.Header, n.Event.Body)
+	to, wait := To(w.Targets()...), w.wait(stored)
 	for i, d := range w.Deliver {
+		if wait > 0 {
+			to[i].Due = n.Event.Received.Add(wait)
+		}
 		if why := d.declines(stored); why != "" {
 			to[i].State, to[i].Reason = Ignored, why
 		}

@@ -48,8 +48,10 @@ func (w *Webhook) Check() error {
 	if len(w.Deliver) == 0 {
 		errs = append(errs, errors.New("a deliver block is required: it says where the events go"))
 	}
-	if err := w.checkOrder(); err != nil {
-		errs = append(errs, err)
+	for _, err := range []error{w.checkOrder(), w.checkLatest()} {
+		if err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if len(w.Deliver) > MaxTargets {
 		errs = append(errs, block.At("deliver", "at most %d deliver blocks are allowed", MaxTargets))
@@ -67,7 +69,6 @@ func (w *Webhook) unbuilt() (errs []error) {
 		name    string
 		written bool
 	}{
-		{"latest", w.Latest != nil},
 		{"expect", w.Expect != nil},
 	} {
 		if part.written {

@@ -13,6 +13,7 @@ import (
 // attempt delivers once and makes the move that follows.
 func (in *Inbox) attempt(ctx context.Context, it queue.Item[Delivery]) queue.Report {
 	d := &it.Work
+	d.lease = it.Lease
 	t, ok := in.set.Load().targets[it.Target]
 	if !ok { // the policy changed since the claim
 		if err := in.opt.Store.Release(context.WithoutCancel(ctx), []queue.Lease{it.Lease}); err != nil {
@@ -28,6 +29,14 @@ func (in *Inbox) attempt(ctx context.Context, it queue.Item[Delivery]) queue.Rep
 	m, report := in.try(ctx, &it, t)
 	if stale(ctx) {
 		return queue.Report{} // somebody else decides
+	}
+	m = t.hook.ordered(d, m)
+	if d.shared > 0 && (m.To == Applied || m.To == Ignored) {
+		// Before the move: nobody else has the lane yet, and if we die in between the
+		// event that is delivered again brings a state that is as new.
+		if err := in.sweep(ctx, d, d.shared, overtaken+"its state was delivered with "+d.Event.ID); err != nil {
+			in.opt.Observer.trouble("ignoring what shares a delivery", err)
+		}
 	}
 	if in.finish(ctx, it.Lease, m) {
 		in.tell(d, Processing, m.To, &m)

@@ -77,7 +77,7 @@ func TestDeliveredAsReceived(t *testing.T) {
 	want := map[string]string{
 		"Content-Type": "application/json; charset=utf-8", "X-Kind": "k", "Idempotency-Key": "theirs",
 		"Postern-Event-Id": e.ID, "Postern-Id": e.ID, "Postern-Provider-Event-Id": "evt%C3%A4", "Postern-Webhook": "hook",
-		"Postern-Account": "acct%0D%0AX: y", "Postern-Type": "thing.made", "Postern-Attempt": "1", "Postern-Origin": "push",
+		"Postern-Account": "acct%0D%0AX: y", "Postern-Type": "thing.made", "Postern-Attempt": "1", "Postern-Origin": "push", "Postern-Verified": "no",
 		"Webhook-Id": e.ID, "Content-Length": strconv.Itoa(len(body)), "User-Agent": "Postern",
 	}
 	for name, v := range want {

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/postern-proxy/postern/queue"
 )
 
 // State is where one delivery of an event is in its life.
@@ -109,6 +111,10 @@ type Delivery struct {
 	Origin  Origin
 	Attempt int           // counted from 1
 	Wait    time.Duration // the wait before this attempt
+
+	lease   queue.Lease
+	reached *Reached // if it is applied
+	shared  int64    // place up to which others of its lane share the state that is delivered; 0 for none
 }
 
 // Move ends the attempt of a claimed delivery.

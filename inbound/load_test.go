@@ -17,7 +17,6 @@ func TestRefusedPolicies(t *testing.T) {
 		{"two verify", whole(ok + `verify "none" {}`), `verify`, "only one verify block"},
 		{"no deliver", whole("path = \"/hook\"\nverify \"none\" {}"), `webhook "hook"`, "a deliver block is required"},
 		{"an unknown scheme", whole(strings.Replace(ok, `"none"`, `"strpe"`, 1)), `verify "strpe"`, `Did you mean "stripe"?`},
-		{"latest", whole(ok + `latest { get = "/v1/x" }`), "latest", "latest is part of the policy language but not built yet"},
 		{"expect", whole(ok + `expect { every = "1h" }`), "expect", "expect is part of the policy language but not built yet"},
 		{"reconcile without a list", whole(ok + `reconcile { every = "15m" }`), "reconcile", `"list" is required`},
 		{"a secret written out", whole(strings.Replace(ok, `verify "none" {}`, "verify \"github\" {\nsecrets = [\"hunter2\"]\n}", 1)), `"hunter2"`, "A secret does not belong into a policy"},

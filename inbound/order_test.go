@@ -97,6 +97,16 @@ func TestOrderRefused(t *testing.T) {
 		{`key = body.key`, `mode = "sideways"`, `nknown mode "sideways"`},
 		{`key = body.key`, ``, `mode`},
 		{`id = body.id`, `mode = "lane"`, `by key in the event block`},
+		{`key = body.key`, `mode = "stale_drop"`, `a time or a sequence`},
+		{`key = body.key`, "mode = \"lane\"\nsequence = body.v", `equence is for mode "stale_drop"`},
+		{`key = body.key`, "mode = \"lane\"\ndeleted = true", `eleted is for mode "stale_drop"`},
+		{`key = body.key`, "mode = \"lane\"\nblocked = \"wait\"\nskip_after = 2", `skips nothing`},
+		{`key = body.key`, "mode = \"lane\"\nblocked = \"never\"", `use wait or skip`},
+		{`key = body.key`, "mode = \"lane\"\nskip_after = -1", `between 1 and 1000`},
+		{`key = body.key`, "mode = \"lane\"\nfailed = \"stop\"", `use next or hold`},
+		{`key = body.key`, "mode = \"latest\"\nfailed = \"hold\"", `cannot hold the lane`},
+		{`key = body.key`, "mode = \"arrival\"\nskip_after = 2", `no lanes`},
+		{`key = body.key`, "mode = \"lane\"\nhorizon = \"0s\"", `orizon must be more`},
 	} {
 		src := fmt.Sprintf("webhook \"hook\" {\npath = \"/hook\"\nverify \"none\" {}\ndeliver { to = \"http://127.0.0.1:1/\" }\nevent {\n%s\n}\norder {\n%s\n}\n}\n", c.event, c.order)
 		if _, diags := load(src); !diags.HasErrors() || !strings.Contains(diags.Error(), c.want) {

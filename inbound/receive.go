@@ -195,6 +195,7 @@ func (in *Inbox) arrived(ctx context.Context, hook *Webhook, req *Request, v Ver
 		if a.What == Stored {
 			in.dispatch.Wake()
 			in.tellMisfit(a)
+			in.tellOld(a)
 		}
 		if err := in.revoke(ctx, hook, req, v, e); err != nil {
 			return fmt.Errorf("end the grant that the event is about: %w", err)

@@ -32,6 +32,7 @@ func heading(d *Delivery, msg *message, to *Deliver, now time.Time) (http.Header
 			header.Set(name, printable(value))
 		}
 	}
+	header.Set("Postern-Verified", msg.verified(e))
 	header["User-Agent"] = []string{"Postern"}
 	keys, err := signing.Keys(to.Sign)
 	if err != nil {

@@ -198,5 +198,5 @@ func (d *Deliver) worded(of *Delivery, m *message) (*message, *Move) {
 		header.Del(name)
 	}
 	header.Set("Content-Type", d.ContentType)
-	return &message{header: header, body: []byte(text)}, nil
+	return &message{header: header, body: []byte(text), confirmed: m.confirmed}, nil
 }

@@ -38,7 +38,7 @@ type Webhook struct {
 	Accept *block.Expr `hcl:"accept,optional" scope:"event" type:"bool"`
 
 	Schema    []*Schema  `hcl:"schema,block"`
-	Latest    *unbuilt   `hcl:"latest,block"`
+	Latest    *Latest    `hcl:"latest,block"`
 	Expect    *unbuilt   `hcl:"expect,block"`
 	Reconcile *Reconcile `hcl:"reconcile,block"`
 	Order     *Order     `hcl:"order,block"`
@@ -190,6 +190,7 @@ func (w *Webhook) verification(ctx *block.Context, schemes Schemes) hcl.Diagnost
 	if check.BodyOnly && w.unsigned(w.RevokedBy) {
 		return append(diags, refuse("Invalid revoked_by", "The signature covers the body only: whoever replays a request could choose what makes it one that ends a grant. Take it from the body; event.type may come from a header.", w.RevokedBy.Range())...)
 	}
+	diags = append(diags, w.forgeable()...)
 	for _, h := range w.Keep {
 		if slices.ContainsFunc(check.Headers, func(s string) bool { return strings.EqualFold(s, h) }) {
 			return append(diags, refuse("Invalid headers", fmt.Sprintf("%s carries the signature and is never kept.", h), v.Range)...)

@@ -82,6 +82,8 @@ func (t *Telemetry) moved(m *inbound.Transition) {
 	case inbound.Failed:
 		t.m.inboxFailed.WithLabelValues(m.Webhook).Inc()
 		level = slog.LevelWarn
+	case inbound.Ignored:
+		t.m.inboxIgnored.WithLabelValues(m.Webhook, inbound.Why(m.Reason)).Inc()
 	case inbound.Quarantined:
 		t.m.inboxQuarantined.WithLabelValues(m.Webhook).Inc()
 		level = slog.LevelWarn

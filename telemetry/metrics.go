@@ -59,6 +59,7 @@ type metrics struct {
 	inboxBackfilled              *prometheus.CounterVec   // webhook
 	inboxPaused                  *prometheus.GaugeVec     // webhook target
 	inboxPauses                  *prometheus.CounterVec   // webhook target
+	inboxIgnored                 *prometheus.CounterVec   // webhook, why
 	reloads                      *prometheus.CounterVec   // result
 	lastReload, lastReloadedTime prometheus.Gauge
 	caNotAfter                   prometheus.Gauge
@@ -121,6 +122,7 @@ func (m *metrics) inbox() {
 	m.inboxPaused = m.gauge("inbox_target_paused", "1 while nothing is delivered to a target because it is down, or asked for it.", "webhook", "target")
 	m.inboxPauses = m.counter("inbox_target_pauses_total", "How often a target was paused.", "webhook", "target")
 	m.inboxQuarantined = m.counter("inbox_quarantined_total", "Events held back because they do not fit.", "webhook")
+	m.inboxIgnored = m.counter("inbox_ignored_total", "Deliveries that were not made, by why.", "webhook", "why")
 	m.inboxMisfits = m.counter("inbox_misfits_total", "Events that did not fit their schema, held in quarantine or only observed.", "webhook")
 }
 

@@ -389,6 +389,7 @@ func TestMetricsOfTheSurface(t *testing.T) {
 		"postern_inbox_quarantined_total":                  "webhook",
 		"postern_inbox_target_paused":                      "target webhook",
 		"postern_inbox_target_pauses_total":                "target webhook",
+		"postern_inbox_ignored_total":                      "webhook why",
 		"postern_inbox_events":                             "status webhook",
 		"postern_inbox_oldest_unapplied_timestamp_seconds": "webhook",
 		"postern_config_reloads_total":                     "result",

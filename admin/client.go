@@ -102,7 +102,7 @@ func (c *Client) Follow(ctx context.Context, f Filter, cursor string) (out Notic
 func eventQuery(f Filter, limit int, cursor string) url.Values {
 	q := url.Values{}
 	for name, value := range map[string]string{
-		"provider": f.Provider, "account": f.Account, "type": f.Type, "event_id": f.EventID, "status": f.Status, "error": f.Error, "cursor": cursor,
+		"provider": f.Provider, "account": f.Account, "type": f.Type, "event_id": f.EventID, "misfit": f.Misfit, "status": f.Status, "error": f.Error, "cursor": cursor,
 	} {
 		if value != "" {
 			q.Set(name, value)

@@ -68,7 +68,7 @@ func (s *Server) listFilter(q url.Values) (inbound.Filter, error) {
 // filter words f for the inbox.
 func (s *Server) filter(f *Filter, limit int, cursor string) (inbound.Filter, error) {
 	out := inbound.Filter{
-		IDs: f.IDs, Webhooks: f.Webhooks, Account: f.Account, Type: f.Type, EventID: f.EventID, State: inbound.State(f.Status),
+		IDs: f.IDs, Webhooks: f.Webhooks, Account: f.Account, Type: f.Type, EventID: f.EventID, Misfit: f.Misfit, State: inbound.State(f.Status),
 		Since: f.Since, Until: f.Until, Error: f.Error, Limit: limit, Cursor: cursor,
 	}
 	if f.IDs != nil && len(f.IDs) == 0 || f.Webhooks != nil && len(f.Webhooks) == 0 {
@@ -159,11 +159,22 @@ func (s *Server) act(a inbound.Action, r *http.Request) (any, error) {
 	if ask.AsNew {
 		do, name = func() (inbound.Acted, error) { return s.opt.Inbox.Anew(r.Context(), f, by(r)) }, "replay as new"
 	}
+	if ask.Force && a != inbound.ActRelease {
+		return nil, refuse(http.StatusBadRequest, "Leave it out.", "force is for release")
+	}
+	misfits := 0
+	if a == inbound.ActRelease {
+		do = func() (inbound.Acted, error) {
+			done, err := s.opt.Inbox.Release(r.Context(), f, by(r), ask.Force)
+			misfits = done.Misfits
+			return done.Acted, err
+		}
+	}
 	done, err := do()
 	if err != nil {
 		return nil, badCursor(string(a), err)
 	}
-	did := Acted{Moved: len(done.Moved), Skipped: done.Skipped, Next: done.Next}
+	did := Acted{Moved: len(done.Moved), Skipped: done.Skipped, Misfits: misfits, Next: done.Next}
 	s.tellBulk(r.Context(), name, &ask, did, by(r))
 	return did, nil
 }

@@ -165,7 +165,7 @@ func (s *Server) queryFilter(q url.Values, known []param) (*Filter, error) {
 	}
 	f := &Filter{
 		Webhooks: q["webhook"], Provider: q.Get("provider"), Account: q.Get("account"), Type: q.Get("type"), EventID: q.Get("event_id"),
-		Status: q.Get("status"), Error: q.Get("error"),
+		Misfit: q.Get("misfit"), Status: q.Get("status"), Error: q.Get("error"),
 	}
 	for name, into := range map[string]*time.Time{"since": &f.Since, "until": &f.Until} {
 		if err := timeParam(q, name, into); err != nil {

@@ -62,6 +62,7 @@ func inboxRoutes() []route {
 	}
 	return []route{
 		{method: get, path: api + "/inbox/events", id: "inbox_list", summary: "Stored events, the newest first, a page at a time.", query: filterParams, answer: EventPage{}, serve: answering((*Server).list)},
+		{method: get, path: api + "/inbox/groups", id: "inbox_groups", summary: "What is in quarantine, by how it does not fit its schema: the largest groups first.", query: groupParams(), answer: Groups{}, serve: answering((*Server).groups)},
 		{method: get, path: api + "/inbox/events/{id}", id: "inbox_show", summary: "One event, its deliveries and its audit trail.", answer: Event{}, serve: answering((*Server).show)},
 		{method: get, path: api + "/inbox/events/{id}/raw", id: "inbox_raw", summary: "The body of one event, as it was received.", answer: []byte{}, serve: (*Server).raw},
 		{method: get, path: api + "/inbox/feed", id: "inbox_feed", summary: "What happens: events that are stored and moves of their deliveries, after a cursor, as soon as something did.", query: followParams, answer: Notices{}, serve: answering((*Server).follow)},
@@ -106,6 +107,7 @@ var filterParams = []param{
 	{"account", "Account of the event."},
 	{"type", "Type of the event; one that ends in * is the beginning of types."},
 	{"event_id", "The provider's id of the event."},
+	{"misfit", "Fingerprint of what does not fit its schema."},
 	{"status", "State of any of its deliveries."},
 	{"since", "Received at or after this time (RFC 3339)."},
 	{"until", "Received before this time (RFC 3339)."},

@@ -179,6 +179,7 @@ type Filter struct {
 	Account  string    `json:"account,omitempty"`
 	Type     string    `json:"type,omitempty"` // one that ends in * is the beginning of types
 	EventID  string    `json:"event_id,omitempty"`
+	Misfit   string    `json:"misfit,omitempty"` // fingerprint of a group
 	Status   string    `json:"status,omitempty"`
 	Since    time.Time `json:"since,omitzero"`
 	Until    time.Time `json:"until,omitzero"`
@@ -191,6 +192,7 @@ type Act struct {
 	Filter Filter `json:"filter,omitzero"`
 	All    bool   `json:"all,omitempty"` // an empty filter is meant
 	DryRun bool   `json:"dry_run,omitempty"`
+	Force  bool   `json:"force,omitempty"` // of a release: also what does not fit its schema
 	Limit  int    `json:"limit,omitempty"`
 	Cursor string `json:"cursor,omitempty"`
 	// Began is that of the dry run: what has arrived or moved since is passed over, so
@@ -201,13 +203,14 @@ type Act struct {
 
 // Acted is what came of it.
 type Acted struct {
-	Matched int       `json:"matched"`          // events, of a dry run; otherwise 0
-	More    bool      `json:"more,omitempty"`   // there are more than could be counted in time
-	Began   time.Time `json:"began,omitzero"`   // of a dry run: when the operation begins
-	Sample  []Event   `json:"sample,omitempty"` // of a dry run: some of the events
-	Moved   int       `json:"moved"`            // deliveries
-	Skipped int       `json:"skipped"`          // deliveries in a state that it does not apply to, or that have moved since it began
-	Next    string    `json:"next,omitempty"`   // the cursor to go on with, "" when done
+	Matched int       `json:"matched"`           // events, of a dry run; otherwise 0
+	More    bool      `json:"more,omitempty"`    // there are more than could be counted in time
+	Began   time.Time `json:"began,omitzero"`    // of a dry run: when the operation begins
+	Sample  []Event   `json:"sample,omitempty"`  // of a dry run: some of the events
+	Moved   int       `json:"moved"`             // deliveries
+	Skipped int       `json:"skipped"`           // deliveries in a state that it does not apply to, or that have moved since it began
+	Misfits int       `json:"misfits,omitempty"` // of a release: events that still do not fit their schema, and stay
+	Next    string    `json:"next,omitempty"`    // the cursor to go on with, "" when done
 }
 
 // Notices is what happened, in order.

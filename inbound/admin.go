@@ -28,13 +28,15 @@ type Filter struct {
 	Account  string
 	Type     string // one that ends in * is the beginning of types
 	EventID  string
+	Misfit   string    // Event.Misfit
 	State    State     // of any delivery
 	Since    time.Time // received at or after
 	Until    time.Time // received before
 	Batches  bool      // requests that brought several events, too; they are found by their ids without it
 	Error    string    // part of the reason of the last move of any delivery
 	Limit    int
-	Cursor   string // Page.Next of the page before
+	Cursor   string // Page.Next of the page before, in the same order
+	Oldest   bool   // List begins with the oldest
 
 	// Unmoved is looked at by Act only: a delivery that has moved at or after it is
 	// passed over, so that nothing is done twice in what is begun anew.

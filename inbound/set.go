@@ -16,6 +16,7 @@ type Set struct {
 	config  Config
 	hooks   []*Webhook // by name
 	byPath  map[string]*Webhook
+	byName  map[string]*Webhook
 	targets map[string]target
 }
 
@@ -26,7 +27,7 @@ type target struct {
 
 // NewSet puts decoded webhooks together. Names and paths must be unique.
 func NewSet(c Config, hooks []*Webhook) (*Set, hcl.Diagnostics) {
-	s := &Set{config: c, hooks: slices.Clone(hooks), byPath: map[string]*Webhook{}, targets: map[string]target{}}
+	s := &Set{config: c, hooks: slices.Clone(hooks), byPath: map[string]*Webhook{}, byName: map[string]*Webhook{}, targets: map[string]target{}}
 	slices.SortStableFunc(s.hooks, func(a, b *Webhook) int { return cmp.Compare(a.Name, b.Name) })
 	var diags hcl.Diagnostics
 	refuse := func(w *Webhook, format string, args ...any) {
@@ -43,7 +44,7 @@ func NewSet(c Config, hooks []*Webhook) (*Set, hcl.Diagnostics) {
 			refuse(w, "The path %s belongs to webhook %q at %s.", w.Path, first.Name, first.Range)
 			continue
 		}
-		s.byPath[w.Path] = w
+		s.byPath[w.Path], s.byName[w.Name] = w, w
 		if w.check != nil && w.check.NeedsURL && c.PublicURL == "" {
 			refuse(w, "Its signature covers the public URL: set public_url in the inbound block.")
 		}

@@ -104,6 +104,9 @@ type Store interface {
 	// Feed returns up to about n things that happened after cursor, in order: events
 	// that were stored and moves that were made. An empty cursor is now.
 	Feed(ctx context.Context, cursor string, n int) (Notices, error)
+	// Groups returns the groups of events that match and are in quarantine because
+	// they do not fit their schema, the largest first, at most [MaxPage].
+	Groups(ctx context.Context, f Filter) ([]Group, error)
 	// Show returns one event without its body, or [ErrNotFound].
 	Show(ctx context.Context, id string) (*Record, error)
 	// Body returns one event with its body, or [ErrNotFound].
@@ -114,6 +117,16 @@ type Store interface {
 	// Prune deletes up to n events of which no delivery is open or has moved
 	// since before, and returns how many.
 	Prune(ctx context.Context, before time.Time, n int) (int, error)
+}
+
+// Group is what events in quarantine have in common that do not fit their schema
+// in the same way.
+type Group struct {
+	Webhook, Type, Misfit string
+	Count                 int
+	First, Last           time.Time // when the first and the last of them were received
+	Example               string    // Event.ID of the newest
+	Reason                string    // why that one is in quarantine: the places that do not fit
 }
 
 // Stat is how many events of a webhook have a delivery in a state.

@@ -236,6 +236,9 @@ func where(f *inbound.Filter) (conditions string, args []any) {
 	if f.State != "" {
 		delivery("+d.state = ?", string(f.State))
 	}
+	if f.Misfit != "" {
+		add("e.misfit = ? AND e.misfit <> ''", f.Misfit)
+	}
 	if f.Error != "" {
 		delivery("instr(lower(d.reason), lower(?)) > 0", f.Error)
 	}
@@ -257,6 +260,9 @@ func begin(f *inbound.Filter) (before int64, err error) {
 }
 
 func (s inbox) List(ctx context.Context, f inbound.Filter) (p inbound.Page, err error) {
+	if f.Oldest {
+		return s.oldestPage(ctx, f)
+	}
 	before, err := begin(&f)
 	if err != nil {
 		return p, err

@@ -41,15 +41,22 @@ func (m memoryInbox) Act(_ context.Context, a inbound.Action, f inbound.Filter, 
 
 // page returns the events of one page, the newest first, and the cursor after it.
 func (m memoryInbox) page(f inbound.Filter) (page []*memoryEvent, next string, err error) {
-	before := m.next
+	before, after := m.next, int64(-1)
 	if f.Cursor != "" {
 		if before, err = strconv.ParseInt(f.Cursor, 10, 64); err != nil {
 			return nil, "", inbound.ErrCursor
 		}
 	}
 	seqs := slices.Sorted(maps.Keys(m.events))
-	for _, seq := range slices.Backward(seqs) {
-		if e := m.events[seq]; seq < before && e.matches(&f) {
+	if f.Oldest {
+		if f.Cursor != "" {
+			before, after = m.next, before
+		}
+	} else {
+		slices.Reverse(seqs)
+	}
+	for _, seq := range seqs {
+		if e := m.events[seq]; seq < before && seq > after && e.matches(&f) {
 			if len(page) == f.PageSize() {
 				return page, strconv.FormatInt(page[len(page)-1].seq, 10), nil
 			}
@@ -66,6 +73,7 @@ func (e *memoryEvent) matches(f *inbound.Filter) bool {
 		(len(f.Webhooks) == 0 || slices.Contains(f.Webhooks, ev.Webhook)) &&
 		(f.Account == "" || f.Account == ev.Account) &&
 		f.OfType(ev.Type) &&
+		(f.Misfit == "" || f.Misfit == ev.Misfit) &&
 		(f.EventID == "" || f.EventID == ev.EventID) &&
 		(f.Since.IsZero() || !ev.Received.Before(f.Since)) &&
 		(f.Until.IsZero() || ev.Received.Before(f.Until)) &&

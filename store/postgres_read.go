@@ -70,6 +70,9 @@ func pgWhere(f *inbound.Filter) (conditions string, args []any) {
 	default: // few: they have an index
 		add("e.seq IN (SELECT d.id / 512 FROM postern_deliveries d WHERE d.state = ? AND d.state NOT IN ('received', 'retrying', 'processing', 'applied'))", string(f.State))
 	}
+	if f.Misfit != "" {
+		add("e.misfit = ? AND e.misfit <> ''", escaped(f.Misfit))
+	}
 	if f.Error != "" {
 		delivery("position(lower(?::text) IN lower(d.reason)) > 0", escaped(f.Error))
 	}
@@ -85,7 +88,11 @@ func (p *Postgres) page(ctx context.Context, f *inbound.Filter) (events []*pgEve
 			return nil, "", inbound.ErrCursor
 		}
 		args = append(args, before)
-		conditions += fmt.Sprintf(" AND e.seq < $%d", len(args))
+		conditions += fmt.Sprintf(" AND e.seq %s $%d", map[bool]string{false: "<", true: ">"}[f.Oldest], len(args))
+	}
+	order := "DESC"
+	if f.Oldest {
+		order = "ASC"
 	}
 	n := f.PageSize()
 	args = append(args, n+1)
@@ -96,7 +103,7 @@ func (p *Postgres) page(ctx context.Context, f *inbound.Filter) (events []*pgEve
 		set()
 		events = append(events, e)
 		return err
-	}, fmt.Sprintf("SELECT %s FROM postern_events e WHERE %s ORDER BY e.seq DESC LIMIT $%d", pgEventColumns, conditions, len(args)), args...)
+	}, fmt.Sprintf("SELECT %s FROM postern_events e WHERE %s ORDER BY e.seq %s LIMIT $%d", pgEventColumns, conditions, order, len(args)), args...)
 	if err != nil {
 		return nil, "", fmt.Errorf("list events: %w", err)
 	}

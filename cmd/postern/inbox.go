@@ -22,7 +22,7 @@ import (
 type inboxFlags struct {
 	webhooks                                 []string
 	provider, account, kind, status, failure string
-	since, until                             string
+	since, until, misfit                     string
 	limit                                    int
 }
 
@@ -37,12 +37,13 @@ func (f *inboxFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.kind, "type", "", "type of event; one that ends in * is the beginning of types")
 	cmd.Flags().StringVar(&f.status, "status", "", strings.Join(states, ", "))
 	cmd.Flags().StringVar(&f.failure, "error", "", "text in the reason of the last failure")
+	cmd.Flags().StringVar(&f.misfit, "misfit", "", "fingerprint of what does not fit its schema, as postern inbox groups shows it")
 	cmd.Flags().StringVar(&f.since, "since", "", "received after this time (RFC 3339) or this long ago (2h, 3d)")
 	cmd.Flags().StringVar(&f.until, "until", "", "received before this time or this long ago")
 }
 
 func (f *inboxFlags) filter(ids []string) (out admin.Filter, err error) {
-	out = admin.Filter{IDs: append([]string(nil), ids...), Webhooks: f.webhooks, Provider: f.provider, Account: f.account, Type: f.kind, Status: f.status, Error: f.failure}
+	out = admin.Filter{IDs: append([]string(nil), ids...), Webhooks: f.webhooks, Provider: f.provider, Account: f.account, Type: f.kind, Misfit: f.misfit, Status: f.status, Error: f.failure}
 	if out.Since, err = moment(f.since); err != nil {
 		return out, fmt.Errorf("--since: %w", err)
 	}
@@ -80,6 +81,7 @@ func inboxCommand(o *options) *cobra.Command {
 	cmd.PersistentFlags().StringVar(&o.admin, "admin", "", "URL of the admin listener (POSTERN_ADMIN; else as the configuration says)")
 	cmd.PersistentFlags().StringVar(&output, "output", "table", "table, json or ndjson")
 	cmd.AddCommand(inboxList(o, &output), inboxShow(o, &output), inboxRaw(o), inboxTail(o, &output), inboxExport(o), inboxReconcile(o, &output),
+		inboxGroups(o, &output),
 		inboxAct(o, inbound.ActReplay, "Deliver events again that were applied or have failed"),
 		inboxAct(o, inbound.ActRelease, "Deliver events that are held back as a conflict, in quarantine, or ignored"),
 		inboxAct(o, inbound.ActDiscard, "Never deliver events that are not applied"))
@@ -238,7 +240,8 @@ func printEvent(w io.Writer, e *admin.Event) error {
 	row("key", e.Key)
 	row("parent", e.Parent)
 	row("status", e.Status)
-	row("verified", fmt.Sprint(e.Verified))
+	row("verified", proved(e))
+	row("misfit", e.Misfit)
 	row("received", e.Received.UTC().Format(time.RFC3339Nano))
 	row("body", fmt.Sprintf("%d bytes, sha256 %s", e.Size, e.SHA256))
 	for _, d := range e.Deliveries {

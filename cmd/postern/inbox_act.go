@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 func inboxAct(o *options, action inbound.Action, short string) *cobra.Command {
 	f := &inboxFlags{}
 	b := &bulk{what: string(action), thing: "event", delivered: true, again: true}
-	var asNew bool
+	var asNew, force bool
 	cmd := &cobra.Command{
 		Use: string(action) + " [ID...]", Short: short,
 		Long: short + ".\n\nEvents are named by id, or selected by flags. A selection is counted first, and done after a yes. What arrives while it is done is not\nmeant, and what was done is not done twice: what is interrupted, by a key or by a server that is started anew, says how to go on.",
@@ -27,22 +28,31 @@ func inboxAct(o *options, action inbound.Action, short string) *cobra.Command {
 			if asNew {
 				b.what = "replay as new"
 			}
-			ask := admin.Act{Filter: filter, All: b.all, AsNew: asNew}
-			count := func(ctx context.Context) (counted, error) {
+			ask := admin.Act{Filter: filter, All: b.all, AsNew: asNew, Force: force}
+			counting := func(ctx context.Context) (counted, error) {
 				dry := ask
 				dry.DryRun, dry.Began = true, b.since
 				got, err := c.Act(ctx, action, dry)
 				return counted{got.Matched, got.More, got.Began, func() error { return printEvents(cmd.OutOrStdout(), "table", got.Sample) }}, err
 			}
-			return b.run(cmd, len(args) > 0, !reflect.ValueOf(filter).IsZero(), count, func(ctx context.Context, began time.Time, limit int, cursor string) (pageDone, error) {
+			misfits := 0
+			err = b.run(cmd, len(args) > 0, !reflect.ValueOf(filter).IsZero(), counting, func(ctx context.Context, began time.Time, limit int, cursor string) (pageDone, error) {
 				ask.Began, ask.Limit, ask.Cursor = began, limit, cursor
 				did, err := c.Act(ctx, action, ask)
+				misfits += did.Misfits
 				return pageDone{moved: did.Moved, skipped: did.Skipped, next: did.Next}, err
 			})
+			if misfits > 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: still not fit for the schema in force; --force releases all the same.\n", count(misfits, "event"))
+			}
+			return err
 		}),
 	}
 	f.add(cmd)
 	b.add(cmd)
+	if action == inbound.ActRelease {
+		cmd.Flags().BoolVar(&force, "force", false, "also what does not fit the schema in force")
+	}
 	if action == inbound.ActReplay {
 		cmd.Flags().BoolVar(&asNew, "as-new", false, "as new events, with ids of their own: an application that has seen them applies them again")
 	}

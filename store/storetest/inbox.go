@@ -38,6 +38,7 @@ func Inbox(t *testing.T, open func(*testing.T) inbound.Store) {
 		{"actions move what they apply to", acting},
 		{"lists are filtered and paged", lists},
 		{"what is not there is not found", missing},
+		{"what does not fit is grouped by how it does not", groups},
 		{"stats count by state", stats},
 		{"what happens is told in order and without a gap", feeding},
 		{"a copy is an event of its own", copies},

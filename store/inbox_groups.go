@@ -1,0 +1,153 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/postern-proxy/postern/inbound"
+)
+
+func (s inbox) Groups(ctx context.Context, f inbound.Filter) (groups []inbound.Group, err error) {
+	conditions, args := where(&f)
+	rows, err := s.read.QueryContext(ctx, `SELECT g.webhook, g.type, g.misfit, g.n, g.first, g.last, x.id, coalesce((
+  SELECT d.reason FROM deliveries d WHERE d.id BETWEEN g.seq * 256 AND g.seq * 256 + 255 AND d.state = 'quarantined' ORDER BY d.id LIMIT 1), '')
+FROM (SELECT e.webhook, e.type, e.misfit, count(*) AS n, min(e.received) AS first, max(e.received) AS last, max(e.seq) AS seq
+  FROM events e INDEXED BY events_misfit WHERE e.misfit <> '' AND `+conditions+`
+  AND EXISTS (SELECT 1 FROM deliveries d WHERE d.id BETWEEN e.seq * 256 AND e.seq * 256 + 255 AND +d.state = 'quarantined')
+  GROUP BY e.webhook, e.type, e.misfit ORDER BY n DESC, last DESC LIMIT ?) g JOIN events x ON x.seq = g.seq ORDER BY g.n DESC, g.last DESC`, append(args, inbound.MaxPage)...)
+	if err != nil {
+		return nil, fmt.Errorf("group events: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var g inbound.Group
+		var first, last int64
+		if err := rows.Scan(&g.Webhook, &g.Type, &g.Misfit, &g.Count, &first, &last, &g.Example, &g.Reason); err != nil {
+			return nil, fmt.Errorf("group events: %w", err)
+		}
+		g.First, g.Last = fromMicro(first), fromMicro(last)
+		groups = append(groups, g)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("group events: %w", err)
+	}
+	return groups, nil
+}
+
+func (s postgresInbox) Groups(ctx context.Context, f inbound.Filter) (groups []inbound.Group, err error) {
+	conditions, args := pgWhere(&f)
+	args = append(args, inbound.MaxPage)
+	err = s.read(ctx, func(r pgx.Rows) error {
+		var g inbound.Group
+		err := r.Scan(&g.Webhook, &g.Type, &g.Misfit, &g.Count, &g.First, &g.Last, &g.Example, &g.Reason)
+		for _, text := range []*string{&g.Webhook, &g.Type, &g.Misfit, &g.Example, &g.Reason} {
+			*text = unescaped(*text)
+		}
+		groups = append(groups, g)
+		return err
+	}, fmt.Sprintf(`SELECT g.webhook, g.type, g.misfit, g.n, g.first, g.last, x.id, coalesce((
+  SELECT d.reason FROM postern_deliveries d WHERE d.id BETWEEN g.seq * 512 AND g.seq * 512 + 511 AND d.state = 'quarantined' ORDER BY d.id LIMIT 1), '')
+FROM (SELECT e.webhook, e.type, e.misfit, count(*) AS n, min(e.received) AS first, max(e.received) AS last, max(e.seq) AS seq
+  FROM postern_events e WHERE e.misfit <> '' AND %s
+  AND EXISTS (SELECT 1 FROM %s d WHERE d.state = 'quarantined')
+  GROUP BY e.webhook, e.type, e.misfit ORDER BY n DESC, last DESC LIMIT $%d) g JOIN postern_events x ON x.seq = g.seq ORDER BY g.n DESC, g.last DESC`,
+		conditions, ofEvent, len(args)), args...)
+	if err != nil {
+		return nil, fmt.Errorf("group events: %w", err)
+	}
+	return groups, nil
+}
+
+func (m memoryInbox) Groups(_ context.Context, f inbound.Filter) ([]inbound.Group, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	type key struct{ webhook, kind, misfit string }
+	groups := map[key]*inbound.Group{}
+	for _, seq := range slices.Sorted(maps.Keys(m.events)) {
+		e := m.events[seq]
+		held := slices.IndexFunc(e.deliveries, func(d *memoryDelivery) bool { return d.State == inbound.Quarantined })
+		if held < 0 || e.event.Misfit == "" || !e.matches(&f) {
+			continue
+		}
+		k := key{e.event.Webhook, e.event.Type, e.event.Misfit}
+		g := groups[k]
+		if g == nil {
+			g = &inbound.Group{Webhook: k.webhook, Type: k.kind, Misfit: k.misfit, First: e.event.Received}
+			groups[k] = g
+		}
+		g.Count++
+		g.First, g.Last = firstOf(g.First, e.event.Received), lastOf(g.Last, e.event.Received)
+		g.Example, g.Reason = e.event.ID, e.deliveries[held].Reason
+	}
+	var out []inbound.Group
+	for _, g := range groups {
+		out = append(out, *g)
+	}
+	slices.SortFunc(out, func(a, b inbound.Group) int { return cmp.Or(cmp.Compare(b.Count, a.Count), b.Last.Compare(a.Last)) })
+	return out[:min(len(out), inbound.MaxPage)], nil
+}
+
+func firstOf(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func lastOf(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// oldestPage is a page that begins with the oldest. It is for what is done to events,
+// not for looking at them: it may go through the whole inbox.
+func (s inbox) oldestPage(ctx context.Context, f inbound.Filter) (p inbound.Page, err error) {
+	after := int64(0)
+	if f.Cursor != "" {
+		if after, err = strconv.ParseInt(f.Cursor, 10, 64); err != nil {
+			return p, inbound.ErrCursor
+		}
+	}
+	conditions, args := where(&f)
+	if f.State != "" {
+		conditions += " AND e.seq IN (SELECT id / 256 FROM deliveries INDEXED BY deliveries_state WHERE state = ? AND id >= ?)"
+		args = append(args, string(f.State), after*perEvent)
+	}
+	n := f.PageSize()
+	rows, err := s.read.QueryContext(ctx, "SELECT "+eventColumns+" FROM events e WHERE "+conditions+" AND e.seq > ? ORDER BY e.seq LIMIT ?", append(args, after, n+1)...)
+	if err != nil {
+		return p, fmt.Errorf("list events: %w", err)
+	}
+	defer rows.Close()
+	var seqs []int64
+	for rows.Next() {
+		var r inbound.Record
+		var seq int64
+		if err := scanEvent(rows.Scan, &r.Event, &seq); err != nil {
+			return p, fmt.Errorf("list events: %w", err)
+		}
+		p.Events, seqs = append(p.Events, r), append(seqs, seq)
+	}
+	if err := rows.Err(); err != nil {
+		return p, fmt.Errorf("list events: %w", err)
+	}
+	if len(seqs) > n {
+		p.Events, seqs = p.Events[:n], seqs[:n]
+		p.Next = strconv.FormatInt(seqs[n-1], 10)
+	}
+	for i := range p.Events {
+		if err := s.deliveries(ctx, &p.Events[i], seqs[i]); err != nil {
+			return p, err
+		}
+	}
+	return p, nil
+}

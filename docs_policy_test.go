@@ -88,6 +88,7 @@ var documented = map[string]string{
 	"inbound.Webhook":                       "webhook",
 	"inbound.EventNames":                    "event",
 	"inbound.Schema":                        "schema",
+	"inbound.Rotation":                      "Secrets that are replaced",
 	"inbound.Order":                         "order",
 	"inbound.Latest":                        "latest",
 	"seal.Config":                           "seal",

@@ -90,7 +90,7 @@ type Proof struct {
 	Key     string    `json:"key,omitempty"`    // fingerprint of the key that matched, see [Fingerprint]
 	Signed  time.Time `json:"signed,omitzero"`  // when it was signed, by the signer's clock; zero if the scheme has no date
 	Partial bool      `json:"partial,omitzero"` // the signature does not cover the whole body
-	Late    bool      `json:"late,omitzero"`    // the key should not be in use any more
+	Late    bool      `json:"late,omitzero"`    // the key is an old one, whose overlap is not over
 }
 
 // Origin says why an event is delivered.

@@ -61,6 +61,8 @@ type Inbox struct {
 	inflight atomic.Int64 // requests
 	buffered atomic.Int64 // bytes of their bodies
 	ending   atomic.Bool  // see End
+	oldKeys  oldKeys
+	skews    skews
 	seen     *seen
 	dispatch *queue.Dispatcher[Delivery]
 	client   *application.Client

@@ -64,6 +64,7 @@ type Observer struct {
 	Attempt  func(*Attempt)
 	Moved    func(*Transition)
 	Misfit   func(*Misfit)
+	OldKey   func(*OldKey)
 	Paused   func(*Pause)
 	// Trouble is told what failed in the background, or a conflict.
 	Trouble func(doing string, err error)
@@ -84,6 +85,12 @@ func (o *Observer) attempt(a *Attempt) {
 func (o *Observer) moved(t Transition) {
 	if o.Moved != nil {
 		o.Moved(&t)
+	}
+}
+
+func (o *Observer) oldKey(k OldKey) {
+	if o.OldKey != nil {
+		o.OldKey(&k)
 	}
 }
 

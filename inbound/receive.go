@@ -101,9 +101,10 @@ func (in *Inbox) accept(w http.ResponseWriter, r *http.Request, rec *Reception, 
 		notAllowed(w, rec, hook)
 		return
 	}
-	verdict := hook.check.Verify(ctx, req)
-	verdict.Proof.Scheme = cmp.Or(verdict.Proof.Scheme, hook.Verify[0].Kind)
+	verdict := hook.verify(ctx, req)
 	rec.Proof, rec.Why = verdict.Proof, verdict.Why
+	in.tellOldKey(hook, verdict)
+	in.noteSkew(hook, req, verdict)
 	if verdict.Result != Accepted {
 		rec.Result = verdict.Result.String()
 		if verdict.Result == Unavailable {

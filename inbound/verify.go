@@ -24,7 +24,10 @@ type Request struct {
 	Header   http.Header
 	Body     []byte // as sent: before any decoding
 	Received time.Time
-	Peer     *x509.Certificate // that the sender has shown and the listener verified; nil if there is none
+	// Trace, where it is set, is told what a scheme goes by, for an explanation: never
+	// a secret, and nothing made with one.
+	Trace func(step, text string)
+	Peer  *x509.Certificate // that the sender has shown and the listener verified; nil if there is none
 }
 
 // Result is the closed set of what verification can come to.

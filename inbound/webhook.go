@@ -43,7 +43,8 @@ type Webhook struct {
 	Reconcile *Reconcile `hcl:"reconcile,block"`
 	Order     *Order     `hcl:"order,block"`
 
-	check *Verification
+	check    *Verification
+	rotation *Rotation
 }
 
 // Verify is a verify block; its label is the scheme, which decodes the rest.
@@ -179,10 +180,15 @@ func (w *Webhook) verification(ctx *block.Context, schemes Schemes) hcl.Diagnost
 		}
 		return refuse("Unknown verification", fmt.Sprintf("There is no verification %q. %s", v.Kind, hint), v.Range)
 	}
-	check, diags := scheme(v.Body, ctx)
-	if diags.HasErrors() {
+	r, body, diags := rotation(v.Body, ctx)
+	check, more := scheme(body, ctx)
+	if diags = append(diags, more...); diags.HasErrors() {
 		return diags
 	}
+	if diags = append(diags, r.begin(body, scheme, ctx, v.Range)...); diags.HasErrors() {
+		return diags
+	}
+	w.rotation = r
 	w.check = check
 	if a := w.Event.Account; check.BodyOnly && a != nil && (a.Reads("header") || a.Reads("query")) {
 		return append(diags, refuse("Invalid account", "The signature covers the body only: whoever replays a request could choose another account. Take it from the body.", a.Range())...)

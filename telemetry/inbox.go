@@ -9,7 +9,7 @@ import (
 
 // Inbox is the observer of an inbox.
 func (t *Telemetry) Inbox() inbound.Observer {
-	return inbound.Observer{Received: t.received, Attempt: t.delivered, Moved: t.moved, Misfit: t.misfit, Paused: t.paused, Trouble: t.Trouble}
+	return inbound.Observer{Received: t.received, Attempt: t.delivered, Moved: t.moved, Misfit: t.misfit, OldKey: t.oldKey, Paused: t.paused, Trouble: t.Trouble}
 }
 
 // received takes note of one request.
@@ -36,6 +36,10 @@ func (t *Telemetry) received(r *inbound.Reception) {
 	l.str("type", r.Type)
 	l.str("account", r.Account)
 	l.add(slog.Int("bytes", r.Bytes))
+	l.str("key", r.Proof.Key)
+	if !r.Proof.Signed.IsZero() {
+		l.add(slog.Float64("skew", r.Received.Sub(r.Proof.Signed).Seconds()))
+	}
 	l.seconds("duration", r.Took)
 	l.err(r.Err)
 	l.write(t, level, "webhook")
@@ -46,6 +50,9 @@ func (m *metrics) received(r *inbound.Reception) {
 		return // no such path or method: says nothing about a webhook
 	}
 	m.inboxRequests.WithLabelValues(r.Webhook, r.Result).Inc()
+	if !r.Proof.Signed.IsZero() && (r.Result == "accepted" || r.Result == "duplicate" || r.Result == "stale") {
+		m.inboxSkew.WithLabelValues(r.Webhook).Set(r.Received.Sub(r.Proof.Signed).Seconds())
+	}
 	if r.Status >= 200 && r.Status < 300 {
 		m.inboxAck.WithLabelValues(r.Webhook).Observe(r.Took.Seconds())
 	}
@@ -132,4 +139,13 @@ func (t *Telemetry) misfit(m *inbound.Misfit) {
 		msg = "event does not fit its schema, held in quarantine"
 	}
 	l.write(t, slog.LevelWarn, msg)
+}
+
+// oldKey takes note of a request that was signed with a key that is out of use.
+func (t *Telemetry) oldKey(k *inbound.OldKey) {
+	result := "accepted"
+	if k.Refused {
+		result = "refused"
+	}
+	t.m.inboxOldKeys.WithLabelValues(k.Webhook, k.Key, result).Inc()
 }

@@ -55,6 +55,8 @@ type metrics struct {
 	inboxFailed                  *prometheus.CounterVec   // webhook
 	inboxQuarantined             *prometheus.CounterVec   // webhook
 	inboxMisfits                 *prometheus.CounterVec   // webhook
+	inboxOldKeys                 *prometheus.CounterVec   // webhook key result
+	inboxSkew                    *prometheus.GaugeVec     // webhook
 	inboxExpected                *prometheus.CounterVec   // webhook
 	inboxBackfilled              *prometheus.CounterVec   // webhook
 	inboxPaused                  *prometheus.GaugeVec     // webhook target
@@ -122,6 +124,8 @@ func (m *metrics) inbox() {
 	m.inboxPaused = m.gauge("inbox_target_paused", "1 while nothing is delivered to a target because it is down, or asked for it.", "webhook", "target")
 	m.inboxPauses = m.counter("inbox_target_pauses_total", "How often a target was paused.", "webhook", "target")
 	m.inboxQuarantined = m.counter("inbox_quarantined_total", "Events held back because they do not fit.", "webhook")
+	m.inboxOldKeys = m.counter("inbox_old_keys_total", "Requests signed with a key that was replaced, by its fingerprint: accepted while its overlap lasted, refused after it.", "webhook", "key", "result")
+	m.inboxSkew = m.gauge("inbox_clock_skew_seconds", "How long before its receipt the newest dated request was signed, by the clocks of its sender and of this machine.", "webhook")
 	m.inboxIgnored = m.counter("inbox_ignored_total", "Deliveries that were not made, by why.", "webhook", "why")
 	m.inboxMisfits = m.counter("inbox_misfits_total", "Events that did not fit their schema, held in quarantine or only observed.", "webhook")
 }

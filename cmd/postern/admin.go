@@ -28,6 +28,7 @@ func (g *gate) newAdmin(l *loaded) (*adminServer, error) {
 			{Name: "config", Run: func(context.Context) error { return g.check(g.now.Load() != nil, "no configuration is in force") }},
 			{Name: "listeners", Run: func(context.Context) error { return g.check(g.ready.Load(), "the listeners are not being served") }},
 			{Name: "store", Run: g.db.Ready},
+			{Name: "clock", Informs: true, Run: func(context.Context) error { return g.inbox.Clock() }},
 		}, g.limitsCheck()...),
 		Policy: func() *policy.Set { return g.now.Load().outbound },
 		Inbox:  g.inbox, Oversight: g.overseer, Outbox: g.outbox, Running: g.running, Keeper: g.keeper, Connect: g.session,

@@ -81,7 +81,7 @@ func inboxCommand(o *options) *cobra.Command {
 	cmd.PersistentFlags().StringVar(&o.admin, "admin", "", "URL of the admin listener (POSTERN_ADMIN; else as the configuration says)")
 	cmd.PersistentFlags().StringVar(&output, "output", "table", "table, json or ndjson")
 	cmd.AddCommand(inboxList(o, &output), inboxShow(o, &output), inboxRaw(o), inboxTail(o, &output), inboxExport(o), inboxReconcile(o, &output),
-		inboxGroups(o, &output),
+		inboxGroups(o, &output), inboxVerify(o, &output),
 		inboxAct(o, inbound.ActReplay, "Deliver events again that were applied or have failed"),
 		inboxAct(o, inbound.ActRelease, "Deliver events that are held back as a conflict, in quarantine, or ignored"),
 		inboxAct(o, inbound.ActDiscard, "Never deliver events that are not applied"))

@@ -33,7 +33,9 @@ var hostile = map[string]func() string{
 	"folded members":  func() string { return `{"amount":1,"AMOUNT":"x","Amount":null}` },
 	"white space":     func() string { return "[" + strings.Repeat(" ", 8<<20) + "1]" },
 	"real":            func() string { return `{"data":[` + many(30_000, realItem) + `{}]}` },
-	"many misfits":    func() string { return `{"strings":[` + many(100_000, `{"a":%d,"b":"a longer text that stands here, %d"},`) + `1]}` },
+	"many misfits": func() string {
+		return `{"strings":[` + many(100_000, `{"a":%d,"b":"a longer text that stands here, %d"},`) + `1]}`
+	},
 }
 
 const realItem = `{"object":"customer","id":"cus_%07d","description":"a customer of ours who has bought a lot, and will again","email":"customer%d@example.com",` +

@@ -103,6 +103,7 @@ func (g *Grammar) judge(r *inbound.Request, c *claim, keys [][]byte) inbound.Ver
 		v.Why = no.why
 		return v
 	}
+	g.trace(s)
 	key := g.match(s, keys)
 	if key == nil {
 		v.Why = fmt.Sprintf("none of %d secrets makes any of %d signatures of this message: another secret, or other bytes than were signed", len(keys), len(c.signatures))

@@ -163,7 +163,7 @@ func functions() map[string]function.Function {
 		"split": stdlib.SplitFunc, "join": stdlib.JoinFunc, "replace": stdlib.ReplaceFunc,
 		"contains": stdlib.ContainsFunc, "lookup": stdlib.LookupFunc, "merge": stdlib.MergeFunc,
 		"coalesce": stdlib.CoalesceFunc, "length": stdlib.LengthFunc, "keys": stdlib.KeysFunc,
-		"jsonencode": stdlib.JSONEncodeFunc, "jsondecode": stdlib.JSONDecodeFunc,
+		"jsonencode": stdlib.JSONEncodeFunc, "jsondecode": jsonDecode,
 		"formatdate": stdlib.FormatDateFunc, "timeadd": stdlib.TimeAddFunc, "format": stdlib.FormatFunc,
 		"substr": stdlib.SubstrFunc, "min": stdlib.MinFunc, "max": stdlib.MaxFunc,
 		"try": tryfunc.TryFunc, "can": tryfunc.CanFunc,
@@ -174,6 +174,18 @@ func functions() map[string]function.Function {
 		"regex": stdlib.RegexFunc, "expect": expectFunc,
 	}
 }
+
+// jsonDecode reads JSON that can be read at a bounded cost.
+var jsonDecode = function.New(&function.Spec{
+	Params: []function.Parameter{{Name: "str", Type: cty.String}},
+	Type: func(args []cty.Value) (cty.Type, error) {
+		if v := args[0]; v.IsKnown() && !v.IsNull() && !affordable(v.AsString()) {
+			return cty.NilType, function.NewArgErrorf(0, "the text is too complex")
+		}
+		return stdlib.JSONDecodeFunc.ReturnTypeForValues(args)
+	},
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return stdlib.JSONDecodeFunc.Call(args) },
+})
 
 // expectFunc gives its first argument back if it matches the pattern. While
 // loading without secrets the argument is unknown, and passes.

@@ -211,9 +211,59 @@ func equal(a, b Value) bool {
 		y, _, errY := big.ParseFloat(b.Str, 10, 512, big.ToNearestEven)
 		return errX == nil && errY == nil && x.Cmp(y) == 0
 	case JSON:
-		return toCty(a).RawEquals(toCty(b))
+		return a.Str == b.Str || affordable(a.Str) && affordable(b.Str) && toCty(a).RawEquals(toCty(b))
 	}
 	return a.Str == b.Str
+}
+
+// HCL makes of a JSON text what is many times its size. It may be ten times, or
+// freely so much that it does not matter.
+const (
+	costFactor = 10
+	costFree   = 16 << 20
+	costText   = 8    // for each byte
+	costValue  = 250  // for each element or member
+	costObject = 1200 // for each object
+)
+
+// affordable reports whether HCL can be given a JSON text at a bounded cost (claim
+// C43). What it cannot be given is null to an expression that is not evaluated
+// without it.
+func affordable(text string) bool {
+	most := max(costFactor*len(text), costFree)
+	cost, quoted := costText*len(text), false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted && c == '\\':
+			i++
+		case quoted:
+		case c == '{':
+			cost += costObject
+		case c == ',' || c == '[':
+			cost += costValue
+		case c == 'e' || c == 'E':
+			if vast(text[i+1:]) {
+				return false
+			}
+		}
+		if cost > most {
+			return false
+		}
+	}
+	return true
+}
+
+// vast reports whether what follows the e of a number is an exponent of more than
+// three digits: to write such a number out takes as many digits as it says.
+func vast(text string) bool {
+	text = strings.TrimLeft(text, "+-0")
+	digits := 0
+	for digits < len(text) && '0' <= text[digits] && text[digits] <= '9' {
+		digits++
+	}
+	return digits > 3
 }
 
 // toCty gives v to HCL. Strings are NFC-normalised by cty, which is why
@@ -225,10 +275,16 @@ func toCty(v Value) cty.Value {
 	case Bool:
 		return cty.BoolVal(v.Bool)
 	case Number:
+		if _, exponent, ok := strings.Cut(strings.ToLower(v.Str), "e"); ok && vast(exponent) {
+			break
+		}
 		if n, err := cty.ParseNumberVal(v.Str); err == nil {
 			return n
 		}
 	case JSON:
+		if !affordable(v.Str) {
+			break
+		}
 		if t, err := ctyjson.ImpliedType([]byte(v.Str)); err == nil {
 			if val, err := ctyjson.Unmarshal([]byte(v.Str), t); err == nil {
 				return val

@@ -90,11 +90,12 @@ provider "adyen" {
 webhook "adyen" {
   provider = "adyen"
   event {
-    id      = "${body.notificationItems[0].NotificationRequestItem.pspReference} ${body.notificationItems[0].NotificationRequestItem.eventCode} ${body.notificationItems[0].NotificationRequestItem.success}"
-    type    = body.notificationItems[0].NotificationRequestItem.eventCode
-    account = body.notificationItems[0].NotificationRequestItem.merchantAccountCode
-    time    = body.notificationItems[0].NotificationRequestItem.eventDate
+    split   = body.notificationItems
+    id      = "${item.NotificationRequestItem.pspReference} ${item.NotificationRequestItem.eventCode} ${item.NotificationRequestItem.success}"
+    type    = item.NotificationRequestItem.eventCode
+    account = item.NotificationRequestItem.merchantAccountCode
+    time    = item.NotificationRequestItem.eventDate
     unit    = "rfc3339"
-    key     = body.notificationItems[0].NotificationRequestItem.merchantReference
+    key     = item.NotificationRequestItem.merchantReference
   }
 }

@@ -8,9 +8,10 @@ webhook "akeneo" {
     message   = "${timestamp}.${raw_body}"
   }
   event {
-    id   = body.events[0].event_id
-    type = body.events[0].action
-    time = body.events[0].event_datetime
-    unit = "rfc3339"
+    split = body.events
+    id    = item.event_id
+    type  = item.action
+    time  = item.event_datetime
+    unit  = "rfc3339"
   }
 }

@@ -19,9 +19,10 @@ webhook "asana" {
   }
   # Without events it is a heartbeat. Delivery is at most once (the same guide).
   event {
-    type = body.events[0].action
-    time = body.events[0].created_at
-    unit = "rfc3339"
-    key  = body.events[0].resource.gid
+    split = body.events
+    type  = item.action
+    time  = item.created_at
+    unit  = "rfc3339"
+    key   = item.resource.gid
   }
 }

@@ -6,7 +6,8 @@ webhook "attio" {
     header = "Attio-Signature"
   }
   event {
-    type    = body.events[0].event_type
+    split   = body.events
+    type    = item.event_type
     account = body.webhook_id
   }
 }

@@ -10,7 +10,11 @@ webhook "dropbox" {
     }
   }
   # A ping says that something changed, not what: /files/list_folder/continue tells.
+  # So the same bytes mean a change each time they come.
   event {
-    account = body.list_folder.accounts[0]
+    split   = body.list_folder.accounts
+    account = item
+    key     = item
+    repeat  = "1m"
   }
 }

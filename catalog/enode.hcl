@@ -8,9 +8,10 @@ webhook "enode" {
     algorithm = "sha1"
   }
   event {
-    type    = body[0].event
-    account = body[0].user.id
-    time    = body[0].createdAt
+    split   = body
+    type    = item.event
+    account = item.user.id
+    time    = item.createdAt
     unit    = "rfc3339"
   }
 }

@@ -7,9 +7,10 @@ webhook "fastspring" {
     encoding = "base64"
   }
   event {
-    id   = body.events[0].id
-    type = body.events[0].type
-    time = body.events[0].created
-    unit = "ms"
+    split = body.events
+    id    = item.id
+    type  = item.type
+    time  = item.created
+    unit  = "ms"
   }
 }

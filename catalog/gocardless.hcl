@@ -7,10 +7,11 @@ webhook "gocardless" {
     header = "Webhook-Signature"
   }
   event {
-    id      = body.events[0].id
-    type    = body.events[0].resource_type
-    account = body.events[0].links.organisation
-    time    = body.events[0].created_at
+    split   = body.events
+    id      = item.id
+    type    = item.resource_type
+    account = item.links.organisation
+    time    = item.created_at
     unit    = "rfc3339"
   }
 }

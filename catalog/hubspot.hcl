@@ -114,11 +114,12 @@ webhook "hubspot" {
     message   = "${method}${url}${raw_body}${timestamp}"
   }
   event {
-    id      = "${body[0].eventId} ${body[0].subscriptionId} ${body[0].occurredAt}"
-    type    = body[0].subscriptionType
-    account = body[0].portalId
-    time    = body[0].occurredAt
+    split   = body
+    id      = "${item.eventId} ${item.subscriptionId} ${item.occurredAt}"
+    type    = item.subscriptionType
+    account = item.portalId
+    time    = item.occurredAt
     unit    = "ms"
-    key     = body[0].objectId
+    key     = item.objectId
   }
 }

@@ -9,4 +9,12 @@ webhook "mandrill" {
     # When a webhook is made its URL is tried by HEAD.
     handshake "head" { method = "HEAD" }
   }
+  # The events are a list, as JSON in a field of the form (the same guide); an event has the id of its
+  # message only, so its own is a digest.
+  event {
+    split = body.mandrill_events
+    type  = item.event
+    time  = item.ts
+    key   = item._id
+  }
 }

@@ -17,9 +17,10 @@ webhook "meta" {
   }
   # Up to 1000 changes are in one request. A Page's time is in s or ms by its product: not verified.
   event {
+    split   = body.entry
     type    = body.object
-    account = body.entry[0].id
-    time    = body.entry[0].time
+    account = item.id
+    time    = item.time
     unit    = "ms"
   }
 }

@@ -100,8 +100,10 @@ webhook "microsoft_graph" {
     }
   }
   event {
-    type    = body.value[0].changeType
-    account = body.value[0].tenantId
-    key     = body.value[0].resource
+    split   = body.value
+    repeat  = "1m" # a notification may say no more than that something has changed
+    type    = item.changeType
+    account = item.tenantId
+    key     = item.resource
   }
 }

@@ -89,4 +89,12 @@ webhook "sendgrid" {
     timestamp = "X-Twilio-Email-Event-Webhook-Timestamp"
     message   = "${timestamp}${raw_body}"
   }
+  # A request is a list of events (the same facts).
+  event {
+    split = body
+    id    = item.sg_event_id
+    type  = item.event
+    time  = item.timestamp
+    key   = item.sg_message_id
+  }
 }

@@ -15,7 +15,8 @@ webhook "whatsapp" {
     }
   }
   event {
-    type    = body.entry[0].changes[0].field
-    account = body.entry[0].id
+    split   = body.entry
+    type    = item.changes[0].field
+    account = item.id
   }
 }

@@ -123,10 +123,11 @@ webhook "xero" {
   }
   # An event has no id of its own.
   event {
-    type    = body.events[0].eventType
-    account = body.events[0].tenantId
-    time    = body.events[0].eventDateUtc
+    split   = body.events
+    type    = item.eventType
+    account = item.tenantId
+    time    = item.eventDateUtc
     unit    = "rfc3339"
-    key     = body.events[0].resourceId
+    key     = item.resourceId
   }
 }

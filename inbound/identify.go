@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"strconv"
 
 	"github.com/postern-proxy/postern/config/block"
 )
@@ -21,6 +22,9 @@ func (w *Webhook) identify(e *Event, names *Names, v Verdict) {
 		e.EventID = v.EventID
 	default:
 		e.EventID, e.Weak = w.digest(e, names), true
+		if every := w.Event.Repeat.Duration; every > 0 {
+			e.EventID += " " + strconv.FormatInt(e.Received.UnixNano()/int64(every), 10)
+		}
 	}
 	if len(e.EventID) > maxName {
 		sum := sha256.Sum256([]byte(e.EventID))

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postern-proxy/postern/inbound"
 )
@@ -220,5 +221,23 @@ func TestOneConflictingItem(t *testing.T) {
 	}
 	if count[inbound.Received] != 3 || count[inbound.Conflict] != 2 || len(b.troubles) != 2 {
 		t.Errorf("%v, alarms %q", count, b.troubles)
+	}
+}
+
+// TestRepeat: of pings that say no more than that something has changed, the same
+// one a while later is another event.
+func TestRepeat(t *testing.T) {
+	b := serve(t, webhook(t, unsigned, "event {\nsplit = body.accounts\nkey = item\nrepeat = \"1s\"\n}"))
+	for i, pause := range []time.Duration{0, 1100 * time.Millisecond} {
+		time.Sleep(pause)
+		b.post("/h", `{"accounts":["a"]}`, jsonBody)
+		b.last(i + 1)
+		all := b.stored()
+		if len(all) != i+1 || all[0].Parent != all[i].Parent || all[0].Key != "a" {
+			t.Errorf("after %d: %+v", i+1, all)
+		}
+	}
+	if _, diags := load("webhook \"h\" {\npath = \"/h\"\n" + unsigned + "\ndeliver { to = \"http://127.0.0.1:1/\" }\nevent {\nrepeat = \"1ms\"\n}\n}\n"); !diags.HasErrors() {
+		t.Error("a repeat of a millisecond was accepted")
 	}
 }

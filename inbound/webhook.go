@@ -63,6 +63,10 @@ type EventNames struct {
 	Key     *block.Expr `hcl:"key,optional" scope:"items"`
 	Unit    Unit        `hcl:"unit,optional"`
 	Split   *block.Expr `hcl:"split,optional" scope:"webhook"` // the list in the body of which each item is an event
+
+	// Repeat is after how long at most the same bytes are another event, where there
+	// is no id; 0 is never.
+	Repeat block.Duration `hcl:"repeat,optional"`
 }
 
 // Unit is how a provider writes a time.

@@ -1,6 +1,7 @@
 package inbound_test
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"net/http"
@@ -226,5 +227,55 @@ func TestLearnedSecret(t *testing.T) {
 	off := serve(t, mustLoad(t, strings.Replace(src, fmt.Sprintf("handshake \"secret\" {\ntoken = [env(\"TOKEN\")]\ninto = %q\n}\n", file), "", 1)))
 	if got := off.post("/hook", "{}", set("X-Hook-Secret", given)); got.status != 401 {
 		t.Errorf("a policy that does not want it: %d", got.status)
+	}
+}
+
+// TestHashedHandshake: an answer may be a digest that is about a token, and a list of
+// what an origin may do.
+func TestHashedHandshake(t *testing.T) {
+	src := fmt.Sprintf(`inbound {
+  public_url = %q
+}
+webhook "hook" {
+  path = "/hook"
+  verify "hmac" {
+    secrets = [env("SECRET")]
+    header  = "X-Signature"
+    handshake "challenge" {
+      method    = "GET"
+      when      = query.challenge_code != null
+      token     = [env("TOKEN")]
+      presented = query.guard
+      hash      = "${query.challenge_code}${token}${url}"
+      body      = { challengeResponse = hash.hex }
+    }
+    handshake "abuse_protection" {
+      method = "OPTIONS"
+      when   = header["WebHook-Request-Origin"] != null
+      status = 204
+      header = {
+        WebHook-Allowed-Origin = header["WebHook-Request-Origin"]
+        WebHook-Allowed-Rate   = "*"
+      }
+    }
+  }
+  deliver {
+    to = "http://127.0.0.1:1/"
+  }
+}
+`, public)
+	b := serve(t, mustLoad(t, src, "SECRET="+secret, "TOKEN=a token of some length"))
+	uri := "/hook?challenge_code=abc&guard=a+token+of+some+length"
+	digest := sha256.Sum256([]byte("abc" + "a token of some length" + public + uri))
+	if got := b.send(http.MethodGet, uri, nil, nil); got.body != fmt.Sprintf(`{"challengeResponse":"%x"}`, digest) {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if got := b.send(http.MethodOptions, "/hook", nil, set("Webhook-Request-Origin", "eventgrid.azure.net")); got.status != 204 || got.header.Get("WebHook-Allowed-Origin") != "eventgrid.azure.net" || got.header.Get("WebHook-Allowed-Rate") != "*" {
+		t.Errorf("%d %v", got.status, got.header)
+	}
+	for _, method := range []string{http.MethodOptions, http.MethodHead, http.MethodDelete} {
+		if got := b.send(method, "/hook", nil, nil); got.status != 405 {
+			t.Errorf("%s that is no handshake: %d", method, got.status)
+		}
 	}
 }

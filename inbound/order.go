@@ -251,6 +251,11 @@ func (in *Inbox) turn(ctx context.Context, d *Delivery, t target) (Lane, *Move) 
 		if lane.Applied.Over(d.Event.Rank) {
 			return lane, d.ignored(StaleReason(lane.AppliedEvent))
 		}
+		// One that was attempted before had stepped aside: the newer one may have had its
+		// effect by now, although nobody has said so.
+		if d.Attempt > 1 && lane.Seen.Over(d.Event.Rank) {
+			return lane, d.ignored(StaleReason(lane.SeenEvent))
+		}
 	case LatestOnly:
 		place := PlaceRank(lane.Place)
 		if lane.Applied.Over(place) {

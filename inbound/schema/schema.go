@@ -42,7 +42,7 @@ func Compile(name string, o Options) (*Schema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find %s: %w", name, err)
 	}
-	f := &folder{root: filepath.Dir(abs), read: o.Read, docs: map[string]any{}}
+	f := &folder{root: filepath.Dir(abs), given: filepath.Dir(name), read: o.Read, docs: map[string]any{}}
 	s := &Schema{names: map[string]bool{}, idle: make(chan *judge, runtime.GOMAXPROCS(0))}
 	s.make = func() (*judge, error) { return newJudge(fileURL(abs), f, o.Formats) }
 	first, err := s.make()
@@ -62,9 +62,10 @@ func Compile(name string, o Options) (*Schema, error) {
 
 // folder loads schemas by URL: files in one folder and below, each once.
 type folder struct {
-	root string
-	read func(string) ([]byte, error)
-	docs map[string]any // by URL
+	root  string // absolute
+	given string // as it was named: whoever watches files goes by their names
+	read  func(string) ([]byte, error)
+	docs  map[string]any // by URL
 }
 
 // Load implements [jsonschema.URLLoader].
@@ -83,10 +84,11 @@ func (f *folder) Load(raw string) (any, error) {
 		return nil, errors.New("a schema is never fetched: put a copy into a file beside this one and refer to that")
 	}
 	name := filepath.FromSlash(u.Path)
-	if rel, err := filepath.Rel(f.root, name); err != nil || !filepath.IsLocal(rel) {
+	rel, err := filepath.Rel(f.root, name)
+	if err != nil || !filepath.IsLocal(rel) {
 		return nil, errors.New("it is outside of the folder of the schema")
 	}
-	text, err := f.read(name)
+	text, err := f.read(filepath.Join(f.given, rel))
 	if err != nil {
 		return nil, err
 	}

@@ -210,3 +210,17 @@ func TestJudgeAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestNamesAsGiven: a file is read by the name that it was given, because it is
+// watched by that.
+func TestNamesAsGiven(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var read []string
+	_, err := Compile("sub/a.json", Options{Read: func(name string) ([]byte, error) {
+		read = append(read, name)
+		return []byte(map[string]string{"sub/a.json": `{"$ref":"x/b.json"}`, "sub/x/b.json": `true`}[filepath.ToSlash(name)]), nil
+	}})
+	if err != nil || strings.Join(read, " ") != "sub/a.json sub/x/b.json" {
+		t.Errorf("%q, %v", read, err)
+	}
+}

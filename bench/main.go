@@ -64,6 +64,7 @@ func roles() map[string]func([]string) error {
 		"sqlite":   sqliteRole,
 		"append":   appendRole,
 		"unnest":   unnestRole,
+		"list":     listRole,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -21,10 +22,10 @@ import (
 // large inbox than in a small one, whatever is asked for: when it has looked at
 // enough it ends, full or not, and says where to go on.
 const (
-	firstStep = 256    // events that the first step looks at
-	lastStep  = 8192   // and a later one at most
-	pageLooks = 12_000 // events that a page looks at
-	rare      = 2000   // how far an index is counted to compare it with others
+	firstStep = 256  // events that the first step looks at
+	lastStep  = 4096 // and a later one at most
+	pageLooks = 8000 // events that a page looks at
+	rare      = 2000 // how far an index is counted to compare it with others
 	countFor  = 2 * time.Second
 )
 
@@ -310,12 +311,38 @@ func (s inbox) List(ctx context.Context, f inbound.Filter) (p inbound.Page, err 
 	if next != 0 {
 		p.Next = strconv.FormatInt(next, 10)
 	}
-	for i := range p.Events {
-		if err := s.deliveries(ctx, &p.Events[i], seqs[i]); err != nil {
-			return p, err
-		}
+	return p, s.deliveriesOfAll(ctx, p.Events, seqs)
+}
+
+// deliveriesOfAll fills in where the deliveries of the events on a page stand.
+func (s inbox) deliveriesOfAll(ctx context.Context, events []inbound.Record, seqs []int64) error {
+	at := make(map[int64]int, len(seqs))
+	for i, seq := range seqs {
+		at[seq] = i
 	}
-	return p, nil
+	list, err := json.Marshal(seqs)
+	if err != nil {
+		return err
+	}
+	rows, err := s.read.QueryContext(ctx, `SELECT d.id / 256, d.target, d.state, d.origin, d.attempt, d.due, d.reason, d.standing
+FROM json_each(?) j CROSS JOIN deliveries d ON d.id BETWEEN j.value * 256 AND j.value * 256 + 255`, string(list))
+	if err != nil {
+		return fmt.Errorf("read the deliveries of a page: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var seq int64
+		var d inbound.DeliveryStatus
+		if err := scanDelivery(rows, &d, &seq); err != nil {
+			return fmt.Errorf("read the deliveries of a page: %w", err)
+		}
+		r := &events[at[seq]]
+		r.Deliveries = append(r.Deliveries, d)
+	}
+	for i := range events {
+		events[i].Status = statusOf(events[i].Deliveries)
+	}
+	return rows.Err()
 }
 
 func (s inbox) Count(ctx context.Context, f inbound.Filter) (c inbound.Counted, err error) {

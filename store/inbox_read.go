@@ -46,20 +46,34 @@ func deliveriesOf(ctx context.Context, from reader, r *inbound.Record, seq int64
 		return fmt.Errorf("read the deliveries of event %s: %w", r.ID, err)
 	}
 	defer rows.Close()
-	var states []inbound.State
 	for rows.Next() {
 		var d inbound.DeliveryStatus
-		var due int64
-		if err := rows.Scan(&d.Target, &d.State, &d.Origin, &d.Attempt, &due, &d.Reason, &d.Stand); err != nil {
+		if err := scanDelivery(rows, &d); err != nil {
 			return fmt.Errorf("read the deliveries of event %s: %w", r.ID, err)
 		}
-		if due < waiting {
-			d.Due = fromMicro(due)
-		}
-		r.Deliveries, states = append(r.Deliveries, d), append(states, d.State)
+		r.Deliveries = append(r.Deliveries, d)
 	}
-	r.Status = inbound.Status(states)
+	r.Status = statusOf(r.Deliveries)
 	return rows.Err()
+}
+
+// scanDelivery reads target, state, origin, attempt, due, reason and standing, after what
+// goes before them.
+func scanDelivery(rows *sql.Rows, d *inbound.DeliveryStatus, before ...any) error {
+	var due int64
+	err := rows.Scan(append(before, &d.Target, &d.State, &d.Origin, &d.Attempt, &due, &d.Reason, &d.Stand)...)
+	if due < waiting {
+		d.Due = fromMicro(due)
+	}
+	return err
+}
+
+func statusOf(deliveries []inbound.DeliveryStatus) inbound.State {
+	states := make([]inbound.State, len(deliveries))
+	for i, d := range deliveries {
+		states[i] = d.State
+	}
+	return inbound.Status(states)
 }
 
 // find reads one event, with header and body if they are asked for.

@@ -105,6 +105,9 @@ type Verification struct {
 	NeedsURL bool
 	// NeedsPeer is set where the sender's certificate is what is verified.
 	NeedsPeer bool
+	// Sign signs a request as its sender would, at the time when it is received, with
+	// a secret that is configured; nil where only the sender can.
+	Sign func(*Request) error
 	// None is set where nothing is verified at all.
 	None bool
 }

@@ -94,7 +94,7 @@ func rootCommand() *cobra.Command {
 	root.PersistentFlags().StringVarP(&o.config, "config", "c", fallback(os.Getenv("POSTERN_CONFIG"), "."), "file or folder of the configuration (POSTERN_CONFIG)")
 	root.AddCommand(
 		runCommand(&o), validateCommand(&o), fmtCommand(), explainCommand(&o), testCommand(&o),
-		execCommand(&o), envCommand(&o), healthCommand(&o), waitCommand(&o), statusCommand(&o), reloadCommand(&o), inboxCommand(&o), outboxCommand(&o), connectionsCommand(&o), backupCommand(&o), migrateCommand(), secretsCommand(&o), versionCommand(), caCommand(&o), k8sCommand(),
+		execCommand(&o), envCommand(&o), healthCommand(&o), waitCommand(&o), statusCommand(&o), reloadCommand(&o), inboxCommand(&o), sendCommand(&o), outboxCommand(&o), connectionsCommand(&o), backupCommand(&o), migrateCommand(), secretsCommand(&o), versionCommand(), caCommand(&o), k8sCommand(),
 	)
 	for _, c := range root.Commands() {
 		if c.HasSubCommands() && !c.Runnable() {

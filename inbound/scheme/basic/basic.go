@@ -34,7 +34,17 @@ func Scheme(body hcl.Body, ctx *block.Context) (*inbound.Verification, hcl.Diagn
 		Verify:  b.verify,
 		Ready:   func() error { _, err := inbound.Reveal(b.Password, minPassword); return err },
 		Headers: []string{"Authorization"},
+		Sign:    b.sign,
 	}, nil
+}
+
+func (b *Block) sign(r *inbound.Request) error {
+	secrets, err := inbound.Reveal(b.Password, minPassword)
+	if len(secrets) == 0 {
+		return err
+	}
+	(&http.Request{Header: r.Header}).SetBasicAuth(b.Username, secrets[0])
+	return nil
 }
 
 func (b *Block) verify(_ context.Context, r *inbound.Request) inbound.Verdict {

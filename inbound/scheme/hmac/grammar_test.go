@@ -20,12 +20,17 @@ import (
 
 func grammar(t testing.TB, src string) *Grammar {
 	t.Helper()
+	return grammarWith(t, src, block.NewSecrets(nil))
+}
+
+func grammarWith(t testing.TB, src string, secrets *block.Secrets) *Grammar {
+	t.Helper()
 	file, diags := hclsyntax.ParseConfig([]byte(src), "x.hcl", hcl.InitialPos)
 	if diags.HasErrors() {
 		t.Fatal(diags)
 	}
 	g := &Grammar{}
-	if diags := block.Decode(file.Body, block.NewContext("test", block.NewSecrets(nil)), g); diags.HasErrors() {
+	if diags := block.Decode(file.Body, block.NewContext("test", secrets), g); diags.HasErrors() {
 		t.Fatal(diags)
 	}
 	return g

@@ -26,6 +26,7 @@ func (g *Grammar) verification() *inbound.Verification {
 		Verify:   g.verify,
 		Ready:    func() error { _, err := g.keys(); return err },
 		Keys:     g.keys,
+		Sign:     g.sign,
 		Headers:  g.names(),
 		BodyOnly: m == nil || !m.Reads("header") && !m.Reads("query") && !m.Reads("url"),
 		NeedsURL: m != nil && m.Reads("url"),

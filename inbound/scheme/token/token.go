@@ -43,7 +43,7 @@ func Scheme(body hcl.Body, ctx *block.Context) (*inbound.Verification, hcl.Diagn
 		Ready:  func() error { _, err := inbound.Reveal(b.Secrets, minToken); return err },
 	}
 	if b.Header != "" {
-		v.Headers = []string{b.Header}
+		v.Headers, v.Sign = []string{b.Header}, b.sign
 	}
 	return v, nil
 }
@@ -58,6 +58,15 @@ func (b *Block) presented(r *inbound.Request) (string, inbound.Verdict) {
 		return "", inbound.Verdict{Result: inbound.Unsigned, Why: "there is no " + b.Token.Source()}
 	}
 	return text, inbound.Verdict{Result: inbound.Accepted}
+}
+
+func (b *Block) sign(r *inbound.Request) error {
+	secrets, err := inbound.Reveal(b.Secrets, minToken)
+	if len(secrets) == 0 {
+		return err
+	}
+	r.Header.Set(b.Header, secrets[0])
+	return nil
 }
 
 func (b *Block) verify(_ context.Context, r *inbound.Request) inbound.Verdict {

@@ -120,6 +120,7 @@ var documented = map[string]string{
 	"inbound/scheme/graph.Block":            `verify "client_state"`,
 	"inbound/scheme/mtls.Block":             `verify "mtls"`,
 	"cmd/postern.trial":                     "test",
+	"cmd/postern.trialWebhook":              "webhook of a test",
 	"cmd/postern.trialRequest":              "request",
 	"cmd/postern.trialUpstream":             "upstream",
 	"cmd/postern.trialConnection":           "connection",

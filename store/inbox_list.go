@@ -39,6 +39,7 @@ type scan struct {
 	args      []any
 	seqOf     string // the seq of what stands in it
 	table     string
+	reason    string // part of the reason of a delivery, where the events themselves are gone through
 }
 
 // wayThrough are the ways that lead to all events that f selects.
@@ -67,7 +68,7 @@ func wayThrough(f *inbound.Filter) (all []scan) {
 
 // way is the way that f is gone through by.
 func (s inbox) way(ctx context.Context, f *inbound.Filter) (scan, error) {
-	best := scan{condition: "1", seqOf: "seq", table: "events"}
+	best := scan{condition: "1", seqOf: "seq", table: "events", reason: f.Error}
 	least := math.MaxInt
 	for _, w := range wayThrough(f) {
 		var n int
@@ -109,8 +110,11 @@ func (s inbox) floor(ctx context.Context, w *scan, before int64, n int) (seq int
 
 // within is the condition that an event stands in w between two others.
 func (w *scan) within(low, before int64) (condition string, args []any) {
-	if w.table == "deliveries" {
+	switch {
+	case w.table == "deliveries":
 		return "e.seq IN (SELECT id / 256 FROM " + w.from() + " WHERE " + w.condition + " AND id >= ? AND id < ?)", append(slices.Clone(w.args), w.row(low), w.row(before))
+	case w.reason != "": // the deliveries of a step in one go are quicker than those of each event
+		return "e.seq IN (SELECT id / 256 FROM deliveries WHERE id >= ? AND id < ? AND instr(lower(reason), lower(?)) > 0)", []any{low * perEvent, before * perEvent, w.reason}
 	}
 	return w.condition + " AND e.seq >= ? AND e.seq < ?", append(slices.Clone(w.args), low, before)
 }

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/postern-proxy/postern/config/block"
+	"github.com/postern-proxy/postern/inbound"
 )
 
 func testCommand(o *options) *cobra.Command {
@@ -123,15 +125,16 @@ func reportTests(results []testResult, output string, out io.Writer) error {
 
 // trial is a test block.
 type trial struct {
-	Name       string
-	At         hcl.Range
-	Request    *trialRequest     `hcl:"request,block"`
-	Upstream   []trialUpstream   `hcl:"upstream,block"`
-	Token      []trialUpstream   `hcl:"token,block"` // what the token endpoint answers, in turn
-	Connection []trialConnection `hcl:"connection,block"`
-	Expect     *trialExpect      `hcl:"expect,block"`
-	Assert     []trialAssert     `hcl:"assert,block"`
-	Webhook    *unbuiltBlock     `hcl:"webhook,block"`
+	Name        string
+	At          hcl.Range
+	Request     *trialRequest     `hcl:"request,block"`
+	Upstream    []trialUpstream   `hcl:"upstream,block"`
+	Token       []trialUpstream   `hcl:"token,block"` // what the token endpoint answers, in turn
+	Connection  []trialConnection `hcl:"connection,block"`
+	Expect      *trialExpect      `hcl:"expect,block"`
+	Assert      []trialAssert     `hcl:"assert,block"`
+	Webhook     []trialWebhook    `hcl:"webhook,block"`
+	Application []trialUpstream   `hcl:"application,block"` // what the application answers, in turn
 
 	StandIn map[string]string `hcl:"stand_in,optional"` // values of secrets, by the name of the variable or file
 	Time    instant           `hcl:"at,optional"`       // when the call is made
@@ -149,11 +152,6 @@ func (i *instant) UnmarshalText(text []byte) error {
 	}
 	i.Time = t
 	return nil
-}
-
-// unbuiltBlock takes whatever is in a block that this version does not have.
-type unbuiltBlock struct {
-	Rest hcl.Body `hcl:",remain"`
 }
 
 // trialRequest is the call that the application makes.
@@ -185,9 +183,28 @@ type trialExpect struct {
 	Code     *string           `hcl:"code,optional"` // of a problem
 	Header   map[string]string `hcl:"header,optional"`
 	Body     *string           `hcl:"body,optional"`
+
+	Stored    *int    `hcl:"stored,optional"`    // of webhooks: how many events are stored
+	Delivered *int    `hcl:"delivered,optional"` // how many requests the application received
+	State     *string `hcl:"state,optional"`     // in which state all of the events are in the end
 }
 
-// trialAssert is a condition over sent, asked, response, problem and waited.
+// unfit names what says nothing about the kind of test that it is in.
+func (e *trialExpect) unfit(webhook bool) string {
+	switch {
+	case e == nil:
+	case webhook && (e.Attempts != nil || e.Outcome != nil || e.Source != nil || e.Executed != nil || e.Code != nil):
+		return "attempts, outcome, source, executed or code, which is of calls and not of webhooks"
+	case !webhook && (e.Stored != nil || e.Delivered != nil || e.State != nil):
+		return "stored, delivered or state, which is of webhooks and not of calls"
+	case e.State != nil && !slices.Contains(inbound.States[:], inbound.State(*e.State)):
+		return fmt.Sprintf("state %q, which is none of %v", *e.State, inbound.States)
+	}
+	return ""
+}
+
+// trialAssert is a condition over sent, asked, response, problem and waited, and of webhooks
+// stored, delivered and response.
 type trialAssert struct {
 	Condition *block.Expr `hcl:"condition" scope:"test" type:"bool"`
 	Error     string      `hcl:"error,optional"`
@@ -213,12 +230,16 @@ func (u *trialUpstream) Check() error {
 // Check wants something to happen and something to look at.
 func (t *trial) Check() error {
 	switch {
-	case t.Webhook != nil:
-		return block.At("webhook", "tests of webhooks are part of the policy language, but this version does not have them yet")
 	case t.Name == "":
 		return fmt.Errorf("a test has one name: test \"what it shows\" { ... }")
-	case t.Request == nil:
-		return fmt.Errorf("test %q has no request", t.Name)
+	case t.Request == nil && len(t.Webhook) == 0:
+		return fmt.Errorf("test %q has neither a request nor a webhook", t.Name)
+	case t.Request != nil && len(t.Webhook) > 0:
+		return fmt.Errorf("test %q has a request and a webhook: it tests one or the other", t.Name)
+	case t.Request != nil && len(t.Application) > 0:
+		return fmt.Errorf("test %q has an application, which is what webhooks are delivered to", t.Name)
+	case t.Expect.unfit(len(t.Webhook) > 0) != "":
+		return fmt.Errorf("test %q: expect has %s", t.Name, t.Expect.unfit(len(t.Webhook) > 0))
 	case t.Expect == nil && len(t.Assert) == 0:
 		return fmt.Errorf("test %q can not fail: it has neither expect nor assert", t.Name)
 	}

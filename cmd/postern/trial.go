@@ -70,12 +70,22 @@ func (t *trial) run(path string, r *testResult) {
 	h.Done = func(done *policy.Exchange, _ proxy.Result) { x = done }
 	h.Swap(l.outbound, true)
 
+	start := time.Now()
+	if len(t.Webhook) > 0 {
+		got, err := t.receive(l, h)
+		if err != nil {
+			fail("%v", err)
+			return
+		}
+		r.Virtual = time.Since(start).String()
+		t.judgeWebhooks(got, fail)
+		return
+	}
 	req, err := t.request()
 	if err != nil {
 		fail("%v", err)
 		return
 	}
-	start := time.Now()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, req)
 	r.Virtual = time.Since(start).String()
@@ -249,30 +259,46 @@ func (s *seen) Lookup(ref *block.Ref) block.Value {
 // judge compares what was seen with what is expected.
 func (t *trial) judge(s *seen, fail func(format string, args ...any)) {
 	h := s.answer.Header()
-	compare := func(what, got string, want *string) {
-		if want != nil && got != *want {
-			fail("%s is %q, want %q", what, got, *want)
-		}
-	}
+	compare := comparing(fail)
 	if e := t.Expect; e != nil {
-		if e.Status != nil && s.answer.Code != *e.Status {
-			fail("status is %d, want %d%s", s.answer.Code, *e.Status, detail(s.answer))
-		}
+		t.judgeAnswer(s.answer, fail)
 		if e.Attempts != nil && s.exchange.Attempts != *e.Attempts {
 			fail("attempts is %d, want %d", s.exchange.Attempts, *e.Attempts)
 		}
 		compare("outcome", h.Get("Postern-Outcome"), e.Outcome)
 		compare("source", h.Get("Postern-Source"), e.Source)
 		compare("executed", h.Get("Postern-Executed"), e.Executed)
-		compare("body", s.answer.Body.String(), e.Body)
 		if e.Code != nil {
 			code, _ := s.Lookup(&block.Ref{Name: "problem", Path: "code"}).Text()
 			compare("code", code, e.Code)
 		}
-		for name, want := range e.Header {
-			compare("header "+name, h.Get(name), &want)
+	}
+	t.judgeAsserts(s, fail)
+}
+
+// comparing says where what was seen is not what is wanted, if anything is.
+func comparing(fail func(format string, args ...any)) func(what, got string, want *string) {
+	return func(what, got string, want *string) {
+		if want != nil && got != *want {
+			fail("%s is %q, want %q", what, got, *want)
 		}
 	}
+}
+
+// judgeAnswer compares status, headers and body of an answer.
+func (t *trial) judgeAnswer(w *httptest.ResponseRecorder, fail func(format string, args ...any)) {
+	e, compare := t.Expect, comparing(fail)
+	if e.Status != nil && w.Code != *e.Status {
+		fail("status is %d, want %d%s", w.Code, *e.Status, detail(w))
+	}
+	compare("body", w.Body.String(), e.Body)
+	for name, want := range e.Header {
+		compare("header "+name, w.Header().Get(name), &want)
+	}
+}
+
+// judgeAsserts evaluates the assertions about s.
+func (t *trial) judgeAsserts(s block.Source, fail func(format string, args ...any)) {
 	for _, a := range t.Assert {
 		v, err := a.Condition.Eval(s)
 		switch {

@@ -31,3 +31,31 @@ test "a rate limit is waited for" {
   }
   assert { condition = waited >= 30 }
 }
+
+# What Slack posts: refused unsigned, delivered signed, and once.
+test "an event that nobody signed is refused" {
+  webhook {
+    path = "/slack"
+    body = "{\"type\":\"event_callback\",\"event_id\":\"Ev1\"}"
+  }
+  expect {
+    status = 401
+    stored = 0
+  }
+}
+
+test "an event is delivered again until the application takes it" {
+  webhook {
+    path = "/slack"
+    body = "{\"type\":\"event_callback\",\"event_id\":\"Ev1\",\"event\":{\"type\":\"message\"}}"
+    sign = true
+  }
+  application { status = 503 }
+  application { status = 200 }
+  expect {
+    status    = 200
+    stored    = 1
+    delivered = 2
+    state     = "applied"
+  }
+}

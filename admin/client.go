@@ -76,6 +76,11 @@ func (c *Client) Status(ctx context.Context) (out Status, err error) {
 	return out, c.call(ctx, http.MethodGet, "/status", nil, nil, &out)
 }
 
+// Webhooks lists the webhooks of the policy, and how their events stand.
+func (c *Client) Webhooks(ctx context.Context) (out Webhooks, err error) {
+	return out, c.call(ctx, http.MethodGet, "/webhooks", nil, nil, &out)
+}
+
 // Reload loads the configuration anew.
 func (c *Client) Reload(ctx context.Context) (out Status, err error) {
 	return out, c.call(ctx, http.MethodPost, "/reload", nil, nil, &out)

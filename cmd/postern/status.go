@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/postern-proxy/postern/admin"
+	"github.com/postern-proxy/postern/inbound"
 )
 
 // addAdmin gives a command that asks a running Postern the flag to say which.
@@ -34,7 +35,11 @@ func statusCommand(o *options) *cobra.Command {
 				return &exitError{exitFailure, err}
 			}
 			if output == "table" {
-				return printStatus(cmd.OutOrStdout(), &st)
+				hooks, err := c.Webhooks(cmd.Context())
+				if err != nil {
+					return &exitError{exitFailure, err}
+				}
+				return printStatus(cmd.OutOrStdout(), &st, hooks.Webhooks)
 			}
 			enc := json.NewEncoder(cmd.OutOrStdout())
 			enc.SetIndent("", "  ")
@@ -45,7 +50,31 @@ func statusCommand(o *options) *cobra.Command {
 	return addAdmin(cmd, o)
 }
 
-func printStatus(w io.Writer, st *admin.Status) error {
+// standing is how the events of a webhook stand: what waits, since when, and what
+// waits for a person.
+func standing(h *admin.Webhook, now time.Time) string {
+	open := 0
+	for _, s := range inbound.States {
+		if s.Open() {
+			open += h.Counts[string(s)]
+		}
+	}
+	line := "nothing waits"
+	if open > 0 {
+		line = count(open, "event") + " not applied yet"
+		if !h.Oldest.IsZero() {
+			line += fmt.Sprintf(", the oldest since %s (%s)", h.Oldest.UTC().Format(time.RFC3339), now.Sub(h.Oldest).Round(time.Second))
+		}
+	}
+	for _, s := range [...]inbound.State{inbound.Failed, inbound.Quarantined, inbound.Conflict} {
+		if n := h.Counts[string(s)]; n > 0 {
+			line += fmt.Sprintf("; %d in state %s", n, s)
+		}
+	}
+	return line
+}
+
+func printStatus(w io.Writer, st *admin.Status, hooks []admin.Webhook) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(tw, "%s\t%s\n", name, fmt.Sprintf(format, args...))
@@ -61,6 +90,9 @@ func printStatus(w io.Writer, st *admin.Status) error {
 		row("listener", "%s on %s", l.Name, l.Address)
 	}
 	row("store", "%s: %s", st.Store.Where, st.Store.Promise)
+	for i := range hooks {
+		row("webhook", "%s: %s", hooks[i].Name, standing(&hooks[i], time.Now()))
+	}
 	fmt.Fprintln(tw, "\nREPLICA\tVERSION\tSINCE\tLAST SEEN\t")
 	for _, r := range st.Replicas {
 		self, seen := "", "-"

@@ -30,14 +30,14 @@ func (w *Webhook) unsignedSample(kind string, body []byte, header http.Header, n
 	if r.Header == nil {
 		r.Header = http.Header{}
 	}
-	made := &sampled{header: r.Header, body: map[string]any{}}
+	made := &sampled{header: r.Header, body: map[string]any{}, item: map[string]any{}}
 	made.set(w.Event.Type, kind)
 	if body == nil {
 		made.set(w.Event.ID, "evt_"+strings.ReplaceAll(uuid.NewString(), "-", "")[:24])
 		made.set(w.Event.Account, "acct_sample")
 		made.set(w.Event.Key, "key_sample")
 		made.set(w.Event.Time, w.Event.Unit.sample(now))
-		r.Body, _ = json.Marshal(made.body) // of maps, lists and texts
+		r.Body, _ = json.Marshal(made.whole(w.Event.Split)) // of maps, lists and texts
 	}
 	if r.Header.Get("Content-Type") == "" {
 		r.Header.Set("Content-Type", "application/json")
@@ -93,6 +93,24 @@ func (u Unit) sample(t time.Time) any {
 type sampled struct {
 	header http.Header
 	body   map[string]any
+	item   map[string]any // of a list that is split
+}
+
+// whole is the body, with the item in the list that is split.
+func (s *sampled) whole(split *block.Expr) any {
+	if split == nil {
+		return s.body
+	}
+	for _, ref := range split.Refs() {
+		if ref.Name != "body" {
+			continue
+		}
+		if ref.Path == "" {
+			return []any{s.item}
+		}
+		put(s.body, strings.Split(ref.Path, "."), []any{s.item})
+	}
+	return s.body
 }
 
 // set puts a value where an expression reads first.
@@ -106,6 +124,8 @@ func (s *sampled) set(x *block.Expr, value any) {
 			if s.header.Get(ref.Key) == "" {
 				s.header.Set(ref.Key, fmt.Sprint(value))
 			}
+		case ref.Name == "item" && ref.Path != "":
+			put(s.item, strings.Split(ref.Path, "."), value)
 		case ref.Name == "body" && ref.Path != "":
 			put(s.body, strings.Split(ref.Path, "."), value)
 		default:

@@ -30,7 +30,7 @@ func TestSampleHasWhatIsRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := w.event(r, Verdict{}, "id")
+		got := w.event(&Names{Request: r}, Verdict{}, "id", r.Body)
 		if got.Type != "thing.made" || got.Weak || !strings.HasPrefix(got.EventID, "evt_") || !got.Occurred.Equal(now) || (e.Account != nil) != (got.Account != "") || (e.Key != nil) != (got.Key != "") {
 			t.Errorf("%s: %+v", r.Body, got)
 		}

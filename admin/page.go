@@ -28,7 +28,11 @@ var styleText []byte
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"when":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 	"state": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
-	"for":   func(seconds float64) string { return (time.Duration(seconds) * time.Second).String() },
+	// person says that a delivery in this state waits for somebody.
+	"person": func(s inbound.State) bool {
+		return s == inbound.Failed || s == inbound.Quarantined || s == inbound.Conflict
+	},
+	"for": func(seconds float64) string { return (time.Duration(seconds) * time.Second).String() },
 }).Parse(pageText))
 
 type view struct {

@@ -18,7 +18,7 @@ func TestPage(t *testing.T) {
 	}
 	for _, want := range []string{
 		"1.2.3 (abc)", "Configuration 3, loaded 2001-09-09", "127.0.0.1:8080", "api.stripe.com", "&lt;script&gt;alert(1)&lt;/script&gt;",
-		"<td>github</td><td><code>/github</code></td>", `<td>acme</td><td class="count">0</td><td class="count">2</td><td class="count">0</td>`, `<th scope="col">needs reconnect</th>`, `<td class="count">3</td>`, "not ready", "store: disk /var/lib is full", `href="/api/v1/openapi.json"`,
+		"<td>github</td><td><code>/github</code></td>", `<td>acme</td><td class="count">0</td><td class="count">2</td><td class="count">0</td>`, `<th scope="col">needs reconnect</th>`, `<td class="count bad">3</td>`, `<th scope="col">Waits since</th>`, "not ready", "store: disk /var/lib is full", `href="/api/v1/openapi.json"`,
 	} {
 		if !strings.Contains(a.body, want) {
 			t.Errorf("no %q in\n%s", want, a.body)

@@ -2,12 +2,16 @@ package store_test
 
 import (
 	"bufio"
+	"database/sql"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/store"
@@ -136,5 +140,72 @@ func TestBackupOfAStoppedDatabase(t *testing.T) {
 	}
 	if all, _ := filepath.Glob(filepath.Join(filepath.Dir(other), ".*")); len(all) != 0 {
 		t.Errorf("left behind: %v", all)
+	}
+}
+
+// TestBackupGoesOn shows that a backup has every table, as it is, and that whoever
+// follows what happens goes on in it where they were.
+func TestBackupGoesOn(t *testing.T) {
+	from, to := filepath.Join(t.TempDir(), "from.db"), filepath.Join(t.TempDir(), "to.db")
+	live := open(t, from)
+	box := live.Inbox()
+	for i := range 5 {
+		if _, _, err := storetest.Insert(t.Context(), box, storetest.Event(fmt.Sprintf("id-%d", i), fmt.Sprintf("evt_%d", i), "{}"), "hook"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now, err := box.Feed(t.Context(), "", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	items, _, err := box.Claim(t.Context(), map[string]int{"hook": 2}, time.Minute)
+	if err != nil || len(items) != 2 {
+		t.Fatalf("claimed %d, %v", len(items), err)
+	}
+	if _, err := store.Backup(t.Context(), from, to, false); err != nil {
+		t.Fatal(err)
+	}
+	schema := func(path string) (out []string) {
+		db, err := sql.Open("sqlite", "file:"+path+"?mode=ro")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		rows, err := db.QueryContext(t.Context(), "SELECT name, type FROM sqlite_master ORDER BY name")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		var names [][2]string
+		for rows.Next() {
+			var n [2]string
+			if err := rows.Scan(&n[0], &n[1]); err != nil {
+				t.Fatal(err)
+			}
+			names = append(names, n)
+		}
+		for _, n := range names {
+			line := n[0]
+			if n[1] == "table" {
+				var count int
+				if err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM "`+n[0]+`"`).Scan(&count); err != nil {
+					t.Fatal(err)
+				}
+				line += fmt.Sprint(" ", count)
+			}
+			out = append(out, line)
+		}
+		return out
+	}
+	if a, b := schema(from), schema(to); !slices.Equal(a, b) || len(a) < 20 {
+		t.Errorf("the backup has\n%v\nwant\n%v", b, a)
+	}
+	restored := open(t, to).Inbox()
+	page, err := restored.Feed(t.Context(), now.Next, 10)
+	if err != nil || len(page.All) != 2 || page.All[1].Move == nil || page.All[1].Move.To != inbound.Processing {
+		t.Errorf("gone on: %+v, %v", page.All, err)
+	}
+	if again, _, err := restored.Claim(t.Context(), map[string]int{"hook": 10}, time.Minute); err != nil || len(again) != 5 {
+		t.Errorf("%d are due in the backup, %v, want all: whoever had them is gone", len(again), err)
 	}
 }

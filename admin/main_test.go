@@ -118,7 +118,7 @@ func oversee(t *testing.T, in *inbound.Inbox, m *store.Memory) *oversight.Runner
 
 func webhooks(t *testing.T) *inbound.Set {
 	t.Helper()
-	const src = `
+	return webhooksOf(t, `
 webhook "github" {
   path     = "/github"
   provider = "github"
@@ -135,7 +135,12 @@ webhook "slack" {
   verify "none" {}
   deliver "one" { to = "http://127.0.0.1:1/a" }
   deliver "two" { to = "http://127.0.0.1:1/b" }
-}`
+}`)
+}
+
+// webhooksOf compiles webhook blocks.
+func webhooksOf(t *testing.T, src string) *inbound.Set {
+	t.Helper()
 	file, diags := hclsyntax.ParseConfig([]byte(src), "hooks.hcl", hcl.InitialPos)
 	var hooks []*inbound.Webhook
 	for _, b := range file.Body.(*hclsyntax.Body).Blocks {

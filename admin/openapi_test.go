@@ -109,6 +109,7 @@ func TestOpenAPIAnswers(t *testing.T) {
 	l.granted("other", "a1")
 	l.failed("e0")
 	d := readDocument(t, l)
+	leases := pulls(l)
 	bodies := map[string]string{
 		"/api/v1/inbox/replay": `{"filter":{"status":"failed"},"limit":1}`, "/api/v1/inbox/release": `{"all":true,"dry_run":true}`, "/api/v1/inbox/discard": `{"filter":{"ids":["none"]}}`,
 		"/api/v1/outbox/replay": `{"filter":{"status":"failed"},"limit":1,"force":true}`, "/api/v1/outbox/discard": `{"all":true,"dry_run":true}`, "/api/v1/outbox/resolve": `{"filter":{"ids":["e0"]},"executed":true}`,
@@ -117,6 +118,9 @@ func TestOpenAPIAnswers(t *testing.T) {
 		"/api/v1/connections/export": fmt.Sprintf(`{"key":%q,"provider":"acme","limit":1,"cursor":""}`, seal.Generate()),
 		"/api/v1/connections/import": `{"key":"","overwrite":true,"connections":[{"provider":"acme","account":"new","access_token":"x","scopes":["a"],"expires_at":"2100-01-01T00:00:00Z","answer":{"x":1}},{"provider":"nobody","account":""}]}`,
 		"/api/v1/secrets/reseal":     `{"provider":"acme","hosts":true,"cursor":""}`,
+		"/api/v1/inbox/ack":          fmt.Sprintf(`{"lease":%q}`, leases[0]),
+		"/api/v1/inbox/nack":         fmt.Sprintf(`{"lease":%q,"reason":"x","delay":"1m","fail":false}`, leases[1]),
+		"/api/v1/inbox/extend":       fmt.Sprintf(`{"lease":%q,"by":"1m"}`, leases[2]),
 	}
 	for path, methods := range d.Paths {
 		for method, op := range methods {
@@ -124,14 +128,17 @@ func TestOpenAPIAnswers(t *testing.T) {
 			if strings.Contains(path, "{provider}") {
 				target += "?account=a1" // acme has several by now
 			}
+			if strings.HasSuffix(path, "/claim") {
+				target += "?webhook=queue"
+			}
 			with := "?"
 			if strings.Contains(target, "?") {
 				with = "&"
 			}
 			for _, p := range op.Parameters {
 				if p.In == "query" {
-					value := map[string]string{"state": "active", "credential": "oauth2", "webhook": "github", "provider": "github", "status": "failed", "since": "2026-01-01T00:00:00Z", "until": "2027-01-01T00:00:00Z", "limit": "1", "cursor": "", "kind": "async", "outcome": "timeout"}[p.Name]
-					if p.Name == "account" && with == "&" {
+					value := map[string]string{"state": "active", "credential": "oauth2", "webhook": "github", "provider": "github", "status": "failed", "since": "2026-01-01T00:00:00Z", "until": "2027-01-01T00:00:00Z", "limit": "1", "cursor": "", "target": "worker", "max": "1", "lease": "1s", "wait": map[bool]string{true: "0s"}[strings.HasSuffix(path, "/claim")], "kind": "async", "outcome": "timeout"}[p.Name]
+					if strings.Contains(target, "?"+p.Name+"=") {
 						continue // it is there already
 					}
 					if a := l.ask(strings.ToUpper(method), target+with+p.Name+"="+value, ""); a.StatusCode != 200 {

@@ -49,7 +49,7 @@ func routes() []route {
 		{method: get, path: api + "/providers", id: "providers", summary: "The providers of the policy in force.", answer: Providers{}, serve: answering((*Server).providers)},
 		{method: get, path: api + "/webhooks", id: "webhooks", summary: "The webhooks of the policy in force, and how their events stand.", answer: Webhooks{}, serve: answering((*Server).webhooks)},
 		{method: post, path: api + "/reload", id: "reload", summary: "Load the configuration anew: whole, or not at all (422).", answer: Status{}, serve: answering((*Server).reload)},
-	}, slices.Concat(inboxRoutes(), oversightRoutes(), outboxRoutes(), connectionRoutes())...)
+	}, slices.Concat(inboxRoutes(), pullRoutes(), oversightRoutes(), outboxRoutes(), connectionRoutes())...)
 }
 
 func inboxRoutes() []route {

@@ -162,7 +162,7 @@ func (in *Inbox) Act(ctx context.Context, a Action, f Filter, by string) (Acted,
 		in.opt.Observer.moved(t)
 	}
 	if len(done.Moved) > 0 {
-		in.dispatch.Wake()
+		in.Wake()
 	}
 	return done, nil
 }

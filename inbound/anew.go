@@ -43,7 +43,7 @@ func (in *Inbox) Anew(ctx context.Context, f Filter, by string) (Acted, error) {
 		}
 	}
 	if len(done.Moved) > 0 {
-		in.dispatch.Wake()
+		in.Wake()
 	}
 	return done, nil
 }

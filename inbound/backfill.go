@@ -69,7 +69,7 @@ func (in *Inbox) Backfill(ctx context.Context, hook *Webhook, all []*Arrival) er
 	if err := in.opt.Store.Insert(ctx, all...); err != nil {
 		return fmt.Errorf("store events: %w", err)
 	}
-	in.dispatch.Wake()
+	in.Wake()
 	return nil
 }
 

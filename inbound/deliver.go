@@ -15,7 +15,7 @@ func (in *Inbox) attempt(ctx context.Context, it queue.Item[Delivery]) queue.Rep
 	d := &it.Work
 	d.lease = it.Lease
 	t, ok := in.set.Load().targets[it.Target]
-	if !ok { // the policy changed since the claim
+	if !ok || t.deliver.Pull { // the policy changed since the claim
 		if err := in.opt.Store.Release(context.WithoutCancel(ctx), []queue.Lease{it.Lease}); err != nil {
 			in.opt.Observer.trouble("giving back a delivery", err)
 		}

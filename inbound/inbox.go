@@ -66,6 +66,7 @@ type Inbox struct {
 	seen     *seen
 	dispatch *queue.Dispatcher[Delivery]
 	client   *application.Client
+	pulls    bell // rings when something may be due
 }
 
 // New returns an inbox without webhooks.
@@ -98,11 +99,14 @@ func New(o Options) *Inbox {
 // on. Events of a webhook that is gone stay as they are until it is back.
 func (in *Inbox) Swap(s *Set) {
 	in.set.Store(s)
-	in.dispatch.Wake()
+	in.Wake()
 }
 
 // Wake says that something may be due which another process stored.
-func (in *Inbox) Wake() { in.dispatch.Wake() }
+func (in *Inbox) Wake() {
+	in.dispatch.Wake()
+	in.pulls.ring()
+}
 
 // Set is the policy in force.
 func (in *Inbox) Set() *Set { return in.set.Load() }
@@ -115,6 +119,9 @@ func (in *Inbox) takes() map[string]queue.Target {
 	}
 	out := make(map[string]queue.Target, len(s.targets))
 	for name, t := range s.targets {
+		if t.deliver.Pull {
+			continue
+		}
 		out[name] = queue.Target{Concurrency: t.deliver.Concurrency, Rate: t.deliver.perSecond() / float64(max(n, 1)), Pause: t.retry().Backoff.Max.Duration}
 	}
 	return out
@@ -135,6 +142,7 @@ func (in *Inbox) Run(ctx context.Context) {
 	pruned := make(chan struct{})
 	go func() { defer close(pruned); in.opt.Alone(ctx, "retention", in.prune) }()
 	in.dispatch.Run(ctx)
+	in.End()
 	<-pruned
 	in.client.Close()
 }

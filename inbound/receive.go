@@ -194,7 +194,7 @@ func (in *Inbox) arrived(ctx context.Context, hook *Webhook, req *Request, v Ver
 			continue
 		}
 		if a.What == Stored {
-			in.dispatch.Wake()
+			in.Wake()
 			in.tellMisfit(a)
 			in.tellOld(a)
 		}

@@ -36,8 +36,11 @@ func Refusal() []byte {
 }
 
 // End says that the process is about to: a body that breaks off is from now on
-// asked for again.
-func (in *Inbox) End() { in.ending.Store(true) }
+// asked for again, and workers that wait for events are told that there are none.
+func (in *Inbox) End() {
+	in.ending.Store(true)
+	in.pulls.ring()
+}
 
 // complaints hands what net/http would log to telemetry.
 type complaints struct{ in *Inbox }

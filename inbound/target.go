@@ -19,7 +19,8 @@ import (
 type Deliver struct {
 	Name        string         `hcl:"name,label"` // "" if the block has no label
 	Range       hcl.Range      `hcl:",def_range"`
-	To          string         `hcl:"to"`
+	To          string         `hcl:"to,optional"`
+	Pull        bool           `hcl:"pull,optional"`    // it is not called: its workers claim the events
 	Timeout     block.Duration `hcl:"timeout,optional"` // for the whole answer
 	Concurrency int            `hcl:"concurrency,optional"`
 	Rate        *block.Rate    `hcl:"rate,optional"`    // of attempts, of all replicas together
@@ -50,12 +51,7 @@ func (d *Deliver) Default() {
 // Check implements [block.Checker].
 func (d *Deliver) Check() error {
 	var errs []error
-	var err error
-	if d.address, err = application.Parse(d.To); err != nil {
-		errs = append(errs, block.At("to", "to: %w", err))
-	} else if d.TLS != nil && !d.address.Secure() {
-		errs = append(errs, block.At("tls", "%s is not called by TLS", d.To))
-	}
+	errs = append(errs, d.place()...)
 	if d.Timeout.Duration <= 0 {
 		errs = append(errs, block.At("timeout", "timeout must be more than nothing"))
 	}
@@ -86,6 +82,35 @@ func (d *Deliver) perSecond() float64 {
 
 // retry is how deliveries to t are repeated.
 func (t target) retry() *Retry { return cmp.Or(t.deliver.Retry, t.hook.Retry) }
+
+// place checks where the events go.
+func (d *Deliver) place() (errs []error) {
+	var plain Deliver
+	plain.Default()
+	if d.Pull {
+		for _, part := range []struct {
+			name  string
+			given bool
+		}{
+			{"to", d.To != ""}, {"tls", d.TLS != nil}, {"rate", d.Rate != nil}, {"timeout", d.Timeout != plain.Timeout}, {"concurrency", d.Concurrency != plain.Concurrency},
+			{"applied", d.Applied != nil}, {"failed", d.Failed != nil},
+		} {
+			if part.given {
+				errs = append(errs, block.At(part.name, "%s is about calling the application, and a target with pull is not called", part.name))
+			}
+		}
+		return errs
+	}
+	var err error
+	if d.To == "" {
+		errs = append(errs, errors.New("to is required: it says where the events go; or write pull = true, and have them claimed"))
+	} else if d.address, err = application.Parse(d.To); err != nil {
+		errs = append(errs, block.At("to", "to: %w", err))
+	} else if d.TLS != nil && !d.address.Secure() {
+		errs = append(errs, block.At("tls", "%s is not called by TLS", d.To))
+	}
+	return errs
+}
 
 // statuses checks the lists of what answers mean.
 func (d *Deliver) statuses() (errs []error) {

@@ -1,0 +1,309 @@
+package inbound
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/postern-proxy/postern/queue"
+)
+
+// An application without a server fetches its events: a worker claims some, and
+// says of each what came of it before its lease ends. Claims, leases, lanes and
+// attempts are those of deliveries that are posted.
+
+var (
+	// ErrNoTarget says that there is no target of this name which is pulled.
+	ErrNoTarget = errors.New("no deliver block of this name has pull = true")
+	// ErrLease says that a text is no lease that a claim has given.
+	ErrLease = errors.New("this is no lease that a claim has given")
+)
+
+// Pull is what a worker asks for.
+type Pull struct {
+	Webhook, Target string        // Target is the label of the deliver block, "" if it has none
+	Max             int           // events, at most
+	Wait            time.Duration // for the first
+	Lease           time.Duration // how long the worker has them without word
+}
+
+// Pulled is one event that a worker has.
+type Pulled struct {
+	Lease    string
+	Deadline time.Time // then others may have it
+	Header   http.Header
+	Body     []byte
+}
+
+// maxPulled is how many bytes of bodies one claim gives out, about.
+const maxPulled = 16 << 20
+
+// leaseText is what a worker is given to name a delivery by. Whoever may use the API
+// is trusted with it; the fence in it is what decides.
+type leaseText struct {
+	Key, Token int64
+	Attempt    int
+	Wait       time.Duration
+	Event      string
+	Webhook    string
+	Target     string
+	Received   time.Time
+	Claimed    time.Time
+}
+
+func (l *leaseText) String() string {
+	text, _ := json.Marshal(l) // of numbers, texts and times
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+func parseLease(text string) (*leaseText, error) {
+	var l leaseText
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || json.Unmarshal(raw, &l) != nil || l.Event == "" || l.Target == "" || l.Token <= 0 {
+		return nil, ErrLease
+	}
+	return &l, nil
+}
+
+func (l *leaseText) lease() queue.Lease { return queue.Lease{Key: l.Key, Token: l.Token} }
+
+func (l *leaseText) delivery() *Delivery {
+	return &Delivery{Event: Event{ID: l.Event, Webhook: l.Webhook, Received: l.Received}, Target: l.Target, Attempt: l.Attempt, Wait: l.Wait}
+}
+
+// bell wakes all who wait for it.
+type bell struct {
+	mu sync.Mutex
+	ch chan struct{} // nil if nobody waits
+}
+
+func (b *bell) wait() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ch == nil {
+		b.ch = make(chan struct{})
+	}
+	return b.ch
+}
+
+func (b *bell) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ch != nil {
+		close(b.ch)
+		b.ch = nil
+	}
+}
+
+// pulled is the target that a worker means.
+func (in *Inbox) pulled(webhook, label string) (name string, t target, err error) {
+	name = webhook
+	if label != "" {
+		name += "/" + label
+	}
+	t, ok := in.set.Load().targets[name]
+	if !ok || !t.deliver.Pull {
+		return "", t, ErrNoTarget
+	}
+	return name, t, nil
+}
+
+// Claim gives out events that are due, and waits for the first if there is none. At
+// the end of the process it gives none at once.
+func (in *Inbox) Claim(ctx context.Context, p Pull) ([]Pulled, error) {
+	end := time.NewTimer(p.Wait)
+	defer end.Stop()
+	for {
+		rung := in.pulls.wait()
+		name, t, err := in.pulled(p.Webhook, p.Target)
+		if err != nil || in.ending.Load() {
+			return nil, err
+		}
+		got, next, err := in.claim(ctx, name, t, p)
+		if err != nil || len(got) > 0 {
+			return got, err
+		}
+		pause := min(max(time.Until(next), time.Millisecond), in.poll())
+		if next.IsZero() {
+			pause = in.poll()
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-end.C:
+			return nil, nil
+		case <-rung:
+		case <-time.After(pause):
+		}
+	}
+}
+
+// poll is the longest time between two looks.
+func (in *Inbox) poll() time.Duration {
+	if in.opt.Poll > 0 {
+		return in.opt.Poll
+	}
+	return 5 * time.Second
+}
+
+// claim looks once. next is when to look again, zero if nobody knows.
+func (in *Inbox) claim(ctx context.Context, name string, t target, p Pull) (got []Pulled, next time.Time, err error) {
+	lasting := context.WithoutCancel(ctx) // a claim that is cut off may have been made all the same
+	within, cancel := context.WithTimeout(lasting, recordWithin)
+	defer cancel()
+	asked := time.Now()
+	items, next, err := in.opt.Store.Claim(within, map[string]int{name: p.Max}, p.Lease)
+	if err != nil || len(items) == 0 {
+		return nil, next, err
+	}
+	size := 0
+	for i := range items {
+		if ctx.Err() != nil || size > maxPulled {
+			return got, next, errors.Join(ctx.Err(), in.giveBack(lasting, items[i:]))
+		}
+		it := &items[i]
+		in.tell(&it.Work, it.Work.From, Processing, &Move{Attempt: it.Work.Attempt})
+		one, instead := in.hand(ctx, it, t, asked.Add(p.Lease))
+		if instead == nil {
+			got, size = append(got, *one), size+len(one.Body)
+		} else if in.finish(lasting, it.Lease, *instead) {
+			in.tell(&it.Work, Processing, instead.To, instead)
+		}
+	}
+	if len(got) == 0 {
+		next = time.Now() // there may be more behind what was put aside
+	}
+	return got, next, nil
+}
+
+func (in *Inbox) giveBack(ctx context.Context, items []queue.Item[Delivery]) error {
+	leases := make([]queue.Lease, len(items))
+	for i, it := range items {
+		leases[i] = it.Lease
+	}
+	return in.opt.Store.Release(ctx, leases)
+}
+
+// hand makes what a worker is given of a claimed delivery, or says which move is
+// made instead.
+func (in *Inbox) hand(ctx context.Context, it *queue.Item[Delivery], t target, until time.Time) (*Pulled, *Move) {
+	d, now := &it.Work, time.Now()
+	if m := in.abandoned(ctx, d, t); m != nil {
+		return nil, m
+	}
+	msg, instead := in.message(ctx, d, t)
+	if instead != nil {
+		return nil, instead
+	}
+	header, err := heading(d, msg, t.deliver, now)
+	if err != nil {
+		m := judge(d, outcome{err: err}, t.deliver, t.retry(), now, in.opt.Random)
+		return nil, &m
+	}
+	l := leaseText{
+		Key: it.Lease.Key, Token: it.Lease.Token, Attempt: d.Attempt, Wait: d.Wait,
+		Event: d.Event.ID, Webhook: d.Event.Webhook, Target: d.Target, Received: d.Event.Received, Claimed: now,
+	}
+	return &Pulled{Lease: l.String(), Deadline: until, Header: header, Body: msg.body}, nil
+}
+
+// abandoned says what becomes of a delivery whose workers let their leases end, nil
+// if another may have it.
+func (in *Inbox) abandoned(ctx context.Context, d *Delivery, t target) *Move {
+	if d.From != Processing || t.deliver.Poison == 0 {
+		return nil
+	}
+	n, err := in.harm(ctx, d, func(t *Transition) bool { return t.From == Processing && t.To == Processing })
+	if err != nil {
+		in.opt.Observer.trouble("reading what an event did before", err)
+		return nil
+	}
+	if n < t.deliver.Poison {
+		return nil
+	}
+	return &Move{To: Quarantined, Attempt: d.Attempt, Reason: fmt.Sprintf("isolated: %d workers let its lease end without a word", n)}
+}
+
+// Ack says that the application has applied what the lease is for, or
+// [queue.ErrStale] if the lease had ended.
+func (in *Inbox) Ack(ctx context.Context, lease string) error {
+	l, err := parseLease(lease)
+	if err != nil {
+		return err
+	}
+	return in.settled(ctx, l, Move{To: Applied, Attempt: l.Attempt, Reason: "acknowledged"})
+}
+
+// Nack is word that an event was not applied.
+type Nack struct {
+	Reason string        // the application's words, for the trail
+	Fail   bool          // no more attempts
+	Delay  time.Duration // until the next, 0 for what the policy says
+}
+
+// maxNack is the longest delay that a worker may ask for.
+const maxNack = 30 * 24 * time.Hour
+
+// Nack gives back what the lease is for, as an attempt that counts, or returns
+// [queue.ErrStale] if the lease had ended. It says where the delivery stands now.
+func (in *Inbox) Nack(ctx context.Context, lease string, n Nack) (State, error) {
+	l, err := parseLease(lease)
+	if err != nil {
+		return "", err
+	}
+	label := strings.TrimPrefix(strings.TrimPrefix(l.Target, l.Webhook), "/")
+	_, t, err := in.pulled(l.Webhook, label)
+	if err != nil {
+		return "", err
+	}
+	m := Move{To: Retrying, Attempt: l.Attempt, Reason: "not acknowledged", Detail: n.Reason[:min(len(n.Reason), maxDetail)]}
+	switch retry := t.retry(); {
+	case n.Fail:
+		m.To, m.Reason = Failed, "refused by the worker"
+	case l.Attempt >= retry.Attempts:
+		m.To, m.Reason = Failed, fmt.Sprintf("given up after %d attempts: not acknowledged", l.Attempt)
+	default:
+		if m.Wait = min(n.Delay, maxNack); m.Wait <= 0 {
+			m.Wait = retry.Backoff.delays().Delay(l.Attempt, l.Wait, in.opt.Random)
+		}
+		m.Due = time.Now().Add(m.Wait)
+	}
+	m.Detail = strings.ToValidUTF8(m.Detail, "\ufffd")
+	return m.To, in.settled(ctx, l, m)
+}
+
+// settled makes the move by which a worker ends an attempt.
+func (in *Inbox) settled(ctx context.Context, l *leaseText, m Move) error {
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	defer cancel()
+	m.Took = max(time.Since(l.Claimed), 0)
+	if err := in.opt.Store.Finish(within, l.lease(), m); err != nil {
+		return err
+	}
+	d := l.delivery()
+	in.tell(d, Processing, m.To, &m)
+	in.opt.Observer.attempt(&Attempt{Event: d.Event.ID, Webhook: d.Event.Webhook, Target: d.Target, Attempt: d.Attempt, Result: m.To, Took: m.Took, Reason: m.Reason})
+	in.Wake() // the next of its lane is due
+	return nil
+}
+
+// Extend has the lease end only after another d from now, and returns when that
+// is, or [queue.ErrStale] if it had ended.
+func (in *Inbox) Extend(ctx context.Context, lease string, d time.Duration) (time.Time, error) {
+	l, err := parseLease(lease)
+	if err != nil {
+		return time.Time{}, err
+	}
+	asked := time.Now()
+	lost, err := in.opt.Store.Renew(ctx, []queue.Lease{l.lease()}, d)
+	if err == nil && len(lost) > 0 {
+		err = queue.ErrStale
+	}
+	return asked.Add(d), err
+}

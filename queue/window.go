@@ -28,7 +28,7 @@ type round struct {
 const (
 	firstWindow = 4
 	pace        = time.Second
-	strained    = 1.5 // times as long as usual: requests wait for each other
+	strained    = 1.25 // times as long as usual: requests wait for each other
 )
 
 func newWindow() window { return window{size: firstWindow} }

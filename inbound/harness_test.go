@@ -73,6 +73,7 @@ type box struct {
 	receptions []inbound.Reception
 	moved      []inbound.Transition
 	troubles   []string
+	sent       int // requests that newest has waited for
 }
 
 // serve starts an inbox over a store in memory. Nothing is delivered until

@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -131,7 +132,7 @@ func (p *publisher) dial(ctx context.Context, network, address string) (net.Conn
 
 func (p *publisher) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
-	at := r.Host + r.URL.Path
+	at := strings.TrimSuffix(r.Host, ":443") + r.URL.Path
 	p.asked = append(p.asked, r.Host+r.URL.RequestURI())
 	page := p.pages[at]
 	p.mu.Unlock()

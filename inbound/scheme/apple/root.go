@@ -1,5 +1,11 @@
 package apple
 
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/pem"
+)
+
 // rootG3 is Apple Root CA - G3, valid until 2039-04-30
 // (www.apple.com/certificateauthority/AppleRootCA-G3.cer). Its SHA-256 is
 // 63343abfb89a6a03ebb57e9b3f5fa7be7c4f5c756f3017b3a8c488c3653e9179, which a test
@@ -20,3 +26,10 @@ at+qIxUCMG1mihDK1A3UT82NQz60imOlM27jbdoXt2QfyFMm+YhidDkLF1vLUagM
 6BgD56KyKA==
 -----END CERTIFICATE-----
 `
+
+// Root is the SHA-256 of the root that is built in.
+func Root() string {
+	p, _ := pem.Decode([]byte(rootG3))
+	sum := sha256.Sum256(p.Bytes)
+	return hex.EncodeToString(sum[:])
+}

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/postern-proxy/postern/inbound/keys"
-	"github.com/postern-proxy/postern/proxy/upstream"
+	dialling "github.com/postern-proxy/postern/proxy/upstream"
 )
 
 const topic = "arn:aws:sns:us-west-2:123456789012:MyTopic"
@@ -252,8 +252,8 @@ func TestPayPal(t *testing.T) {
 // from, whatever a request or a policy says.
 func TestC38PrivateAddress(t *testing.T) {
 	p := publish(t)
-	guard := new(upstream.Guard)
-	guard.Set(upstream.Rules{})
+	guard := new(dialling.Guard)
+	guard.Set(dialling.Rules{})
 	f := keys.New(keys.Options{Dial: guard.DialContext})
 	for _, host := range []string{"localhost.localdomain.", "localhost."} {
 		if _, err := f.Key(t.Context(), "https://"+host+"/jwks.json", "k1"); err == nil {

@@ -98,6 +98,9 @@ var documented = map[string]string{
 	"inbound.Backoff":                       "backoff of a webhook",
 	"inbound.Reconcile":                     "reconcile of a webhook",
 	"inbound.ListedEvent":                   "event of reconcile",
+	"inbound.Expect":                        "expect of a webhook",
+	"inbound.Subscription":                  "subscription",
+	"inbound.Renewal":                       "renew",
 	"inbound/scheme/hmac.Grammar":           `verify "hmac"`,
 	"inbound.Handshake":                     "handshake",
 	"inbound.Reply":                         "reply",
@@ -200,6 +203,7 @@ func TestPolicyDefaults(t *testing.T) {
 		"deliver": new(inbound.Deliver), "order": new(inbound.Order), "latest": new(inbound.Latest), "retry of a webhook": new(inbound.Retry), "backoff of a webhook": new(inbound.Backoff),
 		`verify "hmac"`: new(hmac.Grammar), "handshake": new(inbound.Handshake), "reply": new(inbound.Reply),
 		"reconcile of a webhook": new(inbound.Reconcile), "event of reconcile": new(inbound.ListedEvent),
+		"expect of a webhook": new(inbound.Expect), "subscription": new(inbound.Subscription), "renew": new(inbound.Renewal),
 	} {
 		b.(block.Defaulter).Default()
 		cells := map[string]string{}

@@ -17,6 +17,7 @@ import (
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/inbound/oversight"
 	"github.com/postern-proxy/postern/outbox"
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/proxy/clientenv"
@@ -190,6 +191,7 @@ func TestMetricTable(t *testing.T) {
 	tel.AuthorityExpires(time.Now())
 	tel.Replicas(func() int { return 1 })
 	tel.InboxStats(func(context.Context) ([]inbound.Stat, error) { return nil, nil })
+	tel.OversightStats(oversight.New(oversight.Options{}))
 	tel.OutboxStats(func(context.Context) ([]outbox.Stat, error) { return nil, nil })
 	ch := make(chan *prometheus.Desc, 1024)
 	tel.Registry.Describe(ch)

@@ -14,6 +14,7 @@ import (
 func oversightRoutes() []route {
 	path := api + "/inbox/reconcile"
 	return []route{
+		{method: http.MethodGet, path: api + "/inbox/oversight", id: "inbox_oversight", summary: "Which webhooks are silent, and whether providers still have their subscriptions.", answer: Oversight{}, serve: answering((*Server).oversight)},
 		{method: http.MethodGet, path: path, id: "inbox_reconcile_show", summary: "How reconcile stands: what providers have named, and what of it had to be fetched.", answer: Reconciles{}, serve: answering((*Server).reconciles)},
 		{method: http.MethodPost, path: path, id: "inbox_reconcile", summary: "Begin a run of reconcile now; 409 while one is under way. What comes of it is in manual of the answer to GET.", body: Reconcile{}, answer: Reconciles{}, serve: answering((*Server).reconcile)},
 	}
@@ -132,4 +133,46 @@ func (c *Client) Reconciles(ctx context.Context) (out Reconciles, err error) {
 // Reconcile begins a run.
 func (c *Client) Reconcile(ctx context.Context, ask Reconcile) (out Reconciles, err error) {
 	return out, c.call(ctx, http.MethodPost, "/inbox/reconcile", nil, &ask, &out)
+}
+
+// Oversight says how webhooks do from the provider's side.
+type Oversight struct {
+	Silences      []Silence      `json:"silences"` // as far as the replica that is asked watches
+	Subscriptions []Subscription `json:"subscriptions"`
+}
+
+// Silence says for how long a webhook has been silent, in seconds.
+type Silence struct {
+	Webhook string     `json:"webhook"`
+	Since   time.Time  `json:"since"`
+	Seconds float64    `json:"seconds"`
+	Limit   float64    `json:"limit,omitempty"` // more is an alarm; 0 while the rhythm is not known yet
+	Alarm   *time.Time `json:"alarm,omitempty"` // since when
+}
+
+// Subscription says how a subscription does.
+type Subscription struct {
+	Webhook string     `json:"webhook"`
+	Account string     `json:"account,omitempty"`
+	Status  string     `json:"status"` // active, expiring, missing or unclear
+	Expires *time.Time `json:"expires,omitempty"`
+	Checked time.Time  `json:"checked"`
+	Renewed *time.Time `json:"renewed,omitempty"`
+	Reason  string     `json:"reason,omitempty"`
+}
+
+// oversight answers how webhooks do.
+func (s *Server) oversight(r *http.Request) (any, error) {
+	out := Oversight{Silences: []Silence{}, Subscriptions: []Subscription{}}
+	for _, q := range s.opt.Oversight.Silences() {
+		out.Silences = append(out.Silences, Silence{q.Webhook, q.Since, time.Since(q.Since).Seconds(), q.Limit.Seconds(), some(q.Alarm)})
+	}
+	all, err := s.opt.Oversight.Subscriptions(r.Context())
+	if err != nil {
+		return nil, fmt.Errorf("read how subscriptions do: %w", err)
+	}
+	for _, q := range all {
+		out.Subscriptions = append(out.Subscriptions, Subscription{q.Webhook, q.Account, string(q.Health), some(q.Expires), q.Checked, some(q.Renewed), q.Why})
+	}
+	return out, nil
 }

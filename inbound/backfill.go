@@ -25,9 +25,8 @@ type Listed struct {
 	Unit                         Unit // of Time
 }
 
-// Arrivals says which events a listed one brings: as a push of it would, with
-// origin backfill.
-func (in *Inbox) Arrivals(hook *Webhook, l *Listed) []*Arrival {
+// Arrival is a listed event as a push of it would bring it, with origin backfill.
+func (in *Inbox) Arrival(hook *Webhook, l *Listed) *Arrival {
 	w := *hook
 	names := *hook.Event
 	for _, n := range []struct {
@@ -42,15 +41,19 @@ func (in *Inbox) Arrivals(hook *Webhook, l *Listed) []*Arrival {
 		names.Unit = l.Unit
 	}
 	w.Event = &names
-	all := w.arrivals(l.request(), Verdict{Result: Accepted, Proof: Proof{Scheme: schemeAPI}}, in.opt.NewID)
-	in.outlive(hook, all)
-	for _, a := range all {
-		a.Listed, a.Event.Verified = true, true
-		for i := range a.To {
-			a.To[i].Origin = Backfill
-		}
+	n := &Names{Request: l.request()}
+	if names.Split != nil { // what the list has is what a batch would have had
+		n.Item = l.Body
 	}
-	return all
+	e := w.event(n, Verdict{Result: Accepted, Proof: Proof{Scheme: schemeAPI}}, in.opt.NewID(), l.Body)
+	e.Verified = true
+	a := w.arrival(e, n)
+	in.outlive(hook, []*Arrival{a})
+	a.Listed = true
+	for i := range a.To {
+		a.To[i].Origin = Backfill
+	}
+	return a
 }
 
 func (l *Listed) request() *Request {
@@ -70,6 +73,12 @@ func (in *Inbox) Backfill(ctx context.Context, hook *Webhook, all []*Arrival) er
 		return fmt.Errorf("store events: %w", err)
 	}
 	in.Wake()
+	for _, a := range all {
+		if a.What == Stored {
+			in.tellMisfit(a)
+		}
+		in.alarm(hook, a)
+	}
 	return nil
 }
 

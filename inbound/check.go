@@ -57,26 +57,14 @@ func (w *Webhook) Check() error {
 		errs = append(errs, block.At("deliver", "at most %d deliver blocks are allowed", MaxTargets))
 	}
 	errs = append(errs, w.checkReconcile()...)
-	return errors.Join(append(errs, w.unbuilt()...)...)
+	if w.Subscription != nil && w.Provider == "" {
+		errs = append(errs, block.At("subscription", "subscription asks a provider: say whose webhook this is by provider"))
+	}
+	return errors.Join(errs...)
 }
 
 // MaxTargets is how many deliver blocks a webhook may have.
 const MaxTargets = 64
-
-// unbuilt refuses what the language has and Postern not yet.
-func (w *Webhook) unbuilt() (errs []error) {
-	for _, part := range []struct {
-		name    string
-		written bool
-	}{
-		{"expect", w.Expect != nil},
-	} {
-		if part.written {
-			errs = append(errs, block.At(part.name, "%s is part of the policy language but not built yet", part.name))
-		}
-	}
-	return errs
-}
 
 // Check implements [block.Checker].
 func (e *EventNames) Check() error {

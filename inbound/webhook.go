@@ -37,11 +37,12 @@ type Webhook struct {
 	// Accept says of an event whether it is for the application at all.
 	Accept *block.Expr `hcl:"accept,optional" scope:"event" type:"bool"`
 
-	Schema    []*Schema  `hcl:"schema,block"`
-	Latest    *Latest    `hcl:"latest,block"`
-	Expect    *unbuilt   `hcl:"expect,block"`
-	Reconcile *Reconcile `hcl:"reconcile,block"`
-	Order     *Order     `hcl:"order,block"`
+	Schema       []*Schema     `hcl:"schema,block"`
+	Latest       *Latest       `hcl:"latest,block"`
+	Expect       *Expect       `hcl:"expect,block"`
+	Reconcile    *Reconcile    `hcl:"reconcile,block"`
+	Order        *Order        `hcl:"order,block"`
+	Subscription *Subscription `hcl:"subscription,block"`
 
 	check    *Verification
 	rotation *Rotation
@@ -101,10 +102,6 @@ type Backoff struct {
 	Factor float64        `hcl:"factor,optional"`
 	Max    block.Duration `hcl:"max,optional"`
 	Jitter backoff.Jitter `hcl:"jitter,optional"`
-}
-
-type unbuilt struct {
-	Rest hcl.Body `hcl:",remain"`
 }
 
 // Default sets what a webhook has unless the block says otherwise.

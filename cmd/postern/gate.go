@@ -211,6 +211,7 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 	g.overseer = oversight.New(oversight.Options{
 		Inbox: g.inbox, Store: g.db.Oversight(), Egress: g.handler.Egress, Accounts: g.connected, Alone: g.alone, Observer: g.tel.Oversight(),
 	})
+	g.tel.OversightStats(g.overseer)
 	g.openOutbox(l)
 	if err := g.use(l); err != nil {
 		return err

@@ -24,6 +24,7 @@ import (
 
 	"github.com/postern-proxy/postern/inbound/oversight"
 	"github.com/postern-proxy/postern/peers"
+	"github.com/postern-proxy/postern/seal"
 )
 
 // What a lossy provider does with the webhook of an event.
@@ -259,6 +260,7 @@ func lossyRound(t *testing.T, n int, settle time.Duration, url string) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "key"), "list-key-0123456789")
 	put(t, filepath.Join(dir, "signing"), lossySecret)
+	put(t, filepath.Join(dir, "seal"), seal.Generate())
 	put(t, filepath.Join(dir, "postern.hcl"), "proxy { listen = \"127.0.0.1:0\" }\ninbound { listen = \"127.0.0.1:0\" }\nadmin { listen = \"127.0.0.1:0\" }\n"+url)
 	put(t, filepath.Join(dir, "lossy.hcl"), fmt.Sprintf(lossyPolicy, p.URL, app.URL, settle))
 	l := begin(t, dir, exact, nil, nil)

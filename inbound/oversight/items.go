@@ -96,11 +96,7 @@ func (p *pass) read(raw [][]byte, answered *answer) (items []*item, err error) {
 				return nil, err
 			}
 		}
-		all := p.r.opt.Inbox.Arrivals(p.hook, listed(b, &it.names, body))
-		if len(all) == 0 {
-			continue
-		}
-		it.event = all[0].Event
+		it.event = p.r.opt.Inbox.Arrival(p.hook, listed(b, &it.names, body)).Event
 		key := Key{it.event.Account, it.event.EventID}
 		switch at := it.event.Occurred; {
 		case it.event.Weak:
@@ -138,11 +134,13 @@ func (p *pass) fill(ctx context.Context, items []*item) error {
 	slices.SortStableFunc(missing, func(a, b *item) int { return a.event.Occurred.Compare(b.event.Occurred) })
 	var arrivals []*inbound.Arrival
 	for _, it := range missing {
-		more, err := p.arrivals(ctx, it)
+		a, err := p.arrival(ctx, it)
 		if err != nil {
 			return err
 		}
-		arrivals = append(arrivals, more...)
+		if a != nil {
+			arrivals = append(arrivals, a)
+		}
 	}
 	for chunk := range slices.Chunk(arrivals, insertAtOnce) {
 		if err := p.insert(ctx, chunk); err != nil {
@@ -165,9 +163,9 @@ func (p *pass) insert(ctx context.Context, all []*inbound.Arrival) error {
 	return p.r.opt.Inbox.Backfill(ctx, p.hook, all)
 }
 
-// arrivals are what an item that is missing brings; none if the provider has no
-// more of it than its name.
-func (p *pass) arrivals(ctx context.Context, it *item) ([]*inbound.Arrival, error) {
+// arrival is what an item that is missing brings; nil if the provider has no more
+// of it than its name.
+func (p *pass) arrival(ctx context.Context, it *item) (*inbound.Arrival, error) {
 	b := p.hook.Reconcile
 	if b.Get != nil {
 		to, err := target("get", b.Get, &it.names)
@@ -194,11 +192,9 @@ func (p *pass) arrivals(ctx context.Context, it *item) ([]*inbound.Arrival, erro
 	if err != nil {
 		return nil, fmt.Errorf("event %q: %w", it.event.EventID, err)
 	}
-	all := p.r.opt.Inbox.Arrivals(p.hook, listed(b, &it.names, body))
-	for _, a := range all {
-		a.Event.Occurred = cmp.Or(a.Event.Occurred, it.event.Occurred)
-	}
-	return all, nil
+	a := p.r.opt.Inbox.Arrival(p.hook, listed(b, &it.names, body))
+	a.Event.Occurred = cmp.Or(a.Event.Occurred, it.event.Occurred)
+	return a, nil
 }
 
 // name takes note of what the list has named: what was known and what is stored.

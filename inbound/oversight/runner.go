@@ -8,6 +8,8 @@
 //	sweep.go     one run of reconcile: page after page, from a cursor that is on disk
 //	items.go     what becomes of the items of a page
 //	report.go    what a run has found, and what is kept between runs
+//	silence.go   for how long a webhook may be silent, and is
+//	subscription.go  whether the provider still has it
 //	question.go  how a provider is asked
 //	store.go     what a store promises
 package oversight
@@ -47,6 +49,11 @@ type Observer struct {
 	Named func(webhook string, expected, backfilled int)
 	// Swept is told of each run of reconcile that has ended.
 	Swept func(*Report)
+	// Silent is told once of a silence that is too long, and when it is over.
+	Silent func(s Silence, over bool)
+	// Subscribed is told when a subscription does otherwise than before; before is ""
+	// the first time.
+	Subscribed func(s Subscription, before Health)
 	// Trouble is told what failed in the background.
 	Trouble func(doing string, err error)
 }
@@ -65,8 +72,11 @@ type Runner struct {
 	mu      sync.Mutex
 	running map[Watch]bool      // in this process
 	due     map[Watch]time.Time // as the store said, or as was decided here
-	asked   chan request        // runs that a person asks for
-	wg      sync.WaitGroup
+
+	silences map[string]Silence   // by webhook, while this process watches
+	heard    map[string]time.Time // when the newest event came, at the last look
+	asked    chan request         // runs that a person asks for
+	wg       sync.WaitGroup
 }
 
 // request is a run that a person asks for.
@@ -86,7 +96,7 @@ func New(o Options) *Runner {
 	if o.Accounts == nil {
 		o.Accounts = func(context.Context, string) ([]string, error) { return nil, nil }
 	}
-	return &Runner{opt: o, token: uuid.NewString(), running: map[Watch]bool{}, due: map[Watch]time.Time{}, asked: make(chan request)}
+	return &Runner{opt: o, token: uuid.NewString(), running: map[Watch]bool{}, due: map[Watch]time.Time{}, silences: map[string]Silence{}, heard: map[string]time.Time{}, asked: make(chan request)}
 }
 
 // tick is how often it is looked whether something is due.
@@ -123,11 +133,23 @@ func (r *Runner) scheduled(ctx context.Context) {
 	clear(r.due) // another process may have been at it
 	r.mu.Unlock()
 	var wg sync.WaitGroup
-	defer wg.Wait()
+	defer func() {
+		wg.Wait()
+		r.mu.Lock()
+		clear(r.silences)
+		clear(r.heard)
+		r.mu.Unlock()
+	}()
 	for {
 		for _, w := range r.opt.Inbox.Set().Webhooks() {
 			if w.Reconcile != nil {
 				r.each(ctx, w, KindReconcile, w.Reconcile.Accounts, &wg, r.sweepDue)
+			}
+			if w.Expect != nil {
+				r.each(ctx, w, KindExpect, false, &wg, r.watchDue)
+			}
+			if w.Subscription != nil {
+				r.each(ctx, w, KindSubscription, w.Subscription.Accounts, &wg, r.checkDue)
 			}
 		}
 		select {

@@ -182,8 +182,8 @@ func (p *pass) past(raw [][]byte, a *answer) bool {
 	}
 	n := p.names
 	n.response, n.item = a, raw[len(raw)-1]
-	all := p.r.opt.Inbox.Arrivals(p.hook, listed(b, &n, n.item))
-	return len(all) > 0 && !all[0].Event.Occurred.IsZero() && all[0].Event.Occurred.Before(p.sweep.Report.Since)
+	at := p.r.opt.Inbox.Arrival(p.hook, listed(b, &n, n.item)).Event.Occurred
+	return !at.IsZero() && at.Before(p.sweep.Report.Since)
 }
 
 // end does what is left when the last page is read.

@@ -87,4 +87,13 @@ webhook "airtable" {
     unit    = "rfc3339"
     key     = body.webhook.id
   }
+  # Of a base, seven days from its making or last refresh (github.com/api-evangelist/airtable, its schema
+  # of a webhook and POST .../refresh; looked up 2026-11-29).
+  subscription {
+    check   = "/v0/bases/${params.base}/webhooks"
+    active  = length([for w in response.body.webhooks : w if w.id == params.webhook && w.areNotificationsEnabled]) > 0
+    expires = try([for w in response.body.webhooks : w.expirationTime if w.id == params.webhook][0], null)
+    before  = "72h"
+    renew { path = "/v0/bases/${params.base}/webhooks/${params.webhook}/refresh" }
+  }
 }

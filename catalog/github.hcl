@@ -180,4 +180,27 @@ webhook "github" {
     account = body.installation.id
     key     = body.repository.id
   }
+  # The deliveries of a repository's hook, the newest first, without bodies, which are those of one
+  # delivery (docs.github.com/rest/webhooks/repo-deliveries, looked up 2026-11-29; kept for 3 days, not
+  # verified). The token needs to read the hooks. For an organization write list and get with
+  # /orgs/${params.org}/hooks/.
+  reconcile {
+    window = "72h"
+    list   = "/repos/${params.owner}/${params.repo}/hooks/${params.hook}/deliveries?per_page=100"
+    events = response.body
+    next   = try(regex("<([^>]+)>; *rel=\"next\"", response.header["Link"])[0], null)
+    get    = "/repos/${params.owner}/${params.repo}/hooks/${params.hook}/deliveries/${item.id}"
+    body   = response.body.request.payload
+    event {
+      id      = item.guid
+      type    = item.event
+      account = item.installation_id
+      time    = item.delivered_at
+      header = {
+        X-GitHub-Delivery = item.guid
+        X-GitHub-Event    = item.event
+        X-GitHub-Hook-ID  = params.hook
+      }
+    }
+  }
 }

@@ -106,4 +106,17 @@ webhook "microsoft_graph" {
     account = item.tenantId
     key     = item.resource
   }
+  # learn.microsoft.com/graph/api/resources/subscription: Get, and Update renews it; the longest time
+  # depends on the resource, looked up 2026-11-29. Two days suit all but presence and the like.
+  subscription {
+    check   = "/v1.0/subscriptions/${params.id}"
+    active  = response.status == 200
+    expires = response.body.expirationDateTime
+    renew {
+      method = "PATCH"
+      path   = "/v1.0/subscriptions/${params.id}"
+      json   = { expirationDateTime = until }
+      for    = "48h"
+    }
+  }
 }

@@ -18,4 +18,16 @@ webhook "paddle" {
     unit = "rfc3339"
     key  = body.data.id
   }
+  # What was sent, with its payload, of the last 90 days (glama.ai/mcp/servers/PaddleHQ/paddle-mcp-server,
+  # list_notifications: from, after, per_page up to 200; developer.paddle.com: meta.pagination.next, looked
+  # up 2026-11-29; has_more not verified). Several destinations have a notification each of one event:
+  # they are one here.
+  reconcile {
+    window = "90d"
+    list   = "/notifications?from=${since}&per_page=200"
+    events = response.body.data
+    next   = response.body.meta.pagination.has_more ? response.body.meta.pagination.next : null
+    body   = item.payload
+    unit   = "rfc3339"
+  }
 }

@@ -99,4 +99,13 @@ webhook "paypal" {
     unit = "rfc3339"
     key  = body.resource.id
   }
+  # github.com/paypal/paypal-rest-api-specifications, notifications_webhooks_v1.json: events, and links of
+  # which one is next, looked up 2026-11-29. That they go back 30 days is not verified.
+  reconcile {
+    window = "30d"
+    list   = "/v1/notifications/webhooks-events?page_size=100&start_time=${since}"
+    events = response.body.events
+    next   = try([for l in response.body.links : l.href if l.rel == "next"][0], null)
+    unit   = "rfc3339"
+  }
 }

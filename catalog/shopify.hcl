@@ -174,4 +174,12 @@ webhook "shopify" {
     unit = "rfc3339"
     key  = body.id
   }
+  # The subscriptions that this app has made by the API, not those of the shop's admin
+  # (shopify.dev/api/admin-rest/latest/resources/webhook, looked up 2026-11-29; REST is legacy there). One
+  # whose deliveries fail eight times in a row is deleted. There is no list of events.
+  subscription {
+    check  = "/admin/api/2026-10/webhooks.json?limit=250"
+    host   = params.shop
+    active = length([for w in response.body.webhooks : w if w.address == params.address]) > 0
+  }
 }

@@ -177,4 +177,13 @@ webhook "stripe" {
     time    = body.created
     key     = body.data.object.id
   }
+  # Events of the last 30 days, the newest first (rubydoc.info/gems/stripe, Stripe::EventService,
+  # and stripity_stripe's list/2 for the parameters, looked up 2026-11-29). The bodies are not those of
+  # the pushes: pending_webhooks counts down.
+  reconcile {
+    window = "30d"
+    list   = "/v1/events?created[gte]=${since}&limit=100"
+    events = response.body.data
+    next   = response.body.has_more ? "/v1/events?created[gte]=${since}&limit=100&starting_after=${last.id}" : null
+  }
 }

@@ -161,6 +161,9 @@ func Copy(ctx context.Context, from, to string, told func(Progress)) (Summary, e
 	if err := copyMarks(ctx, source, dest); err != nil {
 		return Summary{}, err
 	}
+	if err := copyOversight(ctx, source, dest); err != nil {
+		return Summary{}, err
+	}
 	sum, err := compare(ctx, source, dest, total, told)
 	if err != nil {
 		return Summary{}, err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/inbound/oversight"
 	"github.com/postern-proxy/postern/peers"
 	"github.com/postern-proxy/postern/replica"
 	"github.com/postern-proxy/postern/store"
@@ -119,10 +120,37 @@ func sqliteAt(t testing.TB, n int) string {
 	}
 	furnish(t, s.Inbox(), n)
 	connect(t, s.Connections(), n/10)
+	oversee(t, s)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return "sqlite:" + path
+}
+
+// oversee has a watch, and lists that have named some of the events.
+func oversee(t testing.TB, s *store.SQLite) {
+	t.Helper()
+	o, w := s.Oversight(), oversight.Watch{Kind: "reconcile", Webhook: "hook", Account: "a"}
+	if _, _, err := o.Take(t.Context(), w, "me", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Keep(t.Context(), w, "me", []byte(`{"since":"2026-01-01T00:00:00Z"}`), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	page, err := s.Inbox().List(t.Context(), inbound.Filter{Limit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for i := range page.Events {
+		ids = append(ids, page.Events[i].ID)
+	}
+	if _, err := o.Name(t.Context(), ids[1:]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Unknown(t.Context(), ids[:1]); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // lively opens a copy and checks that it works: what is due is due, a repeat is
@@ -174,7 +202,7 @@ func TestCopySQLite(t *testing.T) {
 	to := "sqlite:" + filepath.Join(t.TempDir(), "copy.db")
 	sum := mustCopy(t, from, to)
 	if sum.Events != 1200 || sum.Deliveries != 1440 || sum.Moves < 500 || sum.Bytes == 0 ||
-		sum.Connections != 120 || sum.ConnectionMoves != 240 || sum.Tickets != 120 || sum.Marks == 0 {
+		sum.Watches != 1 || sum.Listed != 10 || sum.Connections != 120 || sum.ConnectionMoves != 240 || sum.Tickets != 120 || sum.Marks == 0 {
 		t.Errorf("%+v", sum)
 	}
 	lively(t, from, to)

@@ -95,7 +95,9 @@ func (r *Runner) manual(ctx context.Context, q request) {
 	b := q.hook.Reconcile
 	s := &sweep{Report: *q.state.Manual}
 	q.state.Manual = &s.Report
-	p := &pass{r: r, hook: q.hook, watch: q.watch, state: q.state, sweep: s, manual: true}
+	ctx, done := r.holding(ctx, q.watch)
+	defer done()
+	p := &pass{r: r, hook: q.hook, watch: q.watch, state: q.state, sweep: s, manual: true, done: done}
 	p.names = names{account: q.watch.Account, since: b.Unit.Format(q.from), cursor: q.state.Cursor, params: b.Params}
 	err := p.run(ctx)
 	s.Report.Ended = time.Now()

@@ -53,8 +53,11 @@ func (r *Runner) checkDue(ctx context.Context, w *inbound.Webhook, watch Watch) 
 	s.Webhook, s.Account = w.Name, watch.Account
 	if now := time.Now(); !s.Due.After(now) {
 		before := s.Health
-		r.check(ctx, w, s)
-		if ctx.Err() != nil { // cut off, and no answer
+		held, done := r.holding(ctx, watch)
+		r.check(held, w, s)
+		lost := held.Err() != nil
+		done()
+		if lost { // cut off, and no answer
 			_ = r.opt.Store.Keep(context.WithoutCancel(ctx), watch, r.token, value, 0)
 			return s.Due
 		}

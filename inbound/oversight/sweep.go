@@ -20,11 +20,36 @@ type pass struct {
 	names names
 
 	manual bool
+	done   func() // ends the renewal of the lease
 }
 
-// sweepLease is how long a page may take, in which missing events are fetched one
-// by one.
-const sweepLease = 10 * time.Minute
+// How long a lease lasts after the process that has it died, and how often it is
+// renewed.
+const (
+	sweepLease = 30 * time.Second
+	renewEvery = 10 * time.Second
+)
+
+// holding renews a lease that was taken until done is called. The context ends when
+// the lease is another's.
+func (r *Runner) holding(ctx context.Context, w Watch) (held context.Context, done func()) {
+	held, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-held.Done():
+				return
+			case <-time.After(renewEvery):
+			}
+			if _, ok, err := r.opt.Store.Take(held, w, r.token, sweepLease); err == nil && !ok {
+				cancel()
+			}
+		}
+	}()
+	return held, func() { cancel(); <-ended }
+}
 
 // sweepDue does the run that is due, and returns when the next one is.
 func (r *Runner) sweepDue(ctx context.Context, hook *inbound.Webhook, w Watch) time.Time {
@@ -35,7 +60,9 @@ func (r *Runner) sweepDue(ctx context.Context, hook *inbound.Webhook, w Watch) t
 		}
 		return time.Now().Add(10 * tick)
 	}
-	p := &pass{r: r, hook: hook, watch: w}
+	ctx, done := r.holding(ctx, w)
+	p := &pass{r: r, hook: hook, watch: w, done: done}
+	defer done()
 	if p.state, err = decodeState(value); err != nil {
 		r.opt.Observer.trouble("reconciling", fmt.Errorf("webhook %q: %w; it begins anew", hook.Name, err))
 		p.state = new(state)
@@ -260,6 +287,9 @@ func (p *pass) keep(ctx context.Context, lease time.Duration) error {
 	value, err := json.Marshal(p.state)
 	if err != nil {
 		return fmt.Errorf("write down where reconcile stands: %w", err)
+	}
+	if lease == 0 && p.done != nil {
+		p.done() // or it would take again what is given back
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWithin)
 	defer cancel()

@@ -21,6 +21,9 @@ func (s *Server) statusNow(ctx context.Context) Status {
 		Generation: run.Generation, Loaded: run.Loaded, Refused: run.Refused, Listeners: append([]Listener{}, run.Listeners...),
 		Replica: run.Replica, Store: run.Store, Replicas: append([]Replica{}, run.Replicas...),
 	}
+	for _, p := range s.opt.Inbox.Paused() {
+		st.Paused = append(st.Paused, PausedTarget{p.Target, p.Since.UTC(), p.Until.UTC()})
+	}
 	st.Ready, st.Checks = s.check(ctx)
 	return st
 }

@@ -9,19 +9,27 @@ import (
 
 // Status says what is running.
 type Status struct {
-	Version    string       `json:"version"`
-	Revision   string       `json:"revision,omitempty"`
-	Started    time.Time    `json:"started"`
-	Uptime     float64      `json:"uptime_seconds"`
-	Ready      bool         `json:"ready"`
-	Checks     []CheckState `json:"checks"`
-	Generation int          `json:"config_generation"` // grows with each configuration that comes into force
-	Loaded     time.Time    `json:"config_loaded"`
-	Refused    string       `json:"config_refused,omitempty"` // why the last reload was refused
-	Listeners  []Listener   `json:"listeners"`
-	Replica    string       `json:"replica"` // id of this process
-	Store      Store        `json:"store"`
-	Replicas   []Replica    `json:"replicas"` // live ones known from the store or from Redis, this one included
+	Version    string         `json:"version"`
+	Revision   string         `json:"revision,omitempty"`
+	Started    time.Time      `json:"started"`
+	Uptime     float64        `json:"uptime_seconds"`
+	Ready      bool           `json:"ready"`
+	Checks     []CheckState   `json:"checks"`
+	Generation int            `json:"config_generation"` // grows with each configuration that comes into force
+	Loaded     time.Time      `json:"config_loaded"`
+	Refused    string         `json:"config_refused,omitempty"` // why the last reload was refused
+	Listeners  []Listener     `json:"listeners"`
+	Replica    string         `json:"replica"` // id of this process
+	Store      Store          `json:"store"`
+	Paused     []PausedTarget `json:"paused,omitempty"` // targets of webhooks, by this process
+	Replicas   []Replica      `json:"replicas"`         // live ones known from the store or from Redis, this one included
+}
+
+// PausedTarget is one that nothing is delivered to: it is down, or asked for it.
+type PausedTarget struct {
+	Target string    `json:"target"`
+	Since  time.Time `json:"since"`
+	Until  time.Time `json:"until"` // then one event shows whether it is back
 }
 
 // Store says where events are kept, and what that is worth.

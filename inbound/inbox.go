@@ -1,9 +1,11 @@
 package inbound
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -134,6 +136,18 @@ func (in *Inbox) paused(name string, c queue.Condition) {
 		return
 	}
 	in.opt.Observer.paused(&Pause{Webhook: t.hook.Name, Target: name, Condition: c})
+}
+
+// Paused lists the targets that are paused now, by name.
+func (in *Inbox) Paused() (all []Pause) {
+	targets := in.set.Load().targets
+	for name, c := range in.dispatch.Conditions() {
+		if t, ok := targets[name]; ok && c.Paused {
+			all = append(all, Pause{Webhook: t.hook.Name, Target: name, Condition: c})
+		}
+	}
+	slices.SortFunc(all, func(a, b Pause) int { return cmp.Compare(a.Target, b.Target) })
+	return all
 }
 
 // Run delivers, and deletes what is older than Retain, until ctx ends; then it

@@ -1,7 +1,9 @@
 package inbound_test
 
 import (
+	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -9,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/postern-proxy/postern/inbound"
@@ -147,4 +150,33 @@ func TestPlainBody(t *testing.T) {
 	if got := a.nth(t, 1); string(got.body) != "hello 1" || got.header.Get("Content-Type") != "text/plain" {
 		t.Errorf("%v %s", got.header, got.body)
 	}
+}
+
+// TestPausedIsShown: a target that cannot be reached is listed, until it is back.
+func TestPausedIsShown(t *testing.T) {
+	var down atomic.Bool
+	down.Store(true)
+	a := newApp(t, nil)
+	b := serve(t, mustLoad(t, hookTo(a.URL, "")), func(o *inbound.Options) {
+		o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if down.Load() {
+				return nil, errors.New("connection refused")
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		}
+	})
+	b.run()
+	for i := range 8 {
+		b.post("/hook", fmt.Sprintf(`{"id":"%d"}`, i), nil)
+	}
+	eventually(t, "a pause", func() bool { return len(b.Paused()) == 1 })
+	if p := b.Paused()[0]; p.Webhook != "hook" || p.Target != "hook" || p.Until.Before(p.Since) {
+		t.Errorf("paused: %+v", p)
+	}
+	down.Store(false)
+	eventually(t, "the end of the pause", func() bool { return len(b.Paused()) == 0 })
+	eventually(t, "all are applied", func() bool {
+		n, _ := b.Count(context.Background(), inbound.Filter{State: inbound.Applied})
+		return n.N == 8
+	})
 }

@@ -93,6 +93,9 @@ func printStatus(w io.Writer, st *admin.Status, hooks []admin.Webhook) error {
 	for i := range hooks {
 		row("webhook", "%s: %s", hooks[i].Name, standing(&hooks[i], time.Now()))
 	}
+	for _, p := range st.Paused {
+		row("paused", "target %s, since %s: looked for again at %s", p.Target, p.Since.Format(time.RFC3339), p.Until.Format(time.RFC3339))
+	}
 	fmt.Fprintln(tw, "\nREPLICA\tVERSION\tSINCE\tLAST SEEN\t")
 	for _, r := range st.Replicas {
 		self, seen := "", "-"

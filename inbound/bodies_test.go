@@ -379,6 +379,13 @@ func TestKeyPairs(t *testing.T) {
 		{"-t", "", body, grid(ec, "-"+stamp, body), "bad_signature", false},
 		{"empty", "", body, set("X-Twilio-Email-Event-Webhook-Signature", "", "X-Twilio-Email-Event-Webhook-Timestamp", stamp), "unsigned", false},
 	})
+	retired := room(t, offline(), "verify \"sendgrid\" {\nkeys = [env(\"NEW\"), env(\"OLD\")]\nrotated = \"2020-01-01T00:00:00Z\"\n}", "NEW="+pemOf(ec.Public()), "OLD="+pemOf(old.Public()))
+	if got := retired.post("/hook", body, grid(ec, stamp, body)); got.status != 200 {
+		t.Errorf("the new key: %d", got.status)
+	}
+	if got := retired.post("/hook", body, grid(old, stamp, body)); got.status != 401 {
+		t.Errorf("the old key after its window: %d", got.status)
+	}
 	pss, err := rsa.SignPSS(rand.Reader, rs, 5, digestOf("{}"), nil)
 	if err != nil {
 		t.Fatal(err)

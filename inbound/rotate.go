@@ -40,7 +40,7 @@ func (i *Instant) UnmarshalText(text []byte) error {
 func (r *Rotation) Default() { r.Overlap.Duration = 24 * time.Hour }
 
 // listed are the attributes in which schemes have their secrets.
-var listed = []string{"secrets", "password"}
+var listed = []string{"secrets", "password", "keys", "jwks"}
 
 // rotation takes what it says of its secrets out of a verify block.
 func rotation(whole hcl.Body, ctx *block.Context) (r *Rotation, rest *hclsyntax.Body, diags hcl.Diagnostics) {

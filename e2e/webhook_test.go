@@ -204,7 +204,7 @@ func (v *vendors) sign(t *testing.T, path string, job signJob) post {
 	}
 	p := post{Path: path, Body: signed.Payload}.with("Content-Type", "application/json")
 	for name, value := range signed.Headers {
-		p = p.with(name, value)
+		p = p.without(name).with(name, value)
 	}
 	return p
 }

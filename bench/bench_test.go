@@ -106,8 +106,8 @@ func TestEveryScenarioIsMeasuredAndChecked(t *testing.T) {
 			t.Errorf("%s does not measure %s", s.name, peer)
 		}
 	}
-	if want := 8 + 2 + len(proofs()) + 3; len(out.Checks) != want {
-		t.Errorf("%d peers were checked, want direct, goproxy twice, two inboxes, three of postern, two with a bearer and each other credential, and three with keys", len(out.Checks))
+	if want := 8 + 2 + 2 + len(proofs()) + 3; len(out.Checks) != want {
+		t.Errorf("%d peers were checked, want direct, goproxy twice, two inboxes, three of postern, two in the storm, two with a bearer and each other credential, and three with keys", len(out.Checks))
 	}
 	if !regexp.MustCompile(`credential64 +CPU +oauth2_client_credentials / bearer +\d.*goal <= 1.05 (met|missed)`).MatchString(report.String()) ||
 		!regexp.MustCompile(`credential64 +allocs more +hmac / bearer +-?\d`).MatchString(report.String()) {
@@ -187,7 +187,7 @@ func TestWithoutABinaryPosternIsNotMeasured(t *testing.T) {
 	peers, err := startPostern(t.Context(), all, new(field), "")
 	kinds, err2 := startCredentials(t.Context(), all, new(field), "")
 	keyed, err3 := startKeyed(t.Context(), all, new(field), "")
-	if err != nil || err2 != nil || err3 != nil || len(peers) != 3 || len(kinds) != 2+len(proofs()) || len(keyed) != 3 {
+	if err != nil || err2 != nil || err3 != nil || len(peers) != 4 || len(kinds) != 2+len(proofs()) || len(keyed) != 3 {
 		t.Fatalf("%d, %d and %d peers, %v, %v, %v", len(peers), len(kinds), len(keyed), err, err2, err3)
 	}
 	for _, p := range slices.Concat(peers, kinds, keyed) {

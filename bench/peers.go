@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -112,9 +113,14 @@ func start(ctx context.Context, set settings, dir string) (*field, error) {
 		func() ([]*peer, error) { return startGoproxy(ctx, set, f, at.Addr, "goproxy", "ecdsa") },
 		func() ([]*peer, error) { return startGoproxy(ctx, set, f, at.Addr, "goproxy-rsa", "rsa") },
 		func() ([]*peer, error) { return startNginx(ctx, set, f, at.Addr) },
-		func() ([]*peer, error) { return startInbox(ctx, set, f, "sqlite", "one SQLite transaction per event") },
 		func() ([]*peer, error) {
-			return startInbox(ctx, set, f, "append", "grouped fsync of an append-only file")
+			return startInbox(ctx, set, f, "inbound", "sqlite", "one SQLite transaction per event")
+		},
+		func() ([]*peer, error) {
+			return startInbox(ctx, set, f, "inbound", "append", "grouped fsync of an append-only file")
+		},
+		func() ([]*peer, error) {
+			return startInbox(ctx, set, f, "storm", "append", "grouped fsync of an append-only file; it notices no duplicate")
 		},
 		func() ([]*peer, error) { return startPostern(ctx, set, f, at.Addr) },
 		func() ([]*peer, error) { return startCredentials(ctx, set, f, at.Addr) },
@@ -156,16 +162,20 @@ func startGoproxy(ctx context.Context, set settings, f *field, upstream, name, l
 	return []*peer{p}, err
 }
 
-func startInbox(ctx context.Context, set settings, f *field, role, about string) ([]*peer, error) {
+func startInbox(ctx context.Context, set settings, f *field, side, role, about string) ([]*peer, error) {
 	if leftOut(set, role) {
 		return nil, nil
 	}
-	c, at, err := startRole(ctx, f.dir, role, "-dir", f.dir)
+	dir := filepath.Join(f.dir, side)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	c, at, err := startRole(ctx, f.dir, role, "-dir", dir)
 	if err != nil {
 		return nil, err
 	}
 	return []*peer{{
-		name: role, about: about, side: "inbound", child: c, inbox: at.Addr, path: "/now", heap: roleHeap(at), profile: profileURL(at.Control),
+		name: role, about: about, side: side, child: c, inbox: at.Addr, path: "/now", heap: roleHeap(at), profile: profileURL(at.Control),
 		stored: func(ctx context.Context) (int, error) {
 			var n int
 			err := fetchJSON(ctx, "http://"+at.Control+"/stored", &n)

@@ -117,7 +117,7 @@ func posternFolder(f *field, set settings, upstream, name, credential string) (p
 	for name, text := range map[string]string{
 		"postern.hcl":  fmt.Sprintf(posternConfig, at.proxy, at.inbound, at.admin, set.AdminHCL),
 		"bench.hcl":    fmt.Sprintf(posternProvider, "127.0.0.1:"+port, credential),
-		"webhooks.hcl": fmt.Sprintf(posternWebhook+"\n", "held", f.control, 1) + fmt.Sprintf(posternWebhook, "now", f.control, 16),
+		"webhooks.hcl": fmt.Sprintf(posternWebhook+"\n", "held", f.control, 1) + fmt.Sprintf(posternWebhook+"\n", "now", f.control, 16) + fmt.Sprintf(posternWebhook, "storm", f.control, 1),
 	} {
 		if err := os.WriteFile(filepath.Join(at.dir, name), []byte(text), 0o600); err != nil {
 			return place{}, err

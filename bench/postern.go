@@ -13,7 +13,7 @@ import (
 
 const noBinary = "n/a: binary not given"
 
-// startPostern gives three peers of one process: the proxy, the inbox receiving only, the inbox delivering too.
+// startPostern gives four peers of one process: the proxy, the inbox receiving only, the inbox delivering too, and the same event again and again.
 func startPostern(ctx context.Context, set settings, f *field, upstream string) ([]*peer, error) {
 	if leftOut(set, "postern") {
 		return nil, nil
@@ -21,7 +21,8 @@ func startPostern(ctx context.Context, set settings, f *field, upstream string) 
 	out := &peer{name: "postern", side: "outbound", policed: true, about: "full policy: bearer, version, idempotency, limit, retry"}
 	held := &peer{name: "postern", side: "inbound", path: "/held", only: "inbound", about: "acknowledging; the application holds its one delivery"}
 	now := &peer{name: "postern+deliver", side: "inbound", path: "/now", about: "acknowledging while the application takes every event"}
-	all := []*peer{out, held, now}
+	storm := &peer{name: "postern", side: "storm", path: "/storm", about: "one event, stored once, and duplicates of it"}
+	all := []*peer{out, held, now, storm}
 	if set.Postern == "" {
 		for _, p := range all {
 			p.missing = noBinary
@@ -37,6 +38,7 @@ func startPostern(ctx context.Context, set settings, f *field, upstream string) 
 		p.inbox = at.inbound
 	}
 	held.stored, now.stored = accepted(at.admin, "held"), accepted(at.admin, "now")
+	storm.stored = onceOnly(at.admin, storm)
 	now.settle = func(ctx context.Context, n int) error { return delivered(ctx, f.control, n) }
 	out.door, err = at.door()
 	return all, err
@@ -114,6 +116,28 @@ func accepted(admin, webhook string) func(context.Context) (int, error) {
 			return 0, fmt.Errorf("no postern_inbox_requests_total in /metrics")
 		}
 		return int(n), nil
+	}
+}
+
+// onceOnly is how many answers a storm of one event got, if one of them was for
+// an event that was stored and all others for its duplicates. An answer is counted
+// when it is out.
+func onceOnly(admin string, p *peer) func(context.Context) (int, error) {
+	return func(ctx context.Context) (n int, err error) {
+		for deadline := time.Now().Add(2 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+			text, err := fetch(ctx, "http://"+admin+"/metrics")
+			if err != nil {
+				return 0, err
+			}
+			stored, _ := metric(string(text), "postern_inbox_requests_total", `webhook="storm"`, `result="accepted"`)
+			again, _ := metric(string(text), "postern_inbox_requests_total", `webhook="storm"`, `result="duplicate"`)
+			if stored != 1 && p.calls > 0 {
+				return 0, fmt.Errorf("one event was stored %v times", stored)
+			}
+			if n = int(stored + again); n >= p.calls || time.Now().After(deadline) {
+				return n, nil
+			}
+		}
 	}
 }
 

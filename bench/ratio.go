@@ -87,6 +87,8 @@ func comparisons() []comparison {
 		{Scenario: "life64", What: byRate, Peer: "postern+deliver", Versus: "sqlite"},
 		{Scenario: "life64", What: byCPU, Peer: "postern+deliver", Versus: "append"},
 		{Scenario: "life256", What: byRate, Peer: "postern+deliver", Versus: "append"},
+		{Scenario: "storm64", What: byRate, Peer: "postern", Versus: "append"},
+		{Scenario: "storm64", What: byCPU, Peer: "postern", Versus: "append"},
 		{Scenario: "postgres-ack", What: byRate, Peer: "postern-1", Versus: "unnest", Goal: 0.7},
 		{Scenario: "postgres-ack", What: byRate, Peer: "postern-2", Versus: "unnest", Goal: 0.7},
 		{Scenario: "postgres-ack", What: byRate, Peer: "postern-4", Versus: "unnest", Goal: 0.7},

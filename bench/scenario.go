@@ -12,7 +12,7 @@ import (
 type scenario struct {
 	name    string
 	title   string
-	side    string // "outbound", "credential", "keyed", "inbound", "postgres" or "shared"
+	side    string // "outbound", "credential", "keyed", "inbound", "storm", "postgres" or "shared"
 	versus  string // the peer that the throughput of all others is divided by
 	life    bool   // an event counts when it is applied
 	unit    string // what is counted: "request", "MB", "event", "claim" or "op"
@@ -47,6 +47,7 @@ func scenarios() []scenario {
 		{name: "life1", title: "the same until the application has taken them, one connection", side: "inbound", versus: "append", life: true, unit: "event", each: 1, workers: 1, open: webhooks},
 		{name: "life64", title: "the same on 64 connections", side: "inbound", versus: "append", life: true, unit: "event", each: 1, workers: many, open: webhooks},
 		{name: "life256", title: "the same on 256 connections", side: "inbound", versus: "append", life: true, unit: "event", each: 1, workers: crowd, open: webhooks},
+		{name: "storm64", title: "the same signed webhook over and over, 64 connections", side: "storm", versus: "append", unit: "event", each: 1, workers: many, open: webhooks},
 		{name: "postgres-ack", title: "signed webhooks on PostgreSQL, committed before the answer, 256 connections", side: "postgres", versus: "unnest", unit: "event", each: 1, workers: crowd, open: webhooks},
 		{name: "postgres-life", title: "the same until the application has taken them and that is committed, 256 connections", side: "postgres", versus: "unnest", life: true, unit: "event", each: 1, workers: crowd, open: webhooks},
 		{name: "postgres-statements", title: "whole lives on 16 connections: batches are small", side: "postgres", versus: "postern-1", life: true, unit: "event", each: 1, workers: few, open: webhooks},
@@ -149,6 +150,6 @@ func webhooks(_ context.Context, s scenario, p *peer, until time.Time) ([]op, fu
 			conn.Close()
 			return nil, err
 		}
-		return newSender(conn, p.path), nil
+		return newSender(conn, p.path, s.side == "storm"), nil
 	}, func(c *sender) { c.conn.Close() })
 }

@@ -54,7 +54,7 @@ func standIn(args []string) error {
 	if err != nil {
 		return err
 	}
-	var accepted [2]atomic.Int64
+	var accepted [3]atomic.Int64
 	failed := make(chan error)
 	serve := func(addr string, handler http.Handler) {
 		listener, err := net.Listen("tcp", addr)
@@ -143,7 +143,7 @@ func spoil(r *http.Response, fault string) {
 	}
 }
 
-func standInInbox(to []string, accepted *[2]atomic.Int64) http.Handler {
+func standInInbox(to []string, accepted *[3]atomic.Int64) http.Handler {
 	mux := http.NewServeMux()
 	for at, target := range to {
 		mux.Handle(target[strings.LastIndexByte(target, '/'):], inbox(func(e event) error {
@@ -163,7 +163,7 @@ func standInInbox(to []string, accepted *[2]atomic.Int64) http.Handler {
 	return mux
 }
 
-func standInAdmin(accepted *[2]atomic.Int64) http.Handler {
+func standInAdmin(accepted *[3]atomic.Int64) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode("ok") })
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
@@ -173,6 +173,9 @@ func standInAdmin(accepted *[2]atomic.Int64) http.Handler {
 		for at, name := range []string{"held", "now"} {
 			fmt.Fprintf(w, "postern_inbox_requests_total{result=\"accepted\",webhook=%q} %d\n", name, accepted[at].Load())
 		}
+		n := accepted[2].Load()
+		fmt.Fprintf(w, "postern_inbox_requests_total{result=\"accepted\",webhook=\"storm\"} %d\n", min(n, 1))
+		fmt.Fprintf(w, "postern_inbox_requests_total{result=\"duplicate\",webhook=\"storm\"} %d\n", max(n-1, 0))
 	})
 	return mux
 }

@@ -349,3 +349,29 @@ func TestAskedFor(t *testing.T) {
 		}
 	})
 }
+
+// TestBeginningIsKept: that reconcile is in force is on disk before anything is
+// asked, so that a crash in the first run opens no gap.
+func TestBeginningIsKept(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		kept := make(chan string, 1)
+		var p *place
+		ready := make(chan struct{})
+		p = open(t, hook(plain), func(*http.Request, string) (int, string) {
+			<-ready
+			rows, _ := p.db.Oversight().Watches(t.Context(), oversight.KindReconcile)
+			select {
+			case kept <- string(rows[0].Value):
+			default:
+			}
+			return 200, page("")
+		})
+		defer func() { p.stop() }()
+		begun := time.Now().UTC().Format(time.RFC3339)
+		close(ready)
+		time.Sleep(time.Second)
+		if got := <-kept; !strings.Contains(got, `"first":"`+begun[:16]) {
+			t.Errorf("kept when it was first asked: %q", got)
+		}
+	})
+}

@@ -71,8 +71,15 @@ func (r *Runner) sweepDue(ctx context.Context, hook *inbound.Webhook, w Watch) t
 		_ = p.keep(ctx, 0)
 		return p.state.Due
 	}
+	fresh := p.state.First.IsZero()
 	p.begin(time.Now())
-	if err := p.run(ctx); err == nil || ctx.Err() == nil { // a run that is cut off goes on where it is
+	if fresh { // from here on nothing is skipped, whatever becomes of this run
+		err = p.keep(ctx, sweepLease)
+	}
+	if err == nil {
+		err = p.run(ctx)
+	}
+	if err == nil || ctx.Err() == nil { // a run that is cut off goes on where it is
 		p.settle(err)
 	}
 	_ = p.keep(ctx, 0)

@@ -113,6 +113,9 @@ func missingEvent(err error) error {
 	if errors.Is(err, inbound.ErrNotFound) {
 		return refuse(http.StatusNotFound, "postern inbox list shows the ids.", "there is no event of this id")
 	}
+	if errors.Is(err, inbound.ErrEmptied) {
+		return refuse(http.StatusGone, "store.retain_bodies and store.retain_size say how long bodies are kept.", "the body of this event was removed; what is known of it besides is there")
+	}
 	return fmt.Errorf("read the event: %w", err)
 }
 
@@ -174,7 +177,7 @@ func (s *Server) act(a inbound.Action, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, badCursor(string(a), err)
 	}
-	did := Acted{Moved: len(done.Moved), Skipped: done.Skipped, Misfits: misfits, Next: done.Next}
+	did := Acted{Moved: len(done.Moved), Skipped: done.Skipped, Emptied: done.Emptied, Misfits: misfits, Next: done.Next}
 	s.tellBulk(r.Context(), name, &ask, did, by(r))
 	return did, nil
 }

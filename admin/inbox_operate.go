@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -50,7 +51,7 @@ func bounded(until, began time.Time) time.Time {
 // The pages of one operation have its beginning in common.
 func (s *Server) tellBulk(ctx context.Context, action string, ask *Act, did Acted, by string) {
 	s.opt.Log.LogAttrs(ctx, slog.LevelInfo, "bulk", slog.String("log", "transition"), slog.String("action", action), slog.Any("filter", ask.Filter),
-		slog.Time("began", ask.Began), slog.Int("moved", did.Moved), slog.Int("skipped", did.Skipped), slog.Bool("ended", did.Next == ""), slog.String("by", by))
+		slog.Time("began", ask.Began), slog.Int("moved", did.Moved), slog.Int("skipped", did.Skipped), slog.Bool("ended", did.Next == ""), slog.String("by", by), slog.Int("emptied", did.Emptied))
 }
 
 // maxWait is how long a request that follows what happens may last.
@@ -141,15 +142,18 @@ func (s *Server) export(r *http.Request) (any, error) {
 }
 
 func (s *Server) exportedEvent(ctx context.Context, id string) (out ExportedEvent, err error) {
+	e, err := s.opt.Inbox.Body(ctx, id)
+	emptied := errors.Is(err, inbound.ErrEmptied)
+	if err != nil && !emptied {
+		return out, missingEvent(err)
+	}
 	rec, err := s.opt.Inbox.Show(ctx, id)
 	if err != nil {
 		return out, missingEvent(err)
 	}
-	e, err := s.opt.Inbox.Body(ctx, id)
-	if err != nil {
-		return out, missingEvent(err)
+	if out.Event = event(rec); emptied {
+		return out, nil
 	}
-	out.Event = event(rec)
 	if utf8.Valid(e.Body) {
 		out.Body = string(e.Body)
 		return out, nil

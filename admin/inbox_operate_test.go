@@ -123,3 +123,32 @@ func TestExport(t *testing.T) {
 		t.Errorf("e0 is %+v", e)
 	}
 }
+
+// TestEmptied: an event without its body says so wherever it is shown, and is not
+// delivered again.
+func TestEmptied(t *testing.T) {
+	l := serve(t, `admin {}`)
+	l.insert(inbound.Event{ID: "e0", Webhook: "github", EventID: "d0", Body: []byte("a body"), Received: time.Now().Add(-time.Hour), Header: http.Header{"X-Kind": {"a"}}}, "github")
+	l.finish("github", inbound.Applied, "200 OK")
+	if n, _, err := l.store.Empty(t.Context(), time.Now().Add(time.Second), 0, 10); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	if e := read[Event](t, l.ask("GET", "/api/v1/inbox/events/e0", "")); e.Emptied.IsZero() || e.Size != 6 || e.Header != nil || len(e.Trail) != 2 {
+		t.Errorf("shown as %+v", e)
+	}
+	if page := read[EventPage](t, l.ask("GET", "/api/v1/inbox/events", "")); page.Events[0].Emptied.IsZero() {
+		t.Errorf("listed as %+v", page.Events[0])
+	}
+	if a := l.ask("GET", "/api/v1/inbox/events/e0/raw", ""); a.StatusCode != http.StatusGone || !strings.Contains(a.body, "the body of this event was removed") || a.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("its body: %d %s", a.StatusCode, a.body)
+	}
+	out := read[ExportedEvents](t, l.ask("GET", "/api/v1/inbox/export", ""))
+	if len(out.Events) != 1 || out.Events[0].Emptied.IsZero() || out.Events[0].Body != "" || out.Events[0].Size != 6 {
+		t.Errorf("exported as %+v", out)
+	}
+	for _, more := range []string{"", `, "as_new": true`} {
+		if got := read[Acted](t, l.ask("POST", "/api/v1/inbox/replay", `{"filter": {"ids": ["e0"]}`+more+`}`)); got.Moved != 0 || got.Emptied != 1 || got.Skipped != 0 {
+			t.Errorf("replayed%s: %+v", more, got)
+		}
+	}
+}

@@ -139,6 +139,7 @@ type Event struct {
 	Received   time.Time   `json:"received"`
 	Size       int         `json:"size"` // of the body, in bytes
 	SHA256     string      `json:"sha256,omitempty"`
+	Emptied    time.Time   `json:"emptied,omitzero"` // when its headers and its body were removed; absent while they are there
 	Header     http.Header `json:"header,omitempty"` // those that were kept
 	Status     string      `json:"status"`
 	Deliveries []Delivery  `json:"deliveries"`
@@ -217,6 +218,7 @@ type Acted struct {
 	Sample  []Event   `json:"sample,omitempty"`  // of a dry run: some of the events
 	Moved   int       `json:"moved"`             // deliveries
 	Skipped int       `json:"skipped"`           // deliveries in a state that it does not apply to, or that have moved since it began
+	Emptied int       `json:"emptied,omitempty"` // deliveries that are not made because the body of the event was removed
 	Misfits int       `json:"misfits,omitempty"` // of a release: events that still do not fit their schema, and stay
 	Next    string    `json:"next,omitempty"`    // the cursor to go on with, "" when done
 }
@@ -243,7 +245,7 @@ type ExportedEvents struct {
 // ExportedEvent is one event with its body and its trail.
 type ExportedEvent struct {
 	Event
-	Body     string `json:"body"`
+	Body     string `json:"body"`               // empty if it was removed: emptied says when
 	Encoding string `json:"encoding,omitempty"` // base64, if the body is no text
 }
 
@@ -251,7 +253,7 @@ type ExportedEvent struct {
 func event(r *inbound.Record) Event {
 	e := Event{
 		ID: r.ID, Webhook: r.Webhook, Account: r.Account, EventID: r.EventID, Variant: r.Variant, Items: r.Items, Verified: r.Verified, Weak: r.Weak, Parent: r.Parent, Misfit: r.Misfit, Proof: Proof(r.Proof),
-		Type: r.Type, Key: r.Key, Occurred: r.Occurred, Received: r.Received, Size: r.Size, SHA256: digest(r.SHA256),
+		Type: r.Type, Key: r.Key, Occurred: r.Occurred, Received: r.Received, Size: r.Size, SHA256: digest(r.SHA256), Emptied: r.Emptied,
 		Header: r.Header, Status: string(r.Status), Deliveries: []Delivery{},
 	}
 	for _, d := range r.Deliveries {

@@ -10,6 +10,9 @@ import (
 // ErrNotFound says that there is no event of this id.
 var ErrNotFound = errors.New("no such event")
 
+// ErrEmptied says that the body of an event was removed, see [Store].Empty.
+var ErrEmptied = errors.New("its body was removed")
+
 // ErrCursor says that a filter's cursor is none that a page named.
 var ErrCursor = errors.New("this cursor is none that a page named")
 
@@ -123,6 +126,7 @@ func (a Action) Origin(was Origin) Origin {
 type Acted struct {
 	Moved   []Transition
 	Skipped int    // deliveries in a state that the action does not apply to
+	Emptied int    // deliveries that would have been made if the body of the event were there
 	Next    string // the cursor of the next page, "" when done
 }
 
@@ -139,7 +143,8 @@ func (in *Inbox) Show(ctx context.Context, id string) (*Record, error) {
 	return in.opt.Store.Show(ctx, id)
 }
 
-// Body returns one event with the bytes as they were received, or [ErrNotFound].
+// Body returns one event with the bytes as they were received, or [ErrNotFound], or
+// [ErrEmptied].
 func (in *Inbox) Body(ctx context.Context, id string) (*Event, error) {
 	return in.opt.Store.Body(ctx, id)
 }

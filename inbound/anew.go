@@ -3,6 +3,7 @@ package inbound
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"time"
 
@@ -22,6 +23,10 @@ func (in *Inbox) Anew(ctx context.Context, f Filter, by string) (Acted, error) {
 	done := Acted{Next: page.Next}
 	for i := range page.Events {
 		a, err := in.copied(ctx, &page.Events[i], f.Unmoved, by)
+		if errors.Is(err, ErrEmptied) {
+			done.Emptied++
+			continue
+		}
 		if err != nil {
 			return Acted{}, err
 		}

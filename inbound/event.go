@@ -78,6 +78,7 @@ type Event struct {
 	Occurred time.Time // the provider's time, zero if it gave none
 	Received time.Time
 	Horizon  time.Time   // until then at least its key is known, whether it is still there or not
+	Emptied  time.Time   // when its headers and its body were removed; zero while they are there
 	Header   http.Header // content headers and those that the webhook keeps
 	Body     []byte      // the very bytes that were verified
 	SHA256   [32]byte    // of Body

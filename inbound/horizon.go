@@ -2,7 +2,8 @@ package inbound
 
 import "time"
 
-// usualHorizon is longer than any provider is known to try again.
+// usualHorizon is longer than any provider is known to try again: the longest of
+// those that say so, DocuSign, does for fifteen days.
 const usualHorizon = 30 * 24 * time.Hour
 
 // outlive says until when the keys of arrivals are known at least. Where no date is

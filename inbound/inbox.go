@@ -27,6 +27,12 @@ type Options struct {
 	Random func() float64
 	// Retain is how long an event is kept after its last move; 0 is for ever.
 	Retain time.Duration
+	// RetainBodies is how long the headers and the body of an event are kept after its
+	// last move, if it is finished; 0 is as long as the event.
+	RetainBodies time.Duration
+	// RetainSize is how many bytes the bodies of finished events may have; of more the
+	// oldest go. 0 is no limit.
+	RetainSize int64
 	// Grace is how long Run waits for deliveries in flight when it ends; 20 s if 0.
 	Grace time.Duration
 	// Alone runs work while no other process that shares the store does work of
@@ -150,7 +156,7 @@ func (in *Inbox) Paused() (all []Pause) {
 	return all
 }
 
-// Run delivers, and deletes what is older than Retain, until ctx ends; then it
+// Run delivers, and removes what is not to be kept any more, until ctx ends; then it
 // drains. It returns when nothing is in flight any more.
 func (in *Inbox) Run(ctx context.Context) {
 	pruned := make(chan struct{})
@@ -159,11 +165,4 @@ func (in *Inbox) Run(ctx context.Context) {
 	in.End()
 	<-pruned
 	in.client.Close()
-}
-
-// pruneBatch is small, so that ingest never waits long behind a deletion.
-const pruneBatch = 200
-
-func (in *Inbox) prune(ctx context.Context) {
-	queue.Retain(ctx, in.opt.Retain, pruneBatch, in.opt.Store.Prune, func(err error) { in.opt.Observer.trouble("deleting old events", err) })
 }

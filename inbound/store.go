@@ -92,7 +92,8 @@ type Store interface {
 	Sweep(ctx context.Context, lease queue.Lease, upTo int64, reason string) ([]Transition, error)
 
 	// Act makes the moves of a on the deliveries of one page of matching events.
-	// Deliveries in other states are passed over.
+	// Deliveries in other states are passed over, and those of an event without its
+	// body are never opened.
 	Act(ctx context.Context, a Action, f Filter, by string) (Acted, error)
 
 	// List returns one page of events, the newest first. It looks at so many events
@@ -109,7 +110,7 @@ type Store interface {
 	Groups(ctx context.Context, f Filter) ([]Group, error)
 	// Show returns one event without its body, or [ErrNotFound].
 	Show(ctx context.Context, id string) (*Record, error)
-	// Body returns one event with its body, or [ErrNotFound].
+	// Body returns one event with its body, or [ErrNotFound], or [ErrEmptied].
 	Body(ctx context.Context, id string) (*Event, error)
 	// Stats counts deliveries by webhook and state.
 	Stats(ctx context.Context) ([]Stat, error)
@@ -117,6 +118,13 @@ type Store interface {
 	// Prune deletes up to n events of which no delivery is open or has moved
 	// since before, and returns how many.
 	Prune(ctx context.Context, before time.Time, n int) (int, error)
+	// Empty removes the headers and the bodies of up to n events, those that were
+	// received first, until so many bytes of bodies are free; 0 is no limit. Every
+	// delivery of such an event is applied or ignored, and has not moved since before.
+	// It returns of how many events, and how many bytes.
+	Empty(ctx context.Context, before time.Time, bytes int64, n int) (int, int64, error)
+	// Finished is how many bytes the bodies have that Empty may remove.
+	Finished(ctx context.Context) (int64, error)
 }
 
 // Group is what events in quarantine have in common that do not fit their schema

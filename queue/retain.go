@@ -12,6 +12,12 @@ func Retain(ctx context.Context, keep time.Duration, n int, forget func(ctx cont
 	if keep <= 0 {
 		return
 	}
+	Tidy(ctx, n, func(ctx context.Context, n int) (int, error) { return forget(ctx, time.Now().Add(-keep), n) }, trouble)
+}
+
+// Tidy has some removed, until ctx ends: each minute up to n, and at once again
+// while there is more. Trouble is told of an error.
+func Tidy(ctx context.Context, n int, some func(ctx context.Context, n int) (int, error), trouble func(error)) {
 	pause := time.Minute
 	for {
 		select {
@@ -19,7 +25,7 @@ func Retain(ctx context.Context, keep time.Duration, n int, forget func(ctx cont
 			return
 		case <-time.After(pause):
 		}
-		gone, err := forget(ctx, time.Now().Add(-keep), n)
+		gone, err := some(ctx, n)
 		if err != nil && ctx.Err() == nil {
 			trouble(err)
 		}

@@ -14,10 +14,13 @@ import (
 
 // Config is the store block.
 type Config struct {
-	URL     block.Secret   `hcl:"url,optional" literal:"allowed"` // sqlite:PATH or postgres://…
-	Retain  block.Duration `hcl:"retain,optional"`                // after its last move an event is kept this long; 0s is for ever
-	Answers block.Size     `hcl:"answers,optional"`               // of answers under idempotency keys that are kept; of more the oldest go
-	Range   hcl.Range      `hcl:",def_range"`
+	URL    block.Secret   `hcl:"url,optional" literal:"allowed"` // sqlite:PATH or postgres://…
+	Retain block.Duration `hcl:"retain,optional"`                // after its last move an event is kept this long; 0s is for ever
+	// RetainBodies and RetainSize are about the bodies of finished events; 0 is no limit.
+	RetainBodies block.Duration `hcl:"retain_bodies,optional"`
+	RetainSize   block.Size     `hcl:"retain_size,optional"`
+	Answers      block.Size     `hcl:"answers,optional"` // of answers under idempotency keys that are kept; of more the oldest go
+	Range        hcl.Range      `hcl:",def_range"`
 }
 
 // Default sets an SQLite database beside the policy, thirty days and a GiB.
@@ -30,6 +33,9 @@ func (c *Config) Default() {
 // Check implements [block.Checker]. A URL that comes from elsewhere is checked
 // when it is needed.
 func (c *Config) Check() error {
+	if c.Retain.Duration > 0 && c.RetainBodies.Duration > c.Retain.Duration {
+		return block.At("retain_bodies", "retain_bodies is longer than retain (%s), and no body outlives its event: write a shorter one, or leave it out", c.Retain)
+	}
 	text, ok := c.URL.Literal()
 	if !ok {
 		return nil

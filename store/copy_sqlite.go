@@ -165,9 +165,9 @@ func (t *tx) addEvent(w *whole) error {
 	if err != nil {
 		return err
 	}
-	err = t.exec(`INSERT INTO events (seq, id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, proof, parent, misfit, rank, items, horizon)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		w.seq, e.ID, e.Webhook, e.Account, e.EventID, e.Variant, e.Weak, e.Verified, e.Type, e.Key, e.Lane, micro(e.Occurred), micro(e.Received), e.SHA256[:], e.Size, proofText(e.Proof), e.Parent, e.Misfit, string(e.Rank), e.Items, micro(e.Horizon))
+	err = t.exec(`INSERT INTO events (seq, id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, proof, parent, misfit, rank, items, horizon, emptied)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		w.seq, e.ID, e.Webhook, e.Account, e.EventID, e.Variant, e.Weak, e.Verified, e.Type, e.Key, e.Lane, micro(e.Occurred), micro(e.Received), e.SHA256[:], e.Size, proofText(e.Proof), e.Parent, e.Misfit, string(e.Rank), e.Items, micro(e.Horizon), micro(e.Emptied))
 	if err != nil {
 		return err
 	}

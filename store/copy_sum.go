@@ -135,6 +135,7 @@ func (w *whole) digest() (sum [32]byte) {
 	f.number(int64(e.Variant))
 	f.number(int64(e.Items))
 	f.time(e.Horizon)
+	f.time(e.Emptied)
 	f.flag(e.Weak)
 	f.flag(e.Verified)
 	f.time(e.Occurred)

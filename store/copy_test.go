@@ -96,6 +96,8 @@ func furnish(t testing.TB, s inbound.Store, n int) {
 			check(err)
 		}
 	}
+	_, _, err := s.Empty(ctx, time.Now().Add(time.Second), 0, n/10)
+	check(err)
 }
 
 // silent is told of progress and says nothing.

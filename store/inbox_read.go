@@ -11,20 +11,20 @@ import (
 	"github.com/postern-proxy/postern/inbound"
 )
 
-const eventColumns = "e.id, e.webhook, e.account, e.event_id, e.variant, e.weak, e.verified, e.type, e.key, e.lane, e.occurred, e.received, e.sha256, e.size, e.proof, e.parent, e.misfit, e.rank, e.items, e.horizon, e.seq"
+const eventColumns = "e.id, e.webhook, e.account, e.event_id, e.variant, e.weak, e.verified, e.type, e.key, e.lane, e.occurred, e.received, e.sha256, e.size, e.proof, e.parent, e.misfit, e.rank, e.items, e.horizon, e.emptied, e.seq"
 
 // scanEvent reads eventColumns and what follows them.
 func scanEvent(scan func(...any) error, e *inbound.Event, seq *int64, more ...any) error {
-	var occurred, received, horizon, ignored int64
+	var occurred, received, horizon, emptied, ignored int64
 	var sum []byte
 	var proof string
 	if seq == nil {
 		seq = &ignored
 	}
 	err := scan(append([]any{
-		&e.ID, &e.Webhook, &e.Account, &e.EventID, &e.Variant, &e.Weak, &e.Verified, &e.Type, &e.Key, &e.Lane, &occurred, &received, &sum, &e.Size, &proof, &e.Parent, &e.Misfit, &e.Rank, &e.Items, &horizon, seq,
+		&e.ID, &e.Webhook, &e.Account, &e.EventID, &e.Variant, &e.Weak, &e.Verified, &e.Type, &e.Key, &e.Lane, &occurred, &received, &sum, &e.Size, &proof, &e.Parent, &e.Misfit, &e.Rank, &e.Items, &horizon, &emptied, seq,
 	}, more...)...)
-	e.Occurred, e.Received, e.Horizon = fromMicro(occurred), fromMicro(received), fromMicro(horizon)
+	e.Occurred, e.Received, e.Horizon, e.Emptied = fromMicro(occurred), fromMicro(received), fromMicro(horizon), fromMicro(emptied)
 	copy(e.SHA256[:], sum)
 	e.Proof = readProof(proof)
 	return err
@@ -98,6 +98,9 @@ func (s inbox) Body(ctx context.Context, id string) (*inbound.Event, error) {
 	e, _, err := s.find(ctx, id, &header, &body)
 	if err != nil {
 		return nil, err
+	}
+	if !e.Emptied.IsZero() {
+		return nil, fmt.Errorf("read event %s: %w", id, inbound.ErrEmptied)
 	}
 	e.Body = body
 	if err := json.Unmarshal([]byte(header), &e.Header); err != nil {

@@ -362,18 +362,19 @@ func (s inbox) Act(ctx context.Context, a inbound.Action, f inbound.Filter, by s
 func (t *tx) act(e *inbound.Record, a inbound.Action, by string, unmoved time.Time, done *inbound.Acted, lanes map[lane]bool) error {
 	var rows []row
 	var origins []inbound.Origin
+	var emptied int64
 	err := t.each(func(r *sql.Rows) error {
 		var d row
 		var origin inbound.Origin
 		var due int64
-		err := d.scan(r, &origin, &due)
+		err := d.scan(r, &origin, &due, &emptied)
 		if !d.state.Open() && !unmoved.IsZero() && due >= micro(unmoved) {
 			done.Skipped++
 			return err
 		}
 		rows, origins = append(rows, d), append(origins, origin)
 		return err
-	}, "SELECT "+rowColumns+`, d.origin, d.due FROM events e JOIN deliveries d ON d.id BETWEEN e.seq * 256 AND e.seq * 256 + 255 WHERE e.id = ?`, e.ID)
+	}, "SELECT "+rowColumns+`, d.origin, d.due, e.emptied FROM events e JOIN deliveries d ON d.id BETWEEN e.seq * 256 AND e.seq * 256 + 255 WHERE e.id = ?`, e.ID)
 	if err != nil {
 		return err
 	}
@@ -381,6 +382,10 @@ func (t *tx) act(e *inbound.Record, a inbound.Action, by string, unmoved time.Ti
 		to, ok := a.Move(r.state)
 		if !ok {
 			done.Skipped++
+			continue
+		}
+		if to.Open() && emptied > 0 {
+			done.Emptied++
 			continue
 		}
 		now := time.Now()

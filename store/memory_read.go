@@ -27,6 +27,10 @@ func (m memoryInbox) Act(_ context.Context, a inbound.Action, f inbound.Filter, 
 				done.Skipped++
 				continue
 			}
+			if to.Open() && !e.event.Emptied.IsZero() {
+				done.Emptied++
+				continue
+			}
 			d.Attempt, d.wait, d.Due, d.Origin, d.Stand = 0, 0, time.Now(), a.Origin(d.Origin), inbound.InLine
 			d.behind = d.of.event.Lane != "" && to.Open()
 			lanes[d.lane()] = true
@@ -160,6 +164,9 @@ func (m memoryInbox) Body(_ context.Context, id string) (*inbound.Event, error) 
 	e, err := m.find(id)
 	if err != nil {
 		return nil, err
+	}
+	if !e.event.Emptied.IsZero() {
+		return nil, inbound.ErrEmptied
 	}
 	out := e.event
 	return &out, nil

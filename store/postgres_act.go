@@ -43,6 +43,7 @@ func (p *Postgres) transact(ctx context.Context, within time.Duration, do func(c
 // standing is a delivery as an action finds it.
 type standing struct {
 	id       int64
+	emptied  bool
 	event    string
 	webhook  string
 	target   string
@@ -103,6 +104,17 @@ func lockEvents(ctx context.Context, tx pgx.Tx, events []*pgEvent) (found []stan
 		})
 		return err
 	})
+	// After the locks: bodies are removed under the same ones.
+	b.Queue("SELECT seq FROM postern_events WHERE seq = ANY($1::bigint[]) AND emptied IS NOT NULL", seqs).Query(func(rows pgx.Rows) error {
+		var seq int64
+		_, err := pgx.ForEachRow(rows, []any{&seq}, func() error {
+			for i := range byEvent[seq] {
+				byEvent[seq][i].emptied = true
+			}
+			return nil
+		})
+		return err
+	})
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return nil, err
 	}
@@ -142,6 +154,10 @@ func (p *Postgres) actOn(ctx context.Context, tx pgx.Tx, a inbound.Action, found
 		to, ok := a.Move(d.state)
 		if !ok || !d.state.Open() && !unmoved.IsZero() && !d.due.Before(unmoved) {
 			done.Skipped++
+			continue
+		}
+		if to.Open() && d.emptied {
+			done.Emptied++
 			continue
 		}
 		if !inbound.Legal(d.state, to) {

@@ -23,7 +23,7 @@ const perSeq = 2 * perEvent
 const maxClaim = 1000
 
 // pgEventColumns are what scanPGEvent reads.
-const pgEventColumns = "e.seq, e.id, e.webhook, e.account, e.event_id, e.variant, e.weak, e.verified, e.type, e.key, e.lane, e.occurred, e.received, e.sha256, e.size, e.day, e.proof, e.parent, e.misfit, e.rank, e.items, e.horizon"
+const pgEventColumns = "e.seq, e.id, e.webhook, e.account, e.event_id, e.variant, e.weak, e.verified, e.type, e.key, e.lane, e.occurred, e.received, e.sha256, e.size, e.day, e.proof, e.parent, e.misfit, e.rank, e.items, e.horizon, e.emptied"
 
 // pgEvent is an event as it is stored.
 type pgEvent struct {
@@ -34,11 +34,11 @@ type pgEvent struct {
 
 // into returns where to scan pgEventColumns to; set completes the event.
 func (e *pgEvent) into() (fields []any, set func()) {
-	var occurred, horizon *time.Time
+	var occurred, horizon, emptied *time.Time
 	var sum []byte
 	var proof string
 	fields = []any{
-		&e.seq, &e.ID, &e.Webhook, &e.Account, &e.EventID, &e.Variant, &e.Weak, &e.Verified, &e.Type, &e.Key, &e.Lane, &occurred, &e.Received, &sum, &e.Size, &e.day, &proof, &e.Parent, &e.Misfit, &e.Rank, &e.Items, &horizon,
+		&e.seq, &e.ID, &e.Webhook, &e.Account, &e.EventID, &e.Variant, &e.Weak, &e.Verified, &e.Type, &e.Key, &e.Lane, &occurred, &e.Received, &sum, &e.Size, &e.day, &proof, &e.Parent, &e.Misfit, &e.Rank, &e.Items, &horizon, &emptied,
 	}
 	return fields, func() {
 		for _, text := range []*string{&e.ID, &e.Webhook, &e.Account, &e.EventID, &e.Type, &e.Key, &e.Lane, &e.Parent, &e.Misfit} {
@@ -49,6 +49,9 @@ func (e *pgEvent) into() (fields []any, set func()) {
 		}
 		if horizon != nil {
 			e.Horizon = *horizon
+		}
+		if emptied != nil {
+			e.Emptied = *emptied
 		}
 		copy(e.SHA256[:], sum)
 		e.Proof = readProof(proof)
@@ -87,7 +90,7 @@ FROM next n LEFT JOIN (claimed c JOIN due d USING (id) JOIN postern_events e ON 
 
 // claimColumns are pgEventColumns where there may be none.
 const claimColumns = "coalesce(e.seq, 0), coalesce(e.id, ''), coalesce(e.webhook, ''), coalesce(e.account, ''), coalesce(e.event_id, ''), coalesce(e.variant, 0), coalesce(e.weak, false), coalesce(e.verified, false), " +
-	"coalesce(e.type, ''), coalesce(e.key, ''), coalesce(e.lane, ''), e.occurred, coalesce(e.received, 'epoch'), coalesce(e.sha256, ''), coalesce(e.size, 0), coalesce(e.day, 'epoch'), coalesce(e.proof, ''), coalesce(e.parent, ''), coalesce(e.misfit, ''), coalesce(e.rank, ''), coalesce(e.items, 0), e.horizon"
+	"coalesce(e.type, ''), coalesce(e.key, ''), coalesce(e.lane, ''), e.occurred, coalesce(e.received, 'epoch'), coalesce(e.sha256, ''), coalesce(e.size, 0), coalesce(e.day, 'epoch'), coalesce(e.proof, ''), coalesce(e.parent, ''), coalesce(e.misfit, ''), coalesce(e.rank, ''), coalesce(e.items, 0), e.horizon, e.emptied"
 
 func (s postgresInbox) Claim(ctx context.Context, want map[string]int, lease time.Duration) (items []queue.Item[inbound.Delivery], next time.Time, err error) {
 	var targets []string

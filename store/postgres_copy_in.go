@@ -57,7 +57,7 @@ func (a *addition) event(w *whole, day time.Time) error {
 	a.keys = append(a.keys, []any{dedupeKey(e), e.Variant, w.seq, e.SHA256[:]})
 	a.events = append(a.events, []any{
 		w.seq, escaped(e.ID), escaped(e.Webhook), escaped(e.Account), escaped(e.EventID), e.Variant, e.Weak, e.Verified,
-		escaped(e.Type), escaped(e.Key), escaped(e.Lane), moment(e.Occurred), e.Received, e.SHA256[:], int64(e.Size), day, proofText(e.Proof), escaped(e.Parent), escaped(e.Misfit), string(e.Rank), e.Items, moment(e.Horizon),
+		escaped(e.Type), escaped(e.Key), escaped(e.Lane), moment(e.Occurred), e.Received, e.SHA256[:], int64(e.Size), day, proofText(e.Proof), escaped(e.Parent), escaped(e.Misfit), string(e.Rank), e.Items, moment(e.Horizon), moment(e.Emptied),
 	})
 	a.bodies = append(a.bodies, []any{day, w.seq, string(header), notNil(e.Body)})
 	for n := range w.deliveries {
@@ -95,7 +95,7 @@ func (a *addition) store(ctx context.Context, tx pgx.Tx) error {
 		rows          [][]any
 	}{
 		{"postern_keys", "dedupe variant seq sha256", a.keys},
-		{"postern_events", "seq id webhook account event_id variant weak verified type key lane occurred received sha256 size day proof parent misfit rank items horizon", a.events},
+		{"postern_events", "seq id webhook account event_id variant weak verified type key lane occurred received sha256 size day proof parent misfit rank items horizon emptied", a.events},
 		{"postern_bodies", "day seq header body", a.bodies},
 		{"postern_deliveries", "id target lane state waiting due fence attempt wait origin reason standing", a.deliveries},
 		{"postern_trail", "day delivery fence at from_state to_state attempt status took reason detail actor replica", a.trail},

@@ -218,6 +218,9 @@ func (s postgresInbox) Body(ctx context.Context, id string) (*inbound.Event, err
 	if unread != nil {
 		return nil, fmt.Errorf("read event %s: %w", id, unread)
 	}
+	if !e.Emptied.IsZero() || len(e.Body) == 0 && e.Size > 0 { // it may have gone while it was read
+		return nil, fmt.Errorf("read event %s: %w", id, inbound.ErrEmptied)
+	}
 	return &e.Event, nil
 }
 

@@ -200,6 +200,7 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 	g.proxy.Open = g.sockets.open
 	g.inbox = inbound.New(inbound.Options{
 		Store: g.db.Inbox(), Observer: g.tel.Inbox(), Retain: l.Store.Retain.Duration, Grace: graceDeliveries,
+		RetainBodies: l.Store.RetainBodies.Duration, RetainSize: int64(l.Store.RetainSize),
 		Alone: g.alone, Poll: g.poll(), Revoked: g.ended, Egress: g.handler.Egress,
 		Late:     func(ctx context.Context, id string) error { return g.overseer.Late(ctx, id) },
 		Replicas: g.roster.Live,

@@ -244,6 +244,9 @@ func printEvent(w io.Writer, e *admin.Event) error {
 	row("misfit", e.Misfit)
 	row("received", e.Received.UTC().Format(time.RFC3339Nano))
 	row("body", fmt.Sprintf("%d bytes, sha256 %s", e.Size, e.SHA256))
+	if !e.Emptied.IsZero() {
+		row("removed", e.Emptied.UTC().Format(time.RFC3339)+": the body and its headers are not kept any more")
+	}
 	for _, d := range e.Deliveries {
 		row("delivery", fmt.Sprintf("%s: %s after %d attempts %s", d.Target, d.Status, d.Attempt, d.Reason))
 	}

@@ -35,15 +35,18 @@ func inboxAct(o *options, action inbound.Action, short string) *cobra.Command {
 				got, err := c.Act(ctx, action, dry)
 				return counted{got.Matched, got.More, got.Began, func() error { return printEvents(cmd.OutOrStdout(), "table", got.Sample) }}, err
 			}
-			misfits := 0
+			misfits, emptied := 0, 0
 			err = b.run(cmd, len(args) > 0, !reflect.ValueOf(filter).IsZero(), counting, func(ctx context.Context, began time.Time, limit int, cursor string) (pageDone, error) {
 				ask.Began, ask.Limit, ask.Cursor = began, limit, cursor
 				did, err := c.Act(ctx, action, ask)
-				misfits += did.Misfits
+				misfits, emptied = misfits+did.Misfits, emptied+did.Emptied
 				return pageDone{moved: did.Moved, skipped: did.Skipped, next: did.Next}, err
 			})
 			if misfits > 0 {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s: still not fit for the schema in force; --force releases all the same.\n", count(misfits, "event"))
+			}
+			if emptied > 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s not made: the body of the event was removed.\n", deliveries(int64(emptied)))
 			}
 			return err
 		}),

@@ -55,6 +55,9 @@ type leaseText struct {
 	Target     string
 	Received   time.Time
 	Claimed    time.Time
+	Lane       string   `json:",omitempty"`
+	Rank       Rank     `json:",omitempty"`
+	Reached    *Reached `json:",omitempty"`
 }
 
 func (l *leaseText) String() string {
@@ -74,7 +77,7 @@ func parseLease(text string) (*leaseText, error) {
 func (l *leaseText) lease() queue.Lease { return queue.Lease{Key: l.Key, Token: l.Token} }
 
 func (l *leaseText) delivery() *Delivery {
-	return &Delivery{Event: Event{ID: l.Event, Webhook: l.Webhook, Received: l.Received}, Target: l.Target, Attempt: l.Attempt, Wait: l.Wait}
+	return &Delivery{Event: Event{ID: l.Event, Webhook: l.Webhook, Received: l.Received, Lane: l.Lane, Rank: l.Rank}, Target: l.Target, Attempt: l.Attempt, Wait: l.Wait, reached: l.Reached}
 }
 
 // bell wakes all who wait for it.
@@ -172,8 +175,8 @@ func (in *Inbox) claim(ctx context.Context, name string, t target, p Pull) (got 
 		one, instead := in.hand(ctx, it, t, asked.Add(p.Lease))
 		if instead == nil {
 			got, size = append(got, *one), size+len(one.Body)
-		} else if in.finish(lasting, it.Lease, *instead) {
-			in.tell(&it.Work, Processing, instead.To, instead)
+		} else if m := t.hook.ordered(&it.Work, *instead); in.finish(lasting, it.Lease, m) {
+			in.tell(&it.Work, Processing, m.To, &m)
 		}
 	}
 	if len(got) == 0 {
@@ -209,6 +212,7 @@ func (in *Inbox) hand(ctx context.Context, it *queue.Item[Delivery], t target, u
 	l := leaseText{
 		Key: it.Lease.Key, Token: it.Lease.Token, Attempt: d.Attempt, Wait: d.Wait,
 		Event: d.Event.ID, Webhook: d.Event.Webhook, Target: d.Target, Received: d.Event.Received, Claimed: now,
+		Lane: d.Event.Lane, Rank: d.Event.Rank, Reached: d.reached,
 	}
 	return &Pulled{Lease: l.String(), Deadline: until, Header: header, Body: msg.body}, nil
 }
@@ -283,10 +287,13 @@ func (in *Inbox) settled(ctx context.Context, l *leaseText, m Move) error {
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
 	m.Took = max(time.Since(l.Claimed), 0)
+	d := l.delivery()
+	if t, ok := in.set.Load().targets[l.Target]; ok {
+		m = t.hook.ordered(d, m)
+	}
 	if err := in.opt.Store.Finish(within, l.lease(), m); err != nil {
 		return err
 	}
-	d := l.delivery()
 	in.tell(d, Processing, m.To, &m)
 	in.opt.Observer.attempt(&Attempt{Event: d.Event.ID, Webhook: d.Event.Webhook, Target: d.Target, Attempt: d.Attempt, Result: m.To, Took: m.Took, Reason: m.Reason})
 	in.Wake() // the next of its lane is due

@@ -259,3 +259,25 @@ func TestPullIsGivenBack(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// TestPullHolds: what a worker refuses stops its lane where the policy says so, as
+// it would if it were posted.
+func TestPullHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, insert := worker(t, strings.Replace(pulledHook, "  deliver", "  order {\n    mode   = \"lane\"\n    failed = \"hold\"\n  }\n  deliver", 1))
+		insert("a-1", "a-2", "b-1")
+		got := claimed(t, in, 0)
+		if len(got) != 2 {
+			t.Fatalf("claimed %+v", got)
+		}
+		if _, err := in.Nack(t.Context(), got[0].Lease, inbound.Nack{Fail: true}); err != nil {
+			t.Fatal(err)
+		}
+		if more := claimed(t, in, 0); len(more) != 0 {
+			t.Errorf("a-2 was given out past a-1, which holds its lane: %+v", more)
+		}
+		if d := stateOf(t, in, "a-1"); d.State != inbound.Failed || !strings.Contains(d.Reason, "waits for a replay or discard") {
+			t.Errorf("a-1: %+v", d)
+		}
+	})
+}

@@ -193,5 +193,5 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 }
 
 func (t *tx) addMove(delivery int64, m *wholeMove) error {
-	return t.exec(trailSQL, delivery, m.fence, micro(m.At), string(m.From), string(m.To), m.Attempt, m.Status, m.Took.Microseconds(), m.Reason, m.Detail, m.By, m.Replica)
+	return t.exec(t.w.text(&insertTrail, 1), delivery, m.fence, micro(m.At), string(m.From), string(m.To), m.Attempt, m.Status, m.Took.Microseconds(), m.Reason, m.Detail, m.By, m.Replica)
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"embed"
@@ -37,7 +38,8 @@ type SQLite struct {
 	retain  time.Duration // of the history of connections; 0 is for ever
 	answers int64         // bytes of answers that are kept; 0 is no limit
 	copying bool          // it is the destination of a copy
-	batch   int           // operations in one transaction
+	driver  string
+	batch   int // operations in one transaction
 	tally   tally
 	lock    *os.File
 	write   *sql.DB // one connection, owned by the writer
@@ -55,7 +57,7 @@ func OpenSQLite(ctx context.Context, path string, o Options) (*SQLite, error) {
 }
 
 func openSQLite(ctx context.Context, path string, o Options, batch int) (*SQLite, error) {
-	s := &SQLite{path: path, replica: o.Replica, retain: o.Retain, answers: o.Answers, copying: o.copying, batch: batch, ops: make(chan *op, maxWaiting), done: make(chan struct{}), stop: make(chan struct{})}
+	s := &SQLite{path: path, replica: o.Replica, retain: o.Retain, answers: o.Answers, copying: o.copying, driver: cmp.Or(o.driver, "sqlite"), batch: batch, ops: make(chan *op, maxWaiting), done: make(chan struct{}), stop: make(chan struct{})}
 	if err := s.start(ctx); err != nil {
 		s.closeFiles()
 		return nil, fmt.Errorf("open the store %s: %w", path, damaged(err))
@@ -75,7 +77,7 @@ func (s *SQLite) start(ctx context.Context) (err error) {
 		return err
 	}
 	f.Close()
-	if s.write, err = connect(s.path, "busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(67108864)"); err != nil {
+	if s.write, err = connect(s.driver, s.path, "busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(67108864)"); err != nil {
 		return err
 	}
 	s.write.SetMaxOpenConns(1)
@@ -99,20 +101,20 @@ func (s *SQLite) start(ctx context.Context) (err error) {
 	if err := endLeases(ctx, s.write); err != nil {
 		return err
 	}
-	if s.read, err = connect(s.path, "busy_timeout(5000)", "query_only(1)"); err != nil {
+	if s.read, err = connect(s.driver, s.path, "busy_timeout(5000)", "query_only(1)"); err != nil {
 		return err
 	}
 	s.read.SetMaxOpenConns(4)
 	return s.countAll(ctx)
 }
 
-func connect(path string, pragmas ...string) (*sql.DB, error) {
+func connect(driver, path string, pragmas ...string) (*sql.DB, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
 	u := url.URL{Scheme: "file", Path: abs, RawQuery: url.Values{"_pragma": pragmas}.Encode()}
-	return sql.Open("sqlite", u.String())
+	return sql.Open(driver, u.String())
 }
 
 func checkVersion(ctx context.Context, db *sql.DB) error {

@@ -73,7 +73,8 @@ type Options struct {
 	// Trouble is told what failed in the background.
 	Trouble func(doing string, err error)
 
-	copying bool // it is the destination of a copy
+	copying bool   // it is the destination of a copy
+	driver  string // of SQLite, "" for the usual one
 }
 
 func (o *Options) trouble(doing string, err error) {

@@ -18,19 +18,28 @@ const (
 
 var errClosed = errors.New("the store is closed")
 
-// op is one change. Several are committed together; each is made again alone if
-// one of them fails, so run must start from nothing every time it is called.
+// op is one change: run, or else events that are stored or a delivery that is moved
+// on, which are written together with those of others. Several are committed
+// together; each is made again alone if one of them fails, so it must start from
+// nothing every time it is made.
 type op struct {
-	ctx  context.Context
-	size int
-	run  func(*tx) error
-	done chan error // gets exactly one value, after the commit
+	ctx     context.Context
+	size    int
+	run     func(*tx) error
+	inserts []arriving
+	finish  *finishing
+	done    chan error // gets exactly one value, after the commit
 }
 
 // do has run make a change, and returns when it is on disk. If ctx ends first
 // the change may be made all the same.
 func (s *SQLite) do(ctx context.Context, size int, run func(*tx) error) error {
-	o := &op{ctx: ctx, size: size, run: run, done: make(chan error, 1)}
+	return s.submit(ctx, &op{size: size, run: run})
+}
+
+// submit has the writer make a change, as [SQLite.do] does.
+func (s *SQLite) submit(ctx context.Context, o *op) error {
+	o.ctx, o.done = ctx, make(chan error, 1)
 	select {
 	case s.ops <- o:
 	case <-ctx.Done():
@@ -118,6 +127,8 @@ type session struct {
 	tally   *tally
 	conn    *sql.Conn
 	stmts   map[string]*sql.Stmt
+	texts   map[rowsText]string
+	args    []any // for the next statement on many rows
 }
 
 // tx is what a change is made with, inside a transaction.
@@ -146,10 +157,8 @@ func (w *session) attempt(ctx context.Context, ops []*op) error {
 	if err := t.exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	for _, o := range ops {
-		if err := run(o, t); err != nil {
-			return err
-		}
+	if err := t.make(ops); err != nil {
+		return err
 	}
 	if err := t.exec("COMMIT"); err != nil {
 		w.tally.doubt()
@@ -159,14 +168,40 @@ func (w *session) attempt(ctx context.Context, ops []*op) error {
 	return nil
 }
 
-// run makes one change; a panic in it is an error.
-func run(o *op, t *tx) (err error) {
+// make makes changes; a panic in one is an error. They were asked for at the same
+// time, so that their order is free: what is stored comes first and may be claimed
+// at once, and events keep the order in which they came.
+func (t *tx) make(ops []*op) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	return o.run(t)
+	var inserts []*arriving
+	var finishes []*finishing
+	for _, o := range ops {
+		for i := range o.inserts {
+			inserts = append(inserts, &o.inserts[i])
+		}
+		if o.finish != nil {
+			finishes = append(finishes, o.finish)
+		}
+	}
+	if err := t.insertAll(inserts); err != nil {
+		return err
+	}
+	if err := t.finishAll(finishes); err != nil {
+		return err
+	}
+	for _, o := range ops {
+		if o.run == nil {
+			continue
+		}
+		if err := o.run(t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ready opens the connection if there is none, and makes sure that it is one

@@ -104,6 +104,9 @@ type copyable interface {
 	// those after one, none at the end; addAnswers stores those that are not there yet.
 	someAnswers(ctx context.Context, after []byte) ([]*answer, error)
 	addAnswers(ctx context.Context, all []*answer) error
+	// someKeys and addKeys are those for the keys of deleted events.
+	someKeys(ctx context.Context, after goneKey) ([]goneKey, error)
+	addKeys(ctx context.Context, all []goneKey) error
 	// someMarks and addMarks are those for the marks of lanes.
 	someMarks(ctx context.Context, after []byte) ([]laneMark, error)
 	addMarks(ctx context.Context, all []laneMark) error
@@ -156,6 +159,9 @@ func Copy(ctx context.Context, from, to string, told func(Progress)) (Summary, e
 		return Summary{}, err
 	}
 	if err := copyCalls(ctx, source, dest); err != nil {
+		return Summary{}, err
+	}
+	if err := copyGone(ctx, source, dest); err != nil {
 		return Summary{}, err
 	}
 	if err := copyMarks(ctx, source, dest); err != nil {

@@ -19,6 +19,7 @@ type Summary struct {
 	Answers                               int64    // calls with an idempotency key
 	Calls, CallMoves                      int64    // of the outbox
 	Marks                                 int64    // of lanes
+	Keys                                  int64    // of deleted events
 	Watches, Listed                       int64    // of reconciliation, silence and subscriptions
 	SHA256                                [32]byte // of everything
 }
@@ -64,6 +65,9 @@ func compare(ctx context.Context, source, dest copyable, total int64, told func(
 				return sum, err
 			}
 			if err := compareCalls(ctx, source, dest, &sum, everything); err != nil {
+				return sum, err
+			}
+			if err := compareGone(ctx, source, dest, &sum, everything); err != nil {
 				return sum, err
 			}
 			if err := compareMarks(ctx, source, dest, &sum, everything); err != nil {

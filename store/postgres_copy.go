@@ -99,7 +99,7 @@ func (p *Postgres) begin(ctx context.Context, source string) (after int64, err e
 func (p *Postgres) end(ctx context.Context) error {
 	return p.transact(ctx, quick, func(ctx context.Context, tx pgx.Tx) error {
 		for _, statement := range []string{
-			"SELECT setval('postern_seq', greatest(nextval('postern_seq'), (SELECT coalesce(max(seq), 1) FROM postern_events)))",
+			"SELECT setval('postern_seq', greatest(nextval('postern_seq'), (SELECT coalesce(max(seq), 1) FROM postern_events), (SELECT coalesce(max(seq), 1) FROM postern_keys)))",
 			"DROP TABLE postern_copying",
 		} {
 			if _, err := tx.Exec(ctx, statement, pgx.QueryExecModeExec); err != nil {

@@ -17,8 +17,8 @@ import (
 )
 
 // sign signs a request as its sender would, at the time when it is received, with
-// the first secret that can be used. Headers that are signed and that it does not
-// have are made up.
+// the first secret that can be used. Headers and fields that are signed and that it
+// does not have are made up.
 func (g *Grammar) sign(r *inbound.Request) error {
 	keys, err := g.keys()
 	if len(keys) == 0 {
@@ -36,8 +36,12 @@ func (g *Grammar) sign(r *inbound.Request) error {
 	}
 	if g.Message != nil {
 		for _, ref := range g.Message.Refs() {
-			if ref.Name == "header" && r.Header.Get(ref.Key) == "" {
-				r.Header.Set(ref.Key, strings.ReplaceAll(uuid.NewString(), "-", ""))
+			made := strings.ReplaceAll(uuid.NewString(), "-", "")
+			switch {
+			case ref.Name == "header" && r.Header.Get(ref.Key) == "":
+				r.Header.Set(ref.Key, made)
+			case ref.Name == "field":
+				s.claim.fields = append(s.claim.fields, [2]string{ref.Key, made})
 			}
 		}
 	}
@@ -56,6 +60,9 @@ func (g *Grammar) sign(r *inbound.Request) error {
 	text := g.Prefix + g.Encoding.encode(h.Sum(nil))
 	if g.Field != "" {
 		text = g.Field + g.Assign + text
+	}
+	for _, f := range s.claim.fields {
+		text = f[0] + g.Assign + f[1] + g.Separator + text
 	}
 	if g.TimestampField != "" {
 		text = g.TimestampField + g.Assign + s.Timestamp + g.Separator + text

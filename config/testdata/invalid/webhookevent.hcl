@@ -12,7 +12,7 @@ webhook "event" {
 webhook "order" {
   path = "/order"
   verify "none" {}
-  order { mode = "lane" } # error: not built yet
+  order { mode = "lane" } # error: say by key in the event block
   deliver { to = "http://127.0.0.1:3000/" }
 }
 

@@ -5,9 +5,9 @@ webhook "scheme" {
   deliver { to = "http://127.0.0.1:3000/" }
 }
 
-webhook "unbuilt" {
-  path = "/unbuilt"
-  verify "ed25519" {} # error: Not built yet
+webhook "keyless" {
+  path = "/keyless"
+  verify "ed25519" { header = "X" } # error: argument "keys" is required
   deliver { to = "http://127.0.0.1:3000/" }
 }
 

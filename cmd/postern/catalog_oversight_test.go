@@ -145,10 +145,13 @@ func TestCatalogOversight(t *testing.T) {
 				defer func() { cancel(); <-done }()
 				if hook.Subscription != nil {
 					time.Sleep(5 * time.Second)
+					synctest.Wait()
 				} else {
 					time.Sleep(14 * time.Minute)
+					synctest.Wait()
 					asked = nil
 					time.Sleep(5 * time.Minute)
+					synctest.Wait()
 				}
 				if strings.Join(asked, "\n") != strings.Join(o.want, "\n") {
 					t.Errorf("asked\n%s\nwant\n%s", strings.Join(asked, "\n"), strings.Join(o.want, "\n"))

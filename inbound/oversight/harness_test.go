@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -94,7 +95,11 @@ func open(t *testing.T, src string, answer func(r *http.Request, body string) (i
 func (p *place) start() {
 	p.Runner = oversight.New(oversight.Options{
 		Inbox: p.inbox, Store: p.db.Oversight(), Egress: p.egress,
-		Accounts: func(context.Context, string) ([]string, error) { return p.accounts, nil },
+		Accounts: func(context.Context, string) ([]string, error) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return slices.Clone(p.accounts), nil
+		},
 		Observer: oversight.Observer{
 			Named:  func(_ string, e, b int) { p.mu.Lock(); p.named[0] += e; p.named[1] += b; p.mu.Unlock() },
 			Swept:  func(r *oversight.Report) { p.mu.Lock(); p.reports = append(p.reports, *r); p.mu.Unlock() },
@@ -214,4 +219,24 @@ func page(more string, items ...string) string {
 		next = []byte("null")
 	}
 	return fmt.Sprintf(`{"data":[%s],"next":%s}`, strings.Join(items, ","), next)
+}
+
+// pause lets time pass, and all that is due then be done.
+func pause(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// seen is what p has noted so far.
+func seen[T any](p *place, list *[]T) []T {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(*list)
+}
+
+// numbers are how many events p was told of, and how many of them were fetched.
+func numbers(p *place) [2]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.named
 }

@@ -34,23 +34,23 @@ func TestFillsGaps(t *testing.T) {
 		p := open(t, hook(plain), empty)
 		defer p.stop()
 		start := time.Now()
-		time.Sleep(5 * time.Minute)
+		pause(5 * time.Minute)
 		p.push(item("a", time.Now()))
 		lost := strings.Replace(item("b", time.Now()), ", ", " ,\t", 1)
 		old := item("old", start.Add(-time.Minute))
-		time.Sleep(4 * time.Minute)
+		pause(4 * time.Minute)
 		young := item("young", time.Now())
 		p.answers(func(*http.Request, string) (int, string) {
 			return 200, page("", young, lost, strings.Replace(item("a", start.Add(5*time.Minute)), `"a"`, `"a" `, 1), old)
 		})
-		time.Sleep(90 * time.Second)
+		pause(90 * time.Second)
 		if got := p.stored(); len(got) != 2 || got[1] != lost {
 			t.Errorf("stored %q", got)
 		}
 		if got := p.tally(); got != (oversight.Tally{Expected: 2, Received: 1, Backfilled: 1}) {
 			t.Errorf("%+v", got)
 		}
-		time.Sleep(time.Hour)
+		pause(time.Hour)
 		if got := p.tally(); got != (oversight.Tally{Expected: 3, Received: 1, Backfilled: 2}) {
 			t.Errorf("after more runs, when the young one was of age: %+v", got)
 		}
@@ -62,8 +62,8 @@ func TestFillsGaps(t *testing.T) {
 		if e := page.Events[0]; !e.Verified || e.Proof.Scheme != "api" || e.Deliveries[0].Origin != inbound.Backfill || e.Deliveries[0].State != inbound.Received {
 			t.Errorf("%+v", e)
 		}
-		if p.named != [2]int{3, 2} {
-			t.Errorf("told of %v", p.named)
+		if numbers(p) != [2]int{3, 2} {
+			t.Errorf("told of %v", numbers(p))
 		}
 	})
 }
@@ -74,15 +74,15 @@ func TestUnknownToProvider(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		p := open(t, hook(plain), empty)
 		defer p.stop()
-		time.Sleep(time.Minute)
+		pause(time.Minute)
 		at := time.Now()
 		p.push(item("x", at))
-		time.Sleep(time.Hour)
+		pause(time.Hour)
 		if got := p.tally(); got != (oversight.Tally{Unknown: 1}) {
 			t.Errorf("%+v", got)
 		}
 		sum := 0
-		for _, r := range p.reports {
+		for _, r := range seen(p, &p.reports) {
 			sum += r.Unknown
 		}
 		if sum != 1 {
@@ -92,7 +92,7 @@ func TestUnknownToProvider(t *testing.T) {
 		if err := p.Reconcile(t.Context(), oversight.Ask{Since: 2 * time.Hour}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Second)
+		pause(time.Second)
 		if got := p.tally(); got != (oversight.Tally{Expected: 1, Received: 1}) {
 			t.Errorf("named after all: %+v", got)
 		}
@@ -104,7 +104,7 @@ func TestUnknownToProvider(t *testing.T) {
 func TestFailedPages(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		p := open(t, hook(strings.Replace(plain, "10m", "2h", 1)), empty)
-		time.Sleep(5 * time.Minute)
+		pause(5 * time.Minute)
 		at := time.Now()
 		bad := map[string]int{}
 		provider := func(r *http.Request, _ string) (int, string) {
@@ -121,13 +121,13 @@ func TestFailedPages(t *testing.T) {
 			next := int(n[0]-'0') + 1
 			return 200, page(fmt.Sprintf("/events?page=%d", next), item(string(rune('a'+next-1)), at))
 		}
-		time.Sleep(110 * time.Minute)
+		pause(110 * time.Minute)
 		p.answers(provider)
-		time.Sleep(6 * time.Minute)
+		pause(6 * time.Minute)
 		p.stop()
 		p.start()
 		defer p.stop()
-		time.Sleep(90 * time.Minute)
+		pause(90 * time.Minute)
 		if got := p.stored(); len(got) != 8 {
 			t.Errorf("stored %q", got)
 		}
@@ -136,10 +136,10 @@ func TestFailedPages(t *testing.T) {
 				t.Errorf("page %s was asked for %d times: it fails twice, and is read once", n, times)
 			}
 		}
-		if slices.ContainsFunc(p.asked, func(s string) bool { return strings.Contains(s, "elsewhere") }) {
-			t.Errorf("asked elsewhere: %q", p.asked)
+		if slices.ContainsFunc(seen(p, &p.asked), func(s string) bool { return strings.Contains(s, "elsewhere") }) {
+			t.Errorf("asked elsewhere: %q", seen(p, &p.asked))
 		}
-		if len(p.troubles) == 0 {
+		if len(seen(p, &p.troubles)) == 0 {
 			t.Error("nobody was told")
 		}
 	})
@@ -151,22 +151,22 @@ func TestPlaceThatIsGone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		p := open(t, hook(plain), empty)
 		defer p.stop()
-		time.Sleep(5 * time.Minute)
-		at, gone := time.Now(), true
-		time.Sleep(4 * time.Minute)
+		pause(5 * time.Minute)
+		at, begun := time.Now(), 0
+		pause(4 * time.Minute)
 		p.answers(func(r *http.Request, _ string) (int, string) {
 			switch {
 			case r.URL.Query().Get("page") == "":
+				begun++
 				return 200, page("/events?page=1", item("a", at))
-			case gone:
-				gone = false
+			case begun == 1: // the place that was named first
 				return 400, "{}"
 			}
 			return 200, page("", item("b", at))
 		})
-		time.Sleep(5 * time.Minute)
+		pause(5 * time.Minute)
 		if got := p.stored(); len(got) != 2 {
-			t.Errorf("stored %q, asked %q", got, p.asked)
+			t.Errorf("stored %q, asked %q", got, seen(p, &p.asked))
 		}
 	})
 }
@@ -190,13 +190,13 @@ func TestWhatNobodyUnderstands(t *testing.T) {
 					return 200, strings.Replace(tt.answer, "SELF", r.URL.RequestURI(), 1)
 				})
 				defer p.stop()
-				time.Sleep(2 * time.Second)
+				pause(2 * time.Second)
 				all, err := p.Standings(t.Context())
 				if err != nil || len(all) != 1 || all[0].Current == nil || !strings.Contains(all[0].Current.Error, tt.want) || all[0].Last != nil {
 					t.Errorf("%+v, %v", all, err)
 				}
-				if len(p.troubles) != 1 {
-					t.Errorf("%q", p.troubles)
+				if len(seen(p, &p.troubles)) != 1 {
+					t.Errorf("%q", seen(p, &p.troubles))
 				}
 			})
 		})
@@ -225,9 +225,9 @@ func TestListsWithoutBodies(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		p := open(t, src, func(*http.Request, string) (int, string) { return 200, "[]" })
 		defer p.stop()
-		time.Sleep(5 * time.Minute)
+		pause(5 * time.Minute)
 		at := time.Now().UTC().Format(time.RFC3339)
-		time.Sleep(4 * time.Minute)
+		pause(4 * time.Minute)
 		p.answers(func(r *http.Request, _ string) (int, string) {
 			switch r.URL.Path {
 			case "/hooks/a/b/deliveries":
@@ -237,12 +237,12 @@ func TestListsWithoutBodies(t *testing.T) {
 			}
 			return 404, "{}"
 		})
-		time.Sleep(11 * time.Minute)
+		pause(11 * time.Minute)
 		if got := p.stored(); !slices.Equal(got, []string{`{"ref" : "main"}`}) {
-			t.Fatalf("stored %q, asked %q", got, p.asked)
+			t.Fatalf("stored %q, asked %q", got, seen(p, &p.asked))
 		}
-		if p.asked[0] != "GET /hooks/a%2Fb/deliveries" {
-			t.Errorf("asked %q", p.asked)
+		if seen(p, &p.asked)[0] != "GET /hooks/a%2Fb/deliveries" {
+			t.Errorf("asked %q", seen(p, &p.asked))
 		}
 		page, _ := p.db.Inbox().List(t.Context(), inbound.Filter{EventID: "g1"})
 		e, _ := p.db.Inbox().Body(t.Context(), page.Events[0].ID)
@@ -250,7 +250,7 @@ func TestListsWithoutBodies(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 		fetched := 0
-		for _, a := range p.asked {
+		for _, a := range seen(p, &p.asked) {
 			if a == "GET /deliveries/1" {
 				fetched++
 			}
@@ -258,7 +258,7 @@ func TestListsWithoutBodies(t *testing.T) {
 		if fetched != 1 {
 			t.Errorf("fetched %d times", fetched)
 		}
-		if r := p.reports[len(p.reports)-1]; r.Gone != 1 {
+		if r := seen(p, &p.reports)[len(seen(p, &p.reports))-1]; r.Gone != 1 {
 			t.Errorf("%+v", r)
 		}
 	})
@@ -285,16 +285,16 @@ func TestAccounts(t *testing.T) {
 		p.mu.Lock()
 		p.accounts = []string{"one", "two"}
 		p.mu.Unlock()
-		time.Sleep(5 * time.Minute)
+		pause(5 * time.Minute)
 		at := time.Now()
-		time.Sleep(4 * time.Minute)
+		pause(4 * time.Minute)
 		p.answers(func(_ *http.Request, body string) (int, string) {
 			if strings.Contains(body, `"cursor":"c"`) {
 				return 200, `{"data":[` + item("b", at) + `]}`
 			}
 			return 200, `{"data":[` + item("a", at) + `],"cursor":"c"}`
 		})
-		time.Sleep(2 * time.Minute)
+		pause(2 * time.Minute)
 		page, err := p.db.Inbox().List(t.Context(), inbound.Filter{})
 		got := map[string]bool{}
 		for _, e := range page.Events {
@@ -303,8 +303,8 @@ func TestAccounts(t *testing.T) {
 		if err != nil || len(got) != 4 || !got["one a"] || !got["two b"] {
 			t.Errorf("%v, %v", got, err)
 		}
-		if len(p.asked) != 4 || !strings.HasPrefix(p.asked[0], `POST /search one {"limit":2,"since":"`) || !strings.Contains(p.asked[1], `"cursor":"c"`) || !strings.HasPrefix(p.asked[2], "POST /search two ") {
-			t.Errorf("asked %q", p.asked)
+		if len(seen(p, &p.asked)) != 4 || !strings.HasPrefix(seen(p, &p.asked)[0], `POST /search one {"limit":2,"since":"`) || !strings.Contains(seen(p, &p.asked)[1], `"cursor":"c"`) || !strings.HasPrefix(seen(p, &p.asked)[2], "POST /search two ") {
+			t.Errorf("asked %q", seen(p, &p.asked))
 		}
 	})
 }
@@ -316,7 +316,7 @@ func TestAskedFor(t *testing.T) {
 		before := time.Now()
 		p := open(t, hook(plain), empty)
 		defer p.stop()
-		time.Sleep(5 * time.Minute)
+		pause(5 * time.Minute)
 		hold := make(chan struct{})
 		p.answers(func(*http.Request, string) (int, string) {
 			<-hold
@@ -335,7 +335,7 @@ func TestAskedFor(t *testing.T) {
 			t.Errorf("meanwhile: %+v", all)
 		}
 		close(hold)
-		time.Sleep(time.Second)
+		pause(time.Second)
 		all, err := p.Standings(t.Context())
 		if err != nil || all[0].Running || all[0].Manual.Ended.IsZero() || all[0].Manual.Backfilled != 1 || len(p.stored()) != 0 {
 			t.Errorf("looked: %+v, %v", all[0].Manual, err)
@@ -343,7 +343,7 @@ func TestAskedFor(t *testing.T) {
 		if err := p.Reconcile(t.Context(), oversight.Ask{Since: 24 * time.Hour}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Second)
+		pause(time.Second)
 		if all, _ := p.Standings(t.Context()); all[0].Manual.Backfilled != 1 || all[0].Manual.DryRun || len(p.stored()) != 1 {
 			t.Errorf("filled: %+v", all[0].Manual)
 		}
@@ -369,7 +369,7 @@ func TestBeginningIsKept(t *testing.T) {
 		defer func() { p.stop() }()
 		begun := time.Now().UTC().Format(time.RFC3339)
 		close(ready)
-		time.Sleep(time.Second)
+		pause(time.Second)
 		if got := <-kept; !strings.Contains(got, `"first":"`+begun[:16]) {
 			t.Errorf("kept when it was first asked: %q", got)
 		}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -14,18 +15,18 @@ import (
 func TestSilence(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		p := open(t, hook("expect { every = \"1h\" }\n"+strings.Replace(plain, "every   = \"10m\"", "every = \"20m\"", 1)), empty)
-		time.Sleep(30 * time.Minute)
+		pause(30 * time.Minute)
 		p.push(item("a", time.Now()))
-		time.Sleep(55 * time.Minute)
-		if len(p.silences) != 0 {
-			t.Errorf("too early: %q", p.silences)
+		pause(55 * time.Minute)
+		if len(seen(p, &p.silences)) != 0 {
+			t.Errorf("too early: %q", seen(p, &p.silences))
 		}
 		p.answers(func(*http.Request, string) (int, string) {
 			return 200, page("", item("b", time.Now().Add(-10*time.Minute)))
 		})
-		time.Sleep(20 * time.Minute)
-		if !slices.Equal(p.silences, []string{"1h0m0s over false"}) || len(p.stored()) != 2 {
-			t.Errorf("after an hour and a quarter: %q, stored %q", p.silences, p.stored())
+		pause(20 * time.Minute)
+		if !slices.Equal(seen(p, &p.silences), []string{"1h0m0s over false"}) || len(p.stored()) != 2 {
+			t.Errorf("after an hour and a quarter: %q, stored %q", seen(p, &p.silences), p.stored())
 		}
 		if s := p.Silences(); len(s) != 1 || s[0].Alarm.IsZero() || time.Since(s[0].Since).Round(time.Minute) != 75*time.Minute {
 			t.Errorf("%+v", s)
@@ -33,20 +34,20 @@ func TestSilence(t *testing.T) {
 		p.stop()
 		p.start()
 		defer func() { p.stop() }()
-		time.Sleep(3 * time.Hour)
-		if len(p.silences) != 1 {
-			t.Errorf("told again: %q", p.silences)
+		pause(3 * time.Hour)
+		if len(seen(p, &p.silences)) != 1 {
+			t.Errorf("told again: %q", seen(p, &p.silences))
 		}
 		p.push(item("c", time.Now()))
-		time.Sleep(time.Minute)
-		if !slices.Equal(p.silences, []string{"1h0m0s over false", "1h0m0s over true"}) {
-			t.Errorf("back: %q", p.silences)
+		pause(time.Minute)
+		if !slices.Equal(seen(p, &p.silences), []string{"1h0m0s over false", "1h0m0s over true"}) {
+			t.Errorf("back: %q", seen(p, &p.silences))
 		}
 		p.stop()
 		p.start()
-		time.Sleep(30 * time.Minute)
-		if len(p.silences) != 2 {
-			t.Errorf("told again that it is back: %q", p.silences)
+		pause(30 * time.Minute)
+		if len(seen(p, &p.silences)) != 2 {
+			t.Errorf("told again that it is back: %q", seen(p, &p.silences))
 		}
 	})
 }
@@ -57,13 +58,13 @@ func TestSilenceFromTheBeginning(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		p := open(t, hook(`expect { every = "1h" }`), empty)
 		defer p.stop()
-		time.Sleep(59 * time.Minute)
-		if len(p.silences) != 0 {
-			t.Errorf("too early: %q", p.silences)
+		pause(59 * time.Minute)
+		if len(seen(p, &p.silences)) != 0 {
+			t.Errorf("too early: %q", seen(p, &p.silences))
 		}
-		time.Sleep(2 * time.Minute)
-		if len(p.silences) != 1 {
-			t.Errorf("%q", p.silences)
+		pause(2 * time.Minute)
+		if len(seen(p, &p.silences)) != 1 {
+			t.Errorf("%q", seen(p, &p.silences))
 		}
 	})
 }
@@ -77,25 +78,25 @@ func TestLearnedRhythm(t *testing.T) {
 		for day := range 12 {
 			for n := range 36 {
 				p.push(item(fmt.Sprint(day, "-", n), time.Now()))
-				time.Sleep(30 * time.Minute)
+				pause(30 * time.Minute)
 			}
-			time.Sleep(6 * time.Hour)
+			pause(6 * time.Hour)
 			if day == 9 {
-				time.Sleep(48 * time.Hour)
+				pause(48 * time.Hour)
 			}
 		}
-		told := len(p.silences)
+		told := len(seen(p, &p.silences))
 		if told != 2 { // the outage, and its end
-			t.Errorf("%q", p.silences)
+			t.Errorf("%q", seen(p, &p.silences))
 		}
 		p.push(item("last", time.Now()))
-		time.Sleep(8 * time.Hour)
-		if len(p.silences) != told {
-			t.Errorf("too early: %q", p.silences)
+		pause(8 * time.Hour)
+		if len(seen(p, &p.silences)) != told {
+			t.Errorf("too early: %q", seen(p, &p.silences))
 		}
-		time.Sleep(8 * time.Hour)
-		if len(p.silences) != told+1 {
-			t.Errorf("%q, %+v", p.silences, p.Silences())
+		pause(8 * time.Hour)
+		if len(seen(p, &p.silences)) != told+1 {
+			t.Errorf("%q, %+v", seen(p, &p.silences), p.Silences())
 		}
 	})
 }
@@ -108,11 +109,11 @@ func TestLearnsNothingOfLittle(t *testing.T) {
 			defer p.stop()
 			for n := range 20 {
 				p.push(item(fmt.Sprint(n), time.Now()))
-				time.Sleep(time.Minute)
+				pause(time.Minute)
 			}
-			time.Sleep(24 * time.Hour)
-			if len(p.silences) != want {
-				t.Errorf("%q: %q", every, p.silences)
+			pause(24 * time.Hour)
+			if len(seen(p, &p.silences)) != want {
+				t.Errorf("%q: %q", every, seen(p, &p.silences))
 			}
 		})
 	}
@@ -130,6 +131,7 @@ const subscribed = `subscription {
 
 // hookAt is a provider's subscription that ends at a time.
 type hookAt struct {
+	mu     sync.Mutex
 	status int
 	state  string
 	end    time.Time
@@ -137,6 +139,8 @@ type hookAt struct {
 }
 
 func (h *hookAt) answer(r *http.Request, body string) (int, string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if r.Method == http.MethodPatch {
 		if !h.renews {
 			return 403, "{}"
@@ -148,42 +152,48 @@ func (h *hookAt) answer(r *http.Request, body string) (int, string) {
 	return h.status, fmt.Sprintf(`{"state":%q,"end":%q}`, h.state, h.end.UTC().Format(time.RFC3339))
 }
 
+// set changes what it is.
+func (h *hookAt) set(change func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	change()
+}
+
 // TestSubscription: it is told once when a provider has a hook no more, when it is
 // about to end, when nobody knows, and when it is well again.
 func TestSubscription(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		h := &hookAt{status: 200, state: "on", end: time.Now().Add(30 * time.Hour)}
 		p := open(t, hook(fmt.Sprintf(subscribed, "")), h.answer)
-		time.Sleep(10 * time.Hour)
-		if p.asked[0] != "GET /subscriptions/s%2F1" || len(p.asked) < 10 {
-			t.Errorf("asked %d times, %q", len(p.asked), p.asked[0])
+		pause(10 * time.Hour)
+		if seen(p, &p.asked)[0] != "GET /subscriptions/s%2F1" || len(seen(p, &p.asked)) < 10 {
+			t.Errorf("asked %d times, %q", len(seen(p, &p.asked)), seen(p, &p.asked)[0])
 		}
 		steps := []struct {
 			change func()
 			want   string
 		}{
 			{func() {}, "active"},
-			{func() { time.Sleep(5 * time.Hour) }, "active expiring"},
-			{func() { h.end = time.Now().Add(48 * time.Hour) }, "expiring active"},
-			{func() { h.status = 404 }, "active missing"},
-			{func() { h.status = 503 }, "missing unclear"},
-			{func() { h.status = 401 }, "missing unclear"},
-			{func() { h.status = 200 }, "unclear active"},
-			{func() { h.state = "off" }, "active missing"},
+			{func() { pause(5 * time.Hour) }, "active expiring"},
+			{func() { h.set(func() { h.end = time.Now().Add(48 * time.Hour) }) }, "expiring active"},
+			{func() { h.set(func() { h.status = 404 }) }, "active missing"},
+			{func() { h.set(func() { h.status = 503 }) }, "missing unclear"},
+			{func() { h.set(func() { h.status = 401 }) }, "missing unclear"},
+			{func() { h.set(func() { h.status = 200 }) }, "unclear active"},
+			{func() { h.set(func() { h.state = "off" }) }, "active missing"},
 			{func() { p.stop(); p.start() }, "active missing"},
 		}
 		for _, step := range steps {
 			step.change()
-			time.Sleep(3 * time.Hour)
-			p.mu.Lock()
-			last := p.health[len(p.health)-1]
-			p.mu.Unlock()
+			pause(3 * time.Hour)
+			told := seen(p, &p.health)
+			last := told[len(told)-1]
 			if last != step.want {
-				t.Errorf("%q, want %q", p.health, step.want)
+				t.Errorf("%q, want %q", seen(p, &p.health), step.want)
 			}
 		}
-		if len(p.health) != 7 {
-			t.Errorf("told %d times: %q", len(p.health), p.health)
+		if len(seen(p, &p.health)) != 7 {
+			t.Errorf("told %d times: %q", len(seen(p, &p.health)), seen(p, &p.health))
 		}
 		all, err := p.Subscriptions(t.Context())
 		if err != nil || len(all) != 1 || all[0].Health != "missing" {
@@ -201,12 +211,12 @@ func TestRenewal(t *testing.T) {
 		h := &hookAt{status: 200, state: "on", end: time.Now().Add(24 * time.Hour), renews: true}
 		p := open(t, hook(fmt.Sprintf(subscribed, renew)), h.answer)
 		defer p.stop()
-		time.Sleep(4 * 24 * time.Hour)
-		if !slices.Equal(p.health, []string{"active"}) || time.Until(h.end) < 11*time.Hour {
-			t.Errorf("%q, until %v", p.health, time.Until(h.end))
+		pause(4 * 24 * time.Hour)
+		if !slices.Equal(seen(p, &p.health), []string{"active"}) || time.Until(h.end) < 11*time.Hour {
+			t.Errorf("%q, until %v", seen(p, &p.health), time.Until(h.end))
 		}
 		renewed := 0
-		for _, a := range p.asked {
+		for _, a := range seen(p, &p.asked) {
 			if strings.HasPrefix(a, "PATCH") {
 				renewed++
 			}
@@ -217,10 +227,10 @@ func TestRenewal(t *testing.T) {
 		if all, _ := p.Subscriptions(t.Context()); all[0].Renewed.IsZero() || all[0].Expires.IsZero() {
 			t.Errorf("%+v", all[0])
 		}
-		h.renews = false
-		time.Sleep(40 * time.Hour)
-		if !slices.Equal(p.health, []string{"active", "active expiring"}) {
-			t.Errorf("refused: %q", p.health)
+		h.set(func() { h.renews = false })
+		pause(40 * time.Hour)
+		if !slices.Equal(seen(p, &p.health), []string{"active", "active expiring"}) {
+			t.Errorf("refused: %q", seen(p, &p.health))
 		}
 	})
 }
@@ -233,7 +243,7 @@ func TestSubscriptionOfAccounts(t *testing.T) {
 		p.mu.Lock()
 		p.accounts = []string{"one", "two"}
 		p.mu.Unlock()
-		time.Sleep(time.Minute)
+		pause(time.Minute)
 		if all, err := p.Subscriptions(t.Context()); err != nil || len(all) != 2 || all[1].Account != "two" || all[1].Health != "missing" {
 			t.Errorf("%+v, %v", all, err)
 		}

@@ -94,6 +94,7 @@ func checkBackup(ctx context.Context, part string) (b Backed, err error) {
 	}{
 		{0, "SELECT max(version_id) FROM goose_db_version WHERE is_applied", &b.Schema},
 		{1, "SELECT count(*) FROM events", &b.Events},
+		{8, "SELECT count(*) FROM events WHERE gone = 0", &b.Events},
 		{1, "SELECT count(*) FROM deliveries", &b.Deliveries},
 		{3, "SELECT count(*) FROM connections", &b.Connections},
 	} {

@@ -96,13 +96,16 @@ func TestC40BackupKeepsKeys(t *testing.T) {
 			}
 		}
 	}()
-	_, err := store.Backup(t.Context(), from, to, false)
+	backed, err := store.Backup(t.Context(), from, to, false)
 	close(stop)
 	<-ended
 	if err != nil {
 		t.Fatal(err)
 	}
 	restored := open(t, to).Inbox()
+	if n, _ := restored.Count(t.Context(), inbound.Filter{}); int64(n.N) != backed.Events {
+		t.Errorf("%d events, and %d were told", n.N, backed.Events)
+	}
 	remembered(t, restored, 100)
 	older := ranked("older", "8")
 	if err := restored.Insert(t.Context(), older); err != nil || older.Old != 1 {

@@ -69,7 +69,7 @@ func (t *tx) due(target string, n int, now time.Time, all *[]candidate) error {
 
 // claimAll claims deliveries, and repeats the guard as [tx.move] does.
 var claimAll = rowsSQL{
-	"UPDATE deliveries SET state = 'processing', due = v.column4, fence = fence + 1, attempt = attempt + 1, reason = v.column5 FROM (VALUES ",
+	"UPDATE OR FAIL deliveries SET state = 'processing', due = v.column4, fence = fence + 1, attempt = attempt + 1, reason = v.column5 FROM (VALUES ",
 	"(?, ?, ?, ?, ?)",
 	") AS v WHERE deliveries.id = v.column1 AND deliveries.fence = v.column2 AND deliveries.state = v.column3",
 }

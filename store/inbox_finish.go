@@ -47,7 +47,7 @@ func (f *finishing) due(now time.Time) time.Time {
 // finishSome moves deliveries on that have no lane and whose lease holds. It leaves
 // out the others.
 var finishSome = rowsSQL{
-	"UPDATE deliveries SET state = v.column4, due = v.column5, fence = fence + 1, attempt = v.column6, wait = v.column7, reason = v.column8 FROM (VALUES ",
+	"UPDATE OR FAIL deliveries SET state = v.column4, due = v.column5, fence = fence + 1, attempt = v.column6, wait = v.column7, reason = v.column8 FROM (VALUES ",
 	"(?, ?, ?, ?, ?, ?, ?, ?)",
 	") AS v WHERE deliveries.id = v.column1 AND deliveries.fence = v.column2 AND deliveries.standing = v.column3 AND deliveries.state = 'processing' AND deliveries.lane = '' RETURNING id, target",
 }

@@ -14,14 +14,14 @@ import (
 
 // insertEvents leaves out what is known.
 var insertEvents = rowsSQL{
-	"INSERT INTO events (id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, proof, parent, misfit, rank, items, horizon) VALUES ",
+	"INSERT OR FAIL INTO events (id, webhook, account, event_id, variant, weak, verified, type, key, lane, occurred, received, sha256, size, proof, parent, misfit, rank, items, horizon) VALUES ",
 	"(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	" ON CONFLICT (webhook, account, event_id, variant) DO NOTHING RETURNING seq, id",
 }
 
 var (
-	insertBodies     = rowsSQL{"INSERT INTO bodies (seq, header, body) VALUES ", "(?, ?, ?)", ""}
-	insertDeliveries = rowsSQL{"INSERT INTO deliveries (id, target, lane, state, due, fence, attempt, wait, origin, reason) VALUES ", "(?, ?, ?, ?, ?, 0, 0, 0, ?, ?)", ""}
+	insertBodies     = rowsSQL{"INSERT OR FAIL INTO bodies (seq, header, body) VALUES ", "(?, ?, ?)", ""}
+	insertDeliveries = rowsSQL{"INSERT OR FAIL INTO deliveries (id, target, lane, state, due, fence, attempt, wait, origin, reason) VALUES ", "(?, ?, ?, ?, ?, 0, 0, 0, ?, ?)", ""}
 )
 
 // arriving is an event on its way into the store, and what came of it.

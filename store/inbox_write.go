@@ -57,7 +57,7 @@ func (t *tx) delivery(id int64) (r row, found bool, err error) {
 }
 
 var insertTrail = rowsSQL{
-	"INSERT INTO transitions (delivery, fence, at, from_state, to_state, attempt, status, took, reason, detail, actor, replica) VALUES ",
+	"INSERT OR FAIL INTO transitions (delivery, fence, at, from_state, to_state, attempt, status, took, reason, detail, actor, replica) VALUES ",
 	"(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "",
 }
 

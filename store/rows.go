@@ -10,7 +10,9 @@ import (
 // of the variables that SQLite allows.
 const maxRows = 256
 
-// rowsSQL is a statement on as many rows as there are: head, row for each, tail.
+// rowsSQL is a statement on as many rows as there are: head, row for each, tail. It
+// is made OR FAIL: an error undoes the whole transaction anyway, and SQLite need not
+// keep what the pages were before the statement, which costs a fifth of it.
 type rowsSQL struct{ head, row, tail string }
 
 // rowsText names the text of a statement on so many rows.

@@ -143,6 +143,27 @@ func TestC39Mailgun(t *testing.T) {
 	})
 }
 
+// TestC39MailgunRotated: a rotation gives a token no second body.
+func TestC39MailgunRotated(t *testing.T) {
+	for when, at := range map[string]time.Time{"before": time.Now().Add(time.Hour), "within": time.Now().Add(-time.Hour)} {
+		for _, key := range []string{"the-new-key", "the-old-key"} {
+			t.Run(when+" "+key, func(t *testing.T) {
+				b := room(t, offline(), fmt.Sprintf("verify \"mailgun\" {\nsecrets = [env(\"NEW\"), env(\"OLD\")]\nrotated = %q\n}", at.UTC().Format(time.RFC3339)), "NEW=the-new-key", "OLD=the-old-key")
+				stamp := strconv.FormatInt(time.Now().Unix(), 10)
+				body := func(event string) string {
+					return fmt.Sprintf(`{"signature":{"timestamp":%q,"token":"aa01","signature":%q},"event-data":{"id":%q}}`, stamp, hex.EncodeToString(digest(key, stamp+"aa01")), event)
+				}
+				b.each([]one{
+					{"as it is", "", body("1"), nil, "accepted", true},
+					{"its token for another event", "", body("2"), nil, "bad_signature", false},
+					{"and for yet another", "", body("3"), nil, "bad_signature", false},
+					{"the first again", "", body("1"), nil, "duplicate", true},
+				})
+			})
+		}
+	}
+}
+
 // TestC39Adyen: each item has to be signed, and no field may hold what divides them.
 func TestC39Adyen(t *testing.T) {
 	const key = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"

@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -258,9 +259,20 @@ func (h *Handshake) tokens(names *Names) (tokens []string, no *met) {
 	return nil, refused("handshake %q: what %s presents is not the token", h.Name, h.Presented.Source())
 }
 
+// signable is what may be signed for a sender: no character of a JSON object.
+const signable = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~+/="
+
+// askable reports whether a stranger could have had a body signed by asking the
+// question of a handshake. Such a body is no event, whoever has signed it.
+func (w *Webhook) askable(body []byte) bool {
+	return len(body) <= maxSigned && len(bytes.Trim(body, signable)) == 0 && slices.ContainsFunc(w.check.Handshakes, func(h *Handshake) bool {
+		return h.Sign != nil && (h.Method != http.MethodPost || h.Signed != nil && !*h.Signed)
+	})
+}
+
 // sign signs with the key that signed the request, or else the first. What is
-// signed has letters, digits and a few signs only, so that nobody can have an
-// event signed.
+// signed has letters, digits and a few signs only, and a body of these alone is no
+// event, so that nobody can have one signed.
 func (h *Handshake) sign(a *confirmation, v *Verdict) *met {
 	keys, err := h.keys()
 	if len(keys) == 0 {
@@ -276,7 +288,7 @@ func (h *Handshake) sign(a *confirmation, v *Verdict) *met {
 	if err := h.Sign.WriteTo(&text, a); err != nil {
 		return refused("handshake %q: what is to be signed is not there: %v", h.Name, err)
 	}
-	if text.Len() == 0 || text.Len() > maxSigned || strings.Trim(text.String(), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~+/=") != "" {
+	if text.Len() == 0 || text.Len() > maxSigned || strings.Trim(text.String(), signable) != "" {
 		return refused("handshake %q: only up to %d letters, digits and - _ . ~ + / = are signed for a sender", h.Name, maxSigned)
 	}
 	mac := hmac.New(sha256.New, key)

@@ -97,6 +97,10 @@ func (r *Rotation) begin(body *hclsyntax.Body, scheme Scheme, ctx *block.Context
 // any more is marked, and refused when the overlap is over.
 func (w *Webhook) verify(ctx context.Context, req *Request) Verdict {
 	v := w.decide(ctx, req)
+	if v.Result == Accepted && w.askable(req.Body) {
+		v.Result, v.EventID = BadSignature, ""
+		v.Why = "the body holds nothing but what a handshake signs for anybody who asks, so its signature says nothing"
+	}
 	v.Proof.Scheme = cmp.Or(v.Proof.Scheme, w.Verify[0].Kind)
 	return v
 }
@@ -106,8 +110,8 @@ func (w *Webhook) decide(ctx context.Context, req *Request) Verdict {
 	if r == nil || r.current == nil {
 		return w.check.Verify(ctx, req)
 	}
-	if v := r.current.Verify(ctx, req); v.Result == Accepted || v.Result == Stale || v.Result == Unsigned {
-		return v
+	if v := r.current.Verify(ctx, req); v.Result == Accepted || v.Result == Stale || v.Result == Unsigned || v.Proof.Key != "" {
+		return v // what the first key has signed and is refused all the same, no other key makes good
 	}
 	v := w.check.Verify(ctx, req)
 	if v.Result != Accepted && v.Result != Stale || req.Received.Before(r.Rotated.Time) {

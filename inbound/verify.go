@@ -53,7 +53,7 @@ type Verdict struct {
 	Timestamp string // the signed timestamp as sent, "" if the scheme has none
 	EventID   string // an event id that the signature covers, "" if the scheme has none
 	Err       error  // why it is Unavailable; names references, never secrets
-	Proof     Proof  // of what is Accepted or Stale
+	Proof     Proof  // of what is Accepted or Stale; its Key also of what a key has signed and is refused all the same
 	Why       string // which step failed and why, for the operator: nothing that the sender did not send
 }
 

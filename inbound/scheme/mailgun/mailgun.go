@@ -113,7 +113,8 @@ func (x *verifier) verify(_ context.Context, r *inbound.Request) inbound.Verdict
 	}
 	sum := sha256.Sum256(r.Body)
 	if before, seen, _ := x.seen.PeekOrAdd(token, sum); seen && before != sum {
-		return claim.Bad("the token has been used for another body")
+		v = claim.Bad("the token has been used for another body")
+		v.Proof.Key = key
 	}
 	return v
 }

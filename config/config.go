@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -267,7 +268,7 @@ func (l *loader) unexpected(name string, at hcl.Range) {
 			return
 		}
 	}
-	detail := fmt.Sprintf("There is no %s at the top of a file. Known are: %v.", name, known)
+	detail := fmt.Sprintf("There is no %s at the top of a file. Known are: %s.", name, strings.Join(known, ", "))
 	if name == "test" {
 		detail = "Tests stand in files whose names end in _test.hcl."
 	} else if s := block.Suggest(name, known); s != "" {

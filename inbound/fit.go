@@ -89,7 +89,7 @@ func (w *Webhook) readSchemas(ctx *block.Context, body *hclsyntax.Body) (diags h
 		}
 		var err error
 		if s.schema, err = schema.Compile(name, schema.Options{Read: ctx.ReadFile, Formats: s.Formats}); err != nil {
-			refuse("%v", err)
+			refuse("schema %v", err)
 		}
 	}
 	slices.SortStableFunc(w.Schema, func(a, b *Schema) int { return cmp.Compare(literal(b.Pattern), literal(a.Pattern)) })

@@ -140,7 +140,7 @@ func TestSchemaDiagnostics(t *testing.T) {
 	bad := schemaFile(t, `{"type":"strnig"}`)
 	remote := schemaFile(t, `{"$ref":"https://example.com/x.json"}`)
 	for _, c := range []struct{ block, at, want string }{
-		{`schema "x" { file = "none.json" }`, `"none.json"`, "no such file"},
+		{`schema "x" { file = "none.json" }`, `"none.json"`, "Schema none.json: no such file"},
 		{fmt.Sprintf(`schema "x" { file = %q }`, bad), fmt.Sprintf("%q", bad), "no valid schema"},
 		{fmt.Sprintf(`schema "x" { file = %q }`, remote), fmt.Sprintf("%q", remote), "never fetched"},
 		{`schema "x..y" { file = "x.json" }`, "{", "names with dots"},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -120,7 +121,7 @@ func (c *compiler) feature(l *laid, b *hclsyntax.Block) *Feature {
 			kinds = append(kinds, f.Kind)
 		}
 	}
-	detail := fmt.Sprintf("There is no %s %q here. Known are: %v.", l.name, l.label, kinds)
+	detail := fmt.Sprintf("There is no %s %q here. Known are: %s.", l.name, l.label, strings.Join(kinds, ", "))
 	if s := block.Suggest(l.label, kinds); s != "" {
 		detail = fmt.Sprintf("There is no %s %q. Did you mean %q?", l.name, l.label, s)
 	}

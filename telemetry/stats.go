@@ -23,7 +23,7 @@ const (
 )
 
 var (
-	eventsDesc = prometheus.NewDesc("postern_inbox_events", "Stored events with a delivery in this state.", []string{"webhook", "status"}, nil)
+	eventsDesc = prometheus.NewDesc("postern_inbox_events", "Deliveries of stored events by their state: an event has one for each deliver block.", []string{"webhook", "status"}, nil)
 	oldestDesc = prometheus.NewDesc("postern_inbox_oldest_unapplied_timestamp_seconds", "When the oldest event was received that is still to be delivered; absent if there is none.", []string{"webhook"}, nil)
 )
 

@@ -49,6 +49,10 @@ func (g *gate) announce(w io.Writer) {
 	for _, hook := range l.hooks {
 		fmt.Fprintf(w, "  webhook   %s: %s://%s%s", hook.Name, scheme(l.Inbound.TLS), g.webhooks.Addr(), hook.Path)
 		for _, d := range hook.Deliver {
+			if d.Pull {
+				fmt.Fprintf(w, " -> %s, by its workers", fallback(d.Name, hook.Name))
+				continue
+			}
 			fmt.Fprintf(w, " -> %s", d.To)
 		}
 		fmt.Fprintln(w)

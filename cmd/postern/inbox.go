@@ -248,7 +248,7 @@ func printEvent(w io.Writer, e *admin.Event) error {
 		row("removed", e.Emptied.UTC().Format(time.RFC3339)+": the body and its headers are not kept any more")
 	}
 	for _, d := range e.Deliveries {
-		row("delivery", fmt.Sprintf("%s: %s after %d attempts %s", d.Target, d.Status, d.Attempt, d.Reason))
+		row("delivery", strings.TrimSpace(fmt.Sprintf("%s: %s after %s %s", d.Target, d.Status, count(d.Attempt, "attempt"), d.Reason)))
 	}
 	fmt.Fprintln(tw, "\nAT\tTARGET\tMOVE\tATTEMPT\tANSWER\tREPLICA\tREASON")
 	for _, m := range e.Trail {

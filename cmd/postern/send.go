@@ -187,7 +187,7 @@ func (s *sending) post(cmd *cobra.Command, l *loaded, hook *inbound.Webhook, sam
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "POST %s\n", to)
 	fmt.Fprintf(out, "  %s\n", onLine(string(sample.Body[:min(len(sample.Body), 300)])))
-	fmt.Fprintf(out, "%s %s\n", resp.Status, onLine(strings.TrimSpace(string(text))))
+	fmt.Fprintln(out, strings.TrimSpace(resp.Status+" "+onLine(strings.TrimSpace(string(text)))))
 	id := resp.Header.Get("Postern-Id")
 	if resp.StatusCode >= 300 {
 		return &exitError{exitFailure, fmt.Errorf("it was not taken; the log of `postern run` says why, under id %s", fallback(onLine(id), "-"))}

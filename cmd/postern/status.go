@@ -50,7 +50,7 @@ func statusCommand(o *options) *cobra.Command {
 	return addAdmin(cmd, o)
 }
 
-// standing is how the events of a webhook stand: what waits, since when, and what
+// standing is how the deliveries of a webhook stand: what waits, since when, and what
 // waits for a person.
 func standing(h *admin.Webhook, now time.Time) string {
 	open := 0
@@ -61,7 +61,7 @@ func standing(h *admin.Webhook, now time.Time) string {
 	}
 	line := "nothing waits"
 	if open > 0 {
-		line = count(open, "event") + " not applied yet"
+		line = deliveries(int64(open)) + " not applied yet"
 		if !h.Oldest.IsZero() {
 			line += fmt.Sprintf(", the oldest since %s (%s)", h.Oldest.UTC().Format(time.RFC3339), now.Sub(h.Oldest).Round(time.Second))
 		}
@@ -79,7 +79,7 @@ func printStatus(w io.Writer, st *admin.Status, hooks []admin.Webhook) error {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(tw, "%s\t%s\n", name, fmt.Sprintf(format, args...))
 	}
-	row("version", "%s %s", st.Version, st.Revision)
+	row("version", "%s", strings.TrimSpace(st.Version+" "+st.Revision))
 	row("replica", "%s, up for %s", st.Replica, time.Duration(st.Uptime*float64(time.Second)).Round(time.Second))
 	row("ready", "%s", verdict(st))
 	row("configuration", "generation %d, loaded %s", st.Generation, st.Loaded.UTC().Format(time.RFC3339))

@@ -235,7 +235,7 @@ func TestOutOfOrderStorm(t *testing.T) {
 			s := store.NewMemory().Inbox()
 			return func() (inbound.Store, func()) { return s, func() {} }
 		}},
-		"sqlite": {1000, func(t *testing.T) func() (inbound.Store, func()) {
+		"sqlite": {400, func(t *testing.T) func() (inbound.Store, func()) {
 			path := filepath.Join(t.TempDir(), "postern.db")
 			return func() (inbound.Store, func()) {
 				s, err := store.OpenSQLite(context.Background(), path, store.Options{Replica: "r"})
@@ -245,7 +245,7 @@ func TestOutOfOrderStorm(t *testing.T) {
 				return s.Inbox(), func() { _ = s.Close() }
 			}
 		}},
-		"postgres": {200, func(t *testing.T) func() (inbound.Store, func()) {
+		"postgres": {100, func(t *testing.T) func() (inbound.Store, func()) {
 			url := peers.Database(t)
 			return func() (inbound.Store, func()) {
 				s, err := store.OpenPostgres(context.Background(), url, store.Options{Replica: "r"})

@@ -372,8 +372,8 @@ func TestReconcileLossyProvider(t *testing.T) {
 		n, many int
 		url     func() string
 	}{
-		{"SQLite", 5000, 50_000, func() string { return "" }},
-		{"PostgreSQL", 1000, 50_000, func() string {
+		{"SQLite", 1500, 50_000, func() string { return "" }},
+		{"PostgreSQL", 300, 50_000, func() string {
 			return fmt.Sprintf("store { url = %q }\nseal { keys = [file(\"seal\")] }\n", peers.Database(t))
 		}},
 	} {

@@ -85,7 +85,7 @@ func hook(blocks string) string {
 func open(t *testing.T, src string, answer func(r *http.Request, body string) (int, string)) *place {
 	t.Helper()
 	p := &place{t: t, db: store.NewMemory(), answer: answer}
-	p.inbox = inbound.New(inbound.Options{Store: p.db.Inbox(), Late: func(ctx context.Context, id string) error { return p.Late(ctx, id) }})
+	p.inbox = inbound.New(inbound.Options{Store: p.db.Inbox(), Poll: time.Hour, Late: func(ctx context.Context, id string) error { return p.Late(ctx, id) }})
 	p.inbox.Swap(set(t, src))
 	p.start()
 	return p

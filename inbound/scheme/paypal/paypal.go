@@ -66,8 +66,8 @@ type Trust struct {
 	Names        []string
 }
 
-// PayPal is the trust of PayPal: the hosts are its API's; the names are those that
-// its Java SDK demands (paypal/PayPal-Java-SDK, SSLUtil, read 2026-11-29).
+// PayPal is the trust of PayPal: the hosts are its API's; the names are those that other
+// clients demand of its certificates (not verified at PayPal, 2026-11-29).
 func PayPal() Trust {
 	return Trust{
 		Certificates: keys.Place{

@@ -92,8 +92,13 @@ func (d *Deliver) place() (errs []error) {
 			name  string
 			given bool
 		}{
-			{"to", d.To != ""}, {"tls", d.TLS != nil}, {"rate", d.Rate != nil}, {"timeout", d.Timeout != plain.Timeout}, {"concurrency", d.Concurrency != plain.Concurrency},
-			{"applied", d.Applied != nil}, {"failed", d.Failed != nil},
+			{"to", d.To != ""},
+			{"tls", d.TLS != nil},
+			{"rate", d.Rate != nil},
+			{"timeout", d.Timeout != plain.Timeout},
+			{"concurrency", d.Concurrency != plain.Concurrency},
+			{"applied", d.Applied != nil},
+			{"failed", d.Failed != nil},
 		} {
 			if part.given {
 				errs = append(errs, block.At(part.name, "%s is about calling the application, and a target with pull is not called", part.name))

@@ -43,7 +43,7 @@ func inboxAct(o *options, action inbound.Action, short string) *cobra.Command {
 				return pageDone{moved: did.Moved, skipped: did.Skipped, next: did.Next}, err
 			})
 			if misfits > 0 {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s: still not fit for the schema in force; --force releases all the same.\n", count(misfits, "event"))
+				fmt.Fprintf(cmd.OutOrStdout(), "%s held back: the schema in force is still not met; --force releases all the same.\n", count(misfits, "event"))
 			}
 			if emptied > 0 {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s not made: the body of the event was removed.\n", deliveries(int64(emptied)))

@@ -44,8 +44,11 @@ func TestF30Poison(t *testing.T) {
 				return err == nil && r.Status == inbound.Quarantined
 			})
 			r, _ := b.Show(context.Background(), poison)
-			if want := "isolated: the application did not answer it 3 times, the last time: no answer: "; !strings.HasPrefix(r.Deliveries[0].Reason, want) || killed != 3 {
-				t.Errorf("%q after %d, want %q", r.Deliveries[0].Reason, killed, want)
+			a.mu.Lock()
+			times := killed
+			a.mu.Unlock()
+			if want := "isolated: the application did not answer it 3 times, the last time: no answer: "; !strings.HasPrefix(r.Deliveries[0].Reason, want) || times != 3 {
+				t.Errorf("%q after %d, want %q", r.Deliveries[0].Reason, times, want)
 			}
 			eventually(t, "the others are applied", func() bool {
 				n, _ := b.Count(context.Background(), inbound.Filter{State: inbound.Applied})

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,6 +117,7 @@ func TestCatalogOversight(t *testing.T) {
 				}
 				in.Swap(set)
 				since := "T"
+				var mu sync.Mutex
 				var asked []string
 				r := oversight.New(oversight.Options{Inbox: in, Store: m.Oversight(), Egress: func(string, string) func(*http.Request) (*http.Response, error) {
 					return func(r *http.Request) (*http.Response, error) {
@@ -131,7 +133,9 @@ func TestCatalogOversight(t *testing.T) {
 								}
 							}
 						}
+						mu.Lock()
 						asked = append(asked, q)
+						mu.Unlock()
 						text, ok := o.answers[q]
 						if !ok {
 							text = `{"data":[],"events":[],"webhooks":[]}`
@@ -149,12 +153,17 @@ func TestCatalogOversight(t *testing.T) {
 				} else {
 					time.Sleep(14 * time.Minute)
 					synctest.Wait()
+					mu.Lock()
 					asked = nil
+					mu.Unlock()
 					time.Sleep(5 * time.Minute)
 					synctest.Wait()
 				}
-				if strings.Join(asked, "\n") != strings.Join(o.want, "\n") {
-					t.Errorf("asked\n%s\nwant\n%s", strings.Join(asked, "\n"), strings.Join(o.want, "\n"))
+				mu.Lock()
+				got := strings.Join(asked, "\n")
+				mu.Unlock()
+				if got != strings.Join(o.want, "\n") {
+					t.Errorf("asked\n%s\nwant\n%s", got, strings.Join(o.want, "\n"))
 				}
 				if hook.Subscription != nil {
 					all, err := r.Subscriptions(t.Context())

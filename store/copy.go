@@ -152,23 +152,10 @@ func Copy(ctx context.Context, from, to string, told func(Progress)) (Summary, e
 	if err := copyAll(ctx, source, dest, total, told); err != nil {
 		return Summary{}, err
 	}
-	if err := copyGrants(ctx, source, dest); err != nil {
-		return Summary{}, err
-	}
-	if err := copyAnswers(ctx, source, dest); err != nil {
-		return Summary{}, err
-	}
-	if err := copyCalls(ctx, source, dest); err != nil {
-		return Summary{}, err
-	}
-	if err := copyGone(ctx, source, dest); err != nil {
-		return Summary{}, err
-	}
-	if err := copyMarks(ctx, source, dest); err != nil {
-		return Summary{}, err
-	}
-	if err := copyOversight(ctx, source, dest); err != nil {
-		return Summary{}, err
+	for _, part := range copyParts() {
+		if err := part.copy(ctx, source, dest); err != nil {
+			return Summary{}, err
+		}
 	}
 	sum, err := compare(ctx, source, dest, total, told)
 	if err != nil {

@@ -2,10 +2,7 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"fmt"
-	"hash"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -14,65 +11,21 @@ import (
 // once.
 const copyAnswersAtOnce = 50
 
-// eachAnswers reads what is kept of calls with an idempotency key in the order of
-// their ids, some at a time.
-func eachAnswers(ctx context.Context, db copyable, do func([]*answer) error) error {
-	for after := []byte{}; ; {
-		all, err := db.someAnswers(ctx, after)
-		if err != nil || len(all) == 0 {
-			return err
-		}
-		if err := do(all); err != nil {
-			return err
-		}
-		after = all[len(all)-1].id[:]
-	}
-}
-
-// copyAnswers copies what is kept of calls with an idempotency key: without it a
-// repeat would be made again. What is there already from an earlier try stays.
-func copyAnswers(ctx context.Context, source, dest copyable) error {
-	var destErr error
-	err := eachAnswers(ctx, source, func(all []*answer) error {
-		destErr = dest.addAnswers(ctx, all)
-		return destErr
-	})
-	switch {
-	case destErr != nil:
-		return fmt.Errorf("the destination %s: %w", dest.Where(), destErr)
-	case err != nil:
-		return fmt.Errorf("the source %s: %w", source.Where(), err)
-	}
-	return nil
-}
-
-// compareAnswers adds them to what two databases have in common.
-func compareAnswers(ctx context.Context, source, dest copyable, sum *Summary, everything hash.Hash) error {
-	digest := func(db copyable, of hash.Hash) (n int64, err error) {
-		err = eachAnswers(ctx, db, func(all []*answer) error {
-			n += int64(len(all))
-			for _, a := range all {
-				a.write(&fields{Hash: of})
+// copiedAnswers are what is kept of calls with an idempotency key: without it a
+// repeat would be made again.
+func copiedAnswers() copyPart {
+	return copiedRows[*answer]{
+		name: "answers under idempotency keys",
+		some: func(ctx context.Context, db copyable, last **answer) ([]*answer, error) {
+			if last == nil {
+				return db.someAnswers(ctx, []byte{})
 			}
-			return nil
-		})
-		return n, err
+			return db.someAnswers(ctx, (*last).id[:])
+		},
+		add:   func(ctx context.Context, db copyable, all []*answer) error { return db.addAnswers(ctx, all) },
+		write: func(f *fields, a **answer) error { (*a).write(f); return nil },
+		told:  func(sum *Summary, n copyCount) { sum.Answers = n[0] },
 	}
-	a, b := sha256.New(), sha256.New()
-	want, err := digest(source, a)
-	if err != nil {
-		return fmt.Errorf("the source %s: %w", source.Where(), err)
-	}
-	got, err := digest(dest, b)
-	if err != nil {
-		return fmt.Errorf("the destination %s: %w", dest.Where(), err)
-	}
-	if want != got || string(a.Sum(nil)) != string(b.Sum(nil)) {
-		return fmt.Errorf("%w: there are %d answers under idempotency keys, not %d, or others: empty the destination and begin anew", ErrCopy, got, want)
-	}
-	everything.Write(a.Sum(nil))
-	sum.Answers = want
-	return nil
 }
 
 func (a *answer) write(f *fields) {

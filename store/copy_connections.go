@@ -61,9 +61,10 @@ func eachConnection(ctx context.Context, db copyable, do func([]wholeConnection)
 	}
 }
 
-// copyGrants copies connections and tickets. What is there already from an
-// earlier try stays.
-func copyGrants(ctx context.Context, source, dest copyable) error {
+// copiedGrants are connections and tickets.
+type copiedGrants struct{}
+
+func (copiedGrants) copy(ctx context.Context, source, dest copyable) error {
 	var destErr error
 	err := eachConnection(ctx, source, func(all []wholeConnection) error {
 		destErr = dest.addConnections(ctx, all)
@@ -78,18 +79,12 @@ func copyGrants(ctx context.Context, source, dest copyable) error {
 			}
 		}
 	}
-	switch {
-	case destErr != nil:
-		return fmt.Errorf("the destination %s: %w", dest.Where(), destErr)
-	case err != nil:
-		return fmt.Errorf("the source %s: %w", source.Where(), err)
-	}
-	return nil
+	return ofSide(source, dest, err, destErr)
 }
 
-// compareGrants adds connections and tickets to what two databases have in
-// common. The order in which a database has them does not count.
-func compareGrants(ctx context.Context, source, dest copyable, sum *Summary, everything hash.Hash) error {
+// compare implements [copyPart]. The order in which a database has them does not
+// count.
+func (copiedGrants) compare(ctx context.Context, source, dest copyable, sum *Summary, everything hash.Hash) error {
 	var sums [][32]byte
 	err := eachConnection(ctx, source, func(all []wholeConnection) error {
 		for i := range all {

@@ -2,10 +2,7 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"fmt"
-	"hash"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,64 +18,21 @@ type goneKey struct {
 
 const copyKeysAtOnce = 1000
 
-// eachKeys reads them in the order in which they are forgotten, some at a time.
-func eachKeys(ctx context.Context, db copyable, do func([]goneKey) error) error {
-	for after := (goneKey{}); ; {
-		all, err := db.someKeys(ctx, after)
-		if err != nil || len(all) == 0 {
-			return err
-		}
-		if err := do(all); err != nil {
-			return err
-		}
-		after = all[len(all)-1]
-	}
-}
-
-// copyGone copies the keys of deleted events: without them a repeat would be taken
-// as new. What is there already from an earlier try stays.
-func copyGone(ctx context.Context, source, dest copyable) error {
-	var destErr error
-	err := eachKeys(ctx, source, func(all []goneKey) error {
-		destErr = dest.addKeys(ctx, all)
-		return destErr
-	})
-	switch {
-	case destErr != nil:
-		return fmt.Errorf("the destination %s: %w", dest.Where(), destErr)
-	case err != nil:
-		return fmt.Errorf("the source %s: %w", source.Where(), err)
-	}
-	return nil
-}
-
-// compareGone adds them to what two databases have in common.
-func compareGone(ctx context.Context, source, dest copyable, sum *Summary, everything hash.Hash) error {
-	digest := func(db copyable, of hash.Hash) (n int64, err error) {
-		err = eachKeys(ctx, db, func(all []goneKey) error {
-			n += int64(len(all))
-			for i := range all {
-				all[i].write(&fields{Hash: of})
+// copiedKeys are the keys of deleted events, in the order in which they are
+// forgotten: without them a repeat would be taken as new.
+func copiedKeys() copyPart {
+	return copiedRows[goneKey]{
+		name: "keys of deleted events",
+		some: func(ctx context.Context, db copyable, last *goneKey) ([]goneKey, error) {
+			if last == nil {
+				last = &goneKey{}
 			}
-			return nil
-		})
-		return n, err
+			return db.someKeys(ctx, *last)
+		},
+		add:   func(ctx context.Context, db copyable, all []goneKey) error { return db.addKeys(ctx, all) },
+		write: func(f *fields, k *goneKey) error { k.write(f); return nil },
+		told:  func(sum *Summary, n copyCount) { sum.Keys = n[0] },
 	}
-	a, b := sha256.New(), sha256.New()
-	want, err := digest(source, a)
-	if err != nil {
-		return fmt.Errorf("the source %s: %w", source.Where(), err)
-	}
-	got, err := digest(dest, b)
-	if err != nil {
-		return fmt.Errorf("the destination %s: %w", dest.Where(), err)
-	}
-	if want != got || string(a.Sum(nil)) != string(b.Sum(nil)) {
-		return fmt.Errorf("%w: there are %d keys of deleted events, not %d, or others: empty the destination and begin anew", ErrCopy, got, want)
-	}
-	everything.Write(a.Sum(nil))
-	sum.Keys = want
-	return nil
 }
 
 func (k *goneKey) write(f *fields) {

@@ -2,10 +2,7 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"fmt"
-	"hash"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,64 +19,21 @@ type laneMark struct {
 
 const copyMarksAtOnce = 1000
 
-// eachMarks reads the marks of lanes in the order of these, some at a time.
-func eachMarks(ctx context.Context, db copyable, do func([]laneMark) error) error {
-	for after := []byte{}; ; {
-		all, err := db.someMarks(ctx, after)
-		if err != nil || len(all) == 0 {
-			return err
-		}
-		if err := do(all); err != nil {
-			return err
-		}
-		after = all[len(all)-1].lane
-	}
-}
-
-// copyMarks copies the marks of lanes: without them what is gone could be revived.
-// What is there already from an earlier try stays.
-func copyMarks(ctx context.Context, source, dest copyable) error {
-	var destErr error
-	err := eachMarks(ctx, source, func(all []laneMark) error {
-		destErr = dest.addMarks(ctx, all)
-		return destErr
-	})
-	switch {
-	case destErr != nil:
-		return fmt.Errorf("the destination %s: %w", dest.Where(), destErr)
-	case err != nil:
-		return fmt.Errorf("the source %s: %w", source.Where(), err)
-	}
-	return nil
-}
-
-// compareMarks adds them to what two databases have in common.
-func compareMarks(ctx context.Context, source, dest copyable, sum *Summary, everything hash.Hash) error {
-	digest := func(db copyable, of hash.Hash) (n int64, err error) {
-		err = eachMarks(ctx, db, func(all []laneMark) error {
-			n += int64(len(all))
-			for i := range all {
-				all[i].write(&fields{Hash: of})
+// copiedMarks are the marks of lanes, in the order of these: without them what is
+// gone could be revived.
+func copiedMarks() copyPart {
+	return copiedRows[laneMark]{
+		name: "marks of lanes",
+		some: func(ctx context.Context, db copyable, last *laneMark) ([]laneMark, error) {
+			if last == nil {
+				last = &laneMark{lane: []byte{}}
 			}
-			return nil
-		})
-		return n, err
+			return db.someMarks(ctx, last.lane)
+		},
+		add:   func(ctx context.Context, db copyable, all []laneMark) error { return db.addMarks(ctx, all) },
+		write: func(f *fields, m *laneMark) error { m.write(f); return nil },
+		told:  func(sum *Summary, n copyCount) { sum.Marks = n[0] },
 	}
-	a, b := sha256.New(), sha256.New()
-	want, err := digest(source, a)
-	if err != nil {
-		return fmt.Errorf("the source %s: %w", source.Where(), err)
-	}
-	got, err := digest(dest, b)
-	if err != nil {
-		return fmt.Errorf("the destination %s: %w", dest.Where(), err)
-	}
-	if want != got || string(a.Sum(nil)) != string(b.Sum(nil)) {
-		return fmt.Errorf("%w: there are %d marks of lanes, not %d, or others: empty the destination and begin anew", ErrCopy, got, want)
-	}
-	everything.Write(a.Sum(nil))
-	sum.Marks = want
-	return nil
 }
 
 func (m *laneMark) write(f *fields) {

@@ -2,10 +2,7 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
-	"fmt"
-	"hash"
 
 	"github.com/postern-proxy/postern/outbox"
 )
@@ -15,6 +12,7 @@ const copyCallsAtOnce = 16
 
 // wholeCall is everything that is kept of one call.
 type wholeCall struct {
+	seq    int64 // in the database that it was read from
 	fields []any // outboxCopied, then request and result
 	lane   string
 	moves  [][]any // outboxMoved
@@ -64,63 +62,51 @@ const (
 	movedKinds  = "nnttntnnttt"
 )
 
-// eachCall reads the calls of a database in their order, some at a time.
-func eachCall(ctx context.Context, db copyable, do func([]wholeCall) error) error {
-	q := db.Outbox().(outboxStore).reader(ctx)
-	for after := int64(0); ; {
-		var all []wholeCall
-		var seqs []int64
-		err := q.rows(func(scan func(...any) error) error {
-			var seq int64
-			into, take := texts(copiedKinds)
-			err := scan(append([]any{&seq}, into...)...)
-			w := wholeCall{fields: take()}
-			w.lane, _ = w.fields[9].(string)
-			all, seqs, after = append(all, w), append(seqs, seq), seq
-			return err
-		}, "SELECT o.seq, "+outboxCopied+", b.request, b.result FROM postern_outbox o JOIN postern_outbox_sealed b ON b.seq = o.seq WHERE o.seq > $1 ORDER BY o.seq LIMIT $2", after, int64(copyCallsAtOnce))
-		if err != nil || len(all) == 0 {
-			return err
-		}
-		for i, seq := range seqs {
-			err := q.rows(func(scan func(...any) error) error {
-				into, take := texts(movedKinds)
-				err := scan(into...)
-				all[i].moves = append(all[i].moves, take())
-				return err
-			}, "SELECT "+outboxMoved+" FROM postern_outbox_moves WHERE seq = $1 ORDER BY fence", seq)
-			if err != nil {
-				return err
-			}
-		}
-		if err := do(all); err != nil {
-			return err
-		}
+// copiedCalls is the outbox.
+func copiedCalls() copyPart {
+	return copiedRows[wholeCall]{
+		name: "calls of the outbox", some: someCalls, add: addCalls,
+		write: func(f *fields, w *wholeCall) error { return json.NewEncoder(f).Encode([]any{w.fields, w.moves}) },
+		moves: func(w *wholeCall) int { return len(w.moves) },
+		told:  func(sum *Summary, n copyCount) { sum.Calls, sum.CallMoves = n[0], n[1] },
 	}
 }
 
-// copyCalls copies the outbox. What is there already from an earlier try stays.
-func copyCalls(ctx context.Context, source, dest copyable) error {
-	to := dest.Outbox().(outboxStore)
-	var destErr error
-	err := eachCall(ctx, source, func(all []wholeCall) error {
-		destErr = to.transaction(ctx, 0, func(q sqlStatements) error {
-			for i := range all {
-				if err := all[i].insert(q); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		return destErr
-	})
-	switch {
-	case destErr != nil:
-		return fmt.Errorf("the destination %s: %w", dest.Where(), destErr)
-	case err != nil:
-		return fmt.Errorf("the source %s: %w", source.Where(), err)
+func someCalls(ctx context.Context, db copyable, last *wholeCall) (all []wholeCall, err error) {
+	q := db.Outbox().(outboxStore).reader(ctx)
+	var after int64
+	if last != nil {
+		after = last.seq
 	}
-	return nil
+	err = q.rows(func(scan func(...any) error) error {
+		var seq int64
+		into, take := texts(copiedKinds)
+		err := scan(append([]any{&seq}, into...)...)
+		w := wholeCall{seq: seq, fields: take()}
+		w.lane, _ = w.fields[9].(string)
+		all = append(all, w)
+		return err
+	}, "SELECT o.seq, "+outboxCopied+", b.request, b.result FROM postern_outbox o JOIN postern_outbox_sealed b ON b.seq = o.seq WHERE o.seq > $1 ORDER BY o.seq LIMIT $2", after, int64(copyCallsAtOnce))
+	for i := 0; err == nil && i < len(all); i++ {
+		err = q.rows(func(scan func(...any) error) error {
+			into, take := texts(movedKinds)
+			err := scan(into...)
+			all[i].moves = append(all[i].moves, take())
+			return err
+		}, "SELECT "+outboxMoved+" FROM postern_outbox_moves WHERE seq = $1 ORDER BY fence", all[i].seq)
+	}
+	return all, err
+}
+
+func addCalls(ctx context.Context, db copyable, all []wholeCall) error {
+	return db.Outbox().(outboxStore).transaction(ctx, 0, func(q sqlStatements) error {
+		for i := range all {
+			if err := all[i].insert(q); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (w *wholeCall) insert(q sqlStatements) error {
@@ -142,37 +128,6 @@ func (w *wholeCall) insert(q sqlStatements) error {
 	}
 	_, err := q.change("INSERT INTO postern_outbox_lanes (lane, turn) VALUES ($1, $2) ON CONFLICT (lane) DO UPDATE SET turn = CASE WHEN postern_outbox_lanes.turn < $2 THEN $2 ELSE postern_outbox_lanes.turn END", w.lane, w.fields[10])
 	return err
-}
-
-// compareCalls adds the outbox to what two databases have in common.
-func compareCalls(ctx context.Context, source, dest copyable, sum *Summary, everything hash.Hash) error {
-	digest := func(db copyable, of hash.Hash) (calls, moves int64, err error) {
-		err = eachCall(ctx, db, func(all []wholeCall) error {
-			for _, w := range all {
-				calls, moves = calls+1, moves+int64(len(w.moves))
-				if err := json.NewEncoder(of).Encode([]any{w.fields, w.moves}); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		return calls, moves, err
-	}
-	a, b := sha256.New(), sha256.New()
-	want, moves, err := digest(source, a)
-	if err != nil {
-		return fmt.Errorf("the source %s: %w", source.Where(), err)
-	}
-	got, _, err := digest(dest, b)
-	if err != nil {
-		return fmt.Errorf("the destination %s: %w", dest.Where(), err)
-	}
-	if want != got || string(a.Sum(nil)) != string(b.Sum(nil)) {
-		return fmt.Errorf("%w: there are %d calls of the outbox, not %d, or others: empty the destination and begin anew", ErrCopy, got, want)
-	}
-	everything.Write(a.Sum(nil))
-	sum.Calls, sum.CallMoves = want, moves
-	return nil
 }
 
 // foreignCalls is an error if a destination has calls of its own.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"hash"
@@ -25,55 +24,58 @@ type (
 	}
 )
 
-// eachWatch and eachListed read what oversight keeps, in order.
-func eachWatch(ctx context.Context, db copyable, do func(watchRow) error) error {
-	var all []watchRow
-	err := db.Oversight().(overseen).reader(ctx).rows(func(scan func(...any) error) error {
-		var w watchRow
-		err := scan(&w.Kind, &w.Webhook, &w.Account, &w.Value)
-		w.Value = notNil(w.Value)
-		all = append(all, w)
-		return err
-	}, "SELECT kind, webhook, account, value FROM postern_watches ORDER BY kind, webhook, account")
-	for i := 0; err == nil && i < len(all); i++ {
-		err = do(all[i])
+// copiedOversight is what oversight keeps: without it a run would begin anew, and
+// count anew.
+type copiedOversight struct{}
+
+// watches are few: they are read together.
+func (copiedOversight) watches() copiedRows[watchRow] {
+	return copiedRows[watchRow]{
+		some: func(ctx context.Context, db copyable, last *watchRow) (all []watchRow, err error) {
+			if last != nil {
+				return nil, nil
+			}
+			err = db.Oversight().(overseen).reader(ctx).rows(func(scan func(...any) error) error {
+				var w watchRow
+				err := scan(&w.Kind, &w.Webhook, &w.Account, &w.Value)
+				w.Value = notNil(w.Value)
+				all = append(all, w)
+				return err
+			}, "SELECT kind, webhook, account, value FROM postern_watches ORDER BY kind, webhook, account")
+			return all, err
+		},
+		add: func(ctx context.Context, db copyable, all []watchRow) error {
+			for _, w := range all {
+				if err := db.Oversight().(overseen).transaction(ctx, len(w.Value), func(q sqlStatements) error {
+					_, err := q.change("INSERT INTO postern_watches (kind, webhook, account, value, token, until) VALUES ($1, $2, $3, $4, '', 0) ON CONFLICT DO NOTHING", w.Kind, w.Webhook, w.Account, w.Value)
+					return err
+				}); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		write: func(f *fields, w *watchRow) error { return json.NewEncoder(f).Encode(w) },
 	}
-	return err
 }
 
-func eachListed(ctx context.Context, db copyable, do func([]listedRow) error) error {
-	for after := int64(-1); ; {
-		var all []listedRow
-		err := db.Oversight().(overseen).reader(ctx).rows(func(scan func(...any) error) error {
-			var l listedRow
-			err := scan(&l.Seq, &l.Webhook, &l.How, &l.Listed, &l.Late)
-			all, after = append(all, l), l.Seq
-			return err
-		}, "SELECT seq, webhook, how, listed, late FROM postern_listed WHERE seq > $1 ORDER BY seq LIMIT $2", after, int64(copyListedAtOnce))
-		if err != nil || len(all) == 0 {
-			return err
-		}
-		if err := do(all); err != nil {
-			return err
-		}
-	}
-}
-
-// copyOversight copies what oversight keeps: without it a run would begin anew, and
-// count anew. What is there already from an earlier try stays.
-func copyOversight(ctx context.Context, source, dest copyable) error {
-	to := dest.Oversight().(overseen)
-	var destErr error
-	err := eachWatch(ctx, source, func(w watchRow) error {
-		destErr = to.transaction(ctx, len(w.Value), func(q sqlStatements) error {
-			_, err := q.change("INSERT INTO postern_watches (kind, webhook, account, value, token, until) VALUES ($1, $2, $3, $4, '', 0) ON CONFLICT DO NOTHING", w.Kind, w.Webhook, w.Account, w.Value)
-			return err
-		})
-		return destErr
-	})
-	if err == nil {
-		err = eachListed(ctx, source, func(all []listedRow) error {
-			destErr = to.transaction(ctx, 0, func(q sqlStatements) error {
+func (copiedOversight) listed() copiedRows[listedRow] {
+	return copiedRows[listedRow]{
+		some: func(ctx context.Context, db copyable, last *listedRow) (all []listedRow, err error) {
+			after := int64(-1)
+			if last != nil {
+				after = last.Seq
+			}
+			err = db.Oversight().(overseen).reader(ctx).rows(func(scan func(...any) error) error {
+				var l listedRow
+				err := scan(&l.Seq, &l.Webhook, &l.How, &l.Listed, &l.Late)
+				all = append(all, l)
+				return err
+			}, "SELECT seq, webhook, how, listed, late FROM postern_listed WHERE seq > $1 ORDER BY seq LIMIT $2", after, int64(copyListedAtOnce))
+			return all, err
+		},
+		add: func(ctx context.Context, db copyable, all []listedRow) error {
+			return db.Oversight().(overseen).transaction(ctx, 0, func(q sqlStatements) error {
 				for _, l := range all {
 					if _, err := q.change("INSERT INTO postern_listed (seq, webhook, how, listed, late) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING", l.Seq, l.Webhook, l.How, l.Listed, l.Late); err != nil {
 						return err
@@ -81,41 +83,33 @@ func copyOversight(ctx context.Context, source, dest copyable) error {
 				}
 				return nil
 			})
-			return destErr
-		})
+		},
+		write: func(f *fields, l *listedRow) error { return json.NewEncoder(f).Encode(l) },
 	}
-	switch {
-	case destErr != nil:
-		return fmt.Errorf("the destination %s: %w", dest.Where(), destErr)
-	case err != nil:
-		return fmt.Errorf("the source %s: %w", source.Where(), err)
-	}
-	return nil
 }
 
-// compareOversight adds it to what two databases have in common.
-func compareOversight(ctx context.Context, source, dest copyable, sum *Summary, everything hash.Hash) error {
-	digest := func(db copyable, of hash.Hash) (watches, listed int64, err error) {
-		e := json.NewEncoder(of)
-		err = eachWatch(ctx, db, func(w watchRow) error { watches++; return e.Encode(w) })
-		if err == nil {
-			err = eachListed(ctx, db, func(all []listedRow) error { listed += int64(len(all)); return e.Encode(all) })
+func (c copiedOversight) copy(ctx context.Context, source, dest copyable) error {
+	if err := c.watches().copy(ctx, source, dest); err != nil {
+		return err
+	}
+	return c.listed().copy(ctx, source, dest)
+}
+
+func (c copiedOversight) compare(ctx context.Context, source, dest copyable, sum *Summary, everything hash.Hash) error {
+	want, got, same, err := digestBoth(source, dest, everything, func(db copyable, of hash.Hash) (copyCount, error) {
+		watches, err := c.watches().digest(ctx, db, of)
+		if err != nil {
+			return copyCount{}, err
 		}
-		return watches, listed, err
-	}
-	a, b := sha256.New(), sha256.New()
-	watches, listed, err := digest(source, a)
+		listed, err := c.listed().digest(ctx, db, of)
+		return copyCount{watches[0], listed[0]}, err
+	})
 	if err != nil {
-		return fmt.Errorf("the source %s: %w", source.Where(), err)
+		return err
 	}
-	gotWatches, gotListed, err := digest(dest, b)
-	if err != nil {
-		return fmt.Errorf("the destination %s: %w", dest.Where(), err)
+	if !same {
+		return fmt.Errorf("%w: there are %d watches over webhooks and %d events that lists have named, not %d and %d, or others: empty the destination and begin anew", ErrCopy, got[0], got[1], want[0], want[1])
 	}
-	if string(a.Sum(nil)) != string(b.Sum(nil)) {
-		return fmt.Errorf("%w: there are %d watches over webhooks and %d events that lists have named, not %d and %d, or others: empty the destination and begin anew", ErrCopy, gotWatches, gotListed, watches, listed)
-	}
-	everything.Write(a.Sum(nil))
-	sum.Watches, sum.Listed = watches, listed
+	sum.Watches, sum.Listed = want[0], want[1]
 	return nil
 }

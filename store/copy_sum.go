@@ -58,23 +58,10 @@ func compare(ctx context.Context, source, dest copyable, total int64, told func(
 			return sum, fmt.Errorf("%w: of %d events %d could be read: the source is damaged", ErrCopy, total, sum.Events)
 		}
 		if len(want) == 0 {
-			if err := compareGrants(ctx, source, dest, &sum, everything); err != nil {
-				return sum, err
-			}
-			if err := compareAnswers(ctx, source, dest, &sum, everything); err != nil {
-				return sum, err
-			}
-			if err := compareCalls(ctx, source, dest, &sum, everything); err != nil {
-				return sum, err
-			}
-			if err := compareGone(ctx, source, dest, &sum, everything); err != nil {
-				return sum, err
-			}
-			if err := compareMarks(ctx, source, dest, &sum, everything); err != nil {
-				return sum, err
-			}
-			if err := compareOversight(ctx, source, dest, &sum, everything); err != nil {
-				return sum, err
+			for _, part := range copyParts() {
+				if err := part.compare(ctx, source, dest, &sum, everything); err != nil {
+					return sum, err
+				}
 			}
 			everything.Sum(sum.SHA256[:0])
 			return sum, nil

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -60,10 +59,8 @@ func (s *Set) Explain(ctx context.Context, req *Request, uri, webhook string) (*
 	if int64(len(req.Body)) > int64(hook.MaxBody) {
 		e.step("size", "larger than max_body, which is %d bytes: answered 413", hook.MaxBody)
 	}
-	if hook.check.Greet != nil {
-		if a, ok := hook.check.Greet(req); ok {
-			e.step("handshake", "answered with %d before anything is verified", max(a.Status, http.StatusOK))
-		}
+	for _, h := range hook.candidates(req, nil) {
+		e.step("handshake", "it looks like %q, which is answered before anything is verified", h.Name)
 	}
 	e.keys(hook)
 	e.headers(hook, req)
@@ -141,6 +138,11 @@ func (e *Explanation) verify(ctx context.Context, hook *Webhook, req *Request) {
 		text += ": " + v.Err.Error()
 	}
 	e.step("verdict", "%s", text)
+	if v.Result == Accepted {
+		for _, h := range hook.candidates(req, &v) {
+			e.step("handshake", "it looks like %q: no event is stored then", h.Name)
+		}
+	}
 	if v.Result == Accepted && hook.check.Handshake != nil {
 		if _, ok := hook.check.Handshake(req); ok {
 			e.step("handshake", "it is one, and is answered as such: no event is stored")
@@ -231,6 +233,7 @@ func swapped(from, to string) func(*Request) bool {
 func (e *Explanation) changed(ctx context.Context, hook *Webhook, req *Request) (hints []string) {
 	for _, v := range variants {
 		other := *req
+		other.kind = bodyKind{}
 		if !v.make(&other) || !hook.check.NeedsURL && other.URL != req.URL {
 			continue
 		}

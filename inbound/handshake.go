@@ -179,21 +179,25 @@ type met struct {
 // meet answers r if one of the webhook's handshakes is what it is; nil if it is
 // none. v is what verification said, nil before it.
 func (w *Webhook) meet(r *Request, v *Verdict) *met {
-	for _, h := range w.check.Handshakes {
-		signed := h.Method == http.MethodPost && (h.Signed == nil || *h.Signed)
-		if h.Method != r.Method || signed != (v != nil) {
-			continue
-		}
-		names := &Names{Request: r}
-		if h.When != nil && !h.When.True(names) {
-			continue
-		}
-		if m := h.meet(names, v); m != nil {
+	for _, h := range w.candidates(r, v) {
+		if m := h.meet(&Names{Request: r}, v); m != nil {
 			m.handshake = h.Name
 			return m
 		}
 	}
 	return nil
+}
+
+// candidates are the handshakes that r may be: whether it is one is known when its
+// answer can be made. v is as in meet.
+func (w *Webhook) candidates(r *Request, v *Verdict) (all []*Handshake) {
+	for _, h := range w.check.Handshakes {
+		signed := h.Method == http.MethodPost && (h.Signed == nil || *h.Signed)
+		if h.Method == r.Method && signed == (v != nil) && (h.When == nil || h.When.True(&Names{Request: r})) {
+			all = append(all, h)
+		}
+	}
+	return all
 }
 
 func (h *Handshake) meet(names *Names, v *Verdict) *met {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/postern-proxy/postern/inbound"
 )
 
 // asked is a request that may be a handshake, and its answer.
@@ -277,5 +279,42 @@ webhook "hook" {
 		if got := b.send(method, "/hook", nil, nil); got.status != 405 {
 			t.Errorf("%s that is no handshake: %d", method, got.status)
 		}
+	}
+}
+
+// TestExplainHandshake: an explanation names the handshake that a request looks like,
+// and answers none: what one teaches is learned from its sender only.
+func TestExplainHandshake(t *testing.T) {
+	into := filepath.Join(t.TempDir(), "secret")
+	src := fmt.Sprintf(`webhook "hook" {
+  path = "/hook"
+  verify "hmac" {
+    secrets = [env("SECRET")]
+    header  = "X-Sig"
+    handshake "hello" {
+      signed    = false
+      when      = header["X-Hook-Secret"] != null
+      token     = [env("TOKEN")]
+      presented = query.token
+      learn     = header["X-Hook-Secret"]
+      into      = %q
+      header    = { X-Hook-Secret = header["X-Hook-Secret"] }
+    }
+  }
+  deliver { to = "http://127.0.0.1:1/" }
+}
+`, into)
+	set := mustLoad(t, src, "SECRET="+secret, "TOKEN=a token of some length")
+	header := http.Header{"X-Hook-Secret": {"a secret that is given"}}
+	e, err := set.Explain(t.Context(), &inbound.Request{Method: http.MethodPost, Header: header, Received: time.Now()}, "/hook?token=a%20token%20of%20some%20length", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := fmt.Sprintf("%+v", e.Steps)
+	if !strings.Contains(told, `it looks like "hello", which is answered before anything is verified`) {
+		t.Errorf("%s", told)
+	}
+	if _, err := os.Stat(into); err == nil {
+		t.Error("an explanation has learned a secret")
 	}
 }

@@ -19,9 +19,19 @@ type Names struct {
 	Event     *Event // nil where event.* is not in scope
 	Item      []byte // of a list in the body, as JSON; nil if the event is the whole body
 
-	opaque, checked bool
-	form            bool
-	read            map[string]block.Value // of the body, for all its items
+	read map[string]block.Value // of the body, for all its items
+}
+
+// bodyKind is what a body can be read as.
+type bodyKind struct{ known, form, opaque bool }
+
+// bodyKind looks through the body once, whoever asks.
+func (r *Request) bodyKind() bodyKind {
+	if !r.kind.known {
+		form := isForm(r.Header)
+		r.kind = bodyKind{known: true, form: form, opaque: r.Header.Get("Content-Encoding") != "" || !form && !block.ValidJSON(r.Body)}
+	}
+	return r.kind
 }
 
 // Lookup implements [block.Source].
@@ -102,12 +112,7 @@ func (n *Names) event(name string) (string, bool) {
 
 // body reads a form if the sender says that it is one, and JSON otherwise.
 func (n *Names) body(path string) block.Value {
-	if !n.checked {
-		n.checked = true
-		n.form = isForm(n.Header)
-		n.opaque = n.Header.Get("Content-Encoding") != "" || !n.form && !block.ValidJSON(n.Body)
-	}
-	if n.opaque {
+	if n.bodyKind().opaque {
 		return block.Value{}
 	}
 	if v, ok := n.read[path]; ok {
@@ -123,7 +128,7 @@ func (n *Names) body(path string) block.Value {
 // field reads a body that can be read. In a form, a path may go on into a field
 // that is JSON, such as payload.
 func (n *Names) field(path string) block.Value {
-	if !n.form {
+	if !n.bodyKind().form {
 		return block.JSONField(n.Body, path)
 	}
 	return block.FormField(n.Body, path)

@@ -90,13 +90,6 @@ func (in *Inbox) accept(w http.ResponseWriter, r *http.Request, rec *Reception, 
 	if hook.greeted(w, rec, hook.meet(req, nil)) {
 		return
 	}
-	if hook.check.Greet != nil {
-		if a, ok := hook.check.Greet(req); ok {
-			rec.Result = "handshake"
-			a.write(w, rec)
-			return
-		}
-	}
 	if r.Method != http.MethodPost {
 		notAllowed(w, rec, hook)
 		return

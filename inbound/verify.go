@@ -28,6 +28,8 @@ type Request struct {
 	// a secret, and nothing made with one.
 	Trace func(step, text string)
 	Peer  *x509.Certificate // that the sender has shown and the listener verified; nil if there is none
+
+	kind bodyKind // found when the body is first asked for
 }
 
 // Result is the closed set of what verification can come to.
@@ -83,9 +85,6 @@ type Verification struct {
 	Keys func() ([][]byte, error)
 	// Methods are those that are taken besides POST, for handshakes.
 	Methods []string
-	// Greet answers a request that is no event before anything is verified, because
-	// its sender signs no such; nil for a scheme without.
-	Greet func(*Request) (Answer, bool)
 	// Handshake answers a verified request that is no event; nil for a scheme
 	// without.
 	Handshake func(*Request) (Answer, bool)

@@ -44,7 +44,7 @@ var may = map[string]string{
 	"policy/credential/*": "config/block connection oauth policy policy/credential",
 	"proxy":               "config/block drain policy proxy/ca",
 	"proxy/upstream":      "config/block policy",
-	"inbound/schema":      "",
+	"inbound/schema":      "config/block",
 	"inbound":             "config/block application backoff queue signing inbound/schema",
 	"inbound/claim":       "config/block inbound",
 	"inbound/keys":        "",

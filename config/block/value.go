@@ -68,7 +68,10 @@ func JSONField(valid []byte, path string) Value {
 const maxDepth = 512
 
 // ValidJSON reports whether body is one JSON text, not nested too deeply.
-func ValidJSON(body []byte) bool {
+func ValidJSON(body []byte) bool { return !TooDeep(body) && gjson.ValidBytes(body) }
+
+// TooDeep reports whether body would be nested too deeply if it were JSON.
+func TooDeep(body []byte) bool {
 	depth, quoted := 0, false
 	for i := 0; i < len(body); i++ {
 		switch c := body[i]; {
@@ -79,13 +82,13 @@ func ValidJSON(body []byte) bool {
 		case quoted:
 		case c == '[' || c == '{':
 			if depth++; depth > maxDepth {
-				return false
+				return true
 			}
 		case c == ']' || c == '}':
 			depth--
 		}
 	}
-	return gjson.ValidBytes(body)
+	return false
 }
 
 func fromGJSON(r gjson.Result) Value {

@@ -5,12 +5,13 @@ import (
 	"math/bits"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/postern-proxy/postern/config/block"
 )
 
-// What a text may be. Deeper nesting and longer numbers are no data that an
-// application could use: the parsers that it has refuse them too.
+// What a text may be. Longer numbers are no data that an application could use: the
+// parsers that it has refuse them too.
 const (
-	maxDepth    = 512
 	maxDigits   = 1000
 	maxExponent = 1000
 )
@@ -45,7 +46,7 @@ func look(body []byte) (s survey) {
 	switch {
 	case !utf8.Valid(body):
 		s.kind = "not UTF-8"
-	case tooDeep(body):
+	case block.TooDeep(body):
 		s.kind = kindComplex
 	case !json.Valid(body):
 		s.kind = "not JSON"
@@ -59,26 +60,6 @@ func look(body []byte) (s survey) {
 const kindComplex = "too complex"
 
 func limit(body []byte) int { return max(factor*len(body), floor) }
-
-func tooDeep(body []byte) bool {
-	depth, quoted := 0, false
-	for i := 0; i < len(body); i++ {
-		switch c := body[i]; {
-		case c == '"':
-			quoted = !quoted
-		case quoted && c == '\\':
-			i++
-		case quoted:
-		case c == '[' || c == '{':
-			if depth++; depth > maxDepth {
-				return true
-			}
-		case c == ']' || c == '}':
-			depth--
-		}
-	}
-	return false
-}
 
 // walk counts what a valid text holds; false if that is too much.
 func (s *survey) walk(body []byte) bool {

@@ -49,6 +49,7 @@ var may = map[string]string{
 	"inbound/claim":       "config/block inbound",
 	"inbound/keys":        "",
 	"inbound/jws":         "config/block inbound inbound/claim inbound/keys",
+	"inbound/scheme":      "inbound inbound/keys inbound/scheme/*",
 	"inbound/scheme/*":    "config/block inbound inbound/claim inbound/keys inbound/jws",
 	"inbound/oversight":   "config/block inbound",
 	"outbox":              "config/block application backoff queue policy seal signing",
@@ -59,7 +60,7 @@ var may = map[string]string{
 	"admin":               "config/block policy inbound inbound/oversight outbox queue connection",
 	"deploy":              "proxy/clientenv",
 	"config":              "config/block catalog policy proxy inbound store seal shared admin connect",
-	"cmd/postern":         "config config/block catalog policy policy/* policy/credential/* proxy proxy/ca proxy/clientenv proxy/upstream inbound inbound/keys inbound/oversight inbound/scheme/* outbox store seal telemetry admin backoff queue replica drain shared deploy connection oauth connect",
+	"cmd/postern":         "config config/block catalog policy policy/* policy/credential/* proxy proxy/ca proxy/clientenv proxy/upstream inbound inbound/keys inbound/oversight inbound/scheme outbox store seal telemetry admin backoff queue replica drain shared deploy connection oauth connect",
 
 	"policy/limit/limittest": "config/block policy policy/limit",
 }

@@ -21,11 +21,11 @@ func (g *gate) announce(w io.Writer) {
 	l := g.now.Load()
 	trust, _ := filepath.Abs(string(l.Proxy.Trust))
 	fmt.Fprintf(w, "postern is running.\n\n")
-	fmt.Fprintf(w, "  outbound  %s://%s   HTTPS_PROXY of applications; trust %s\n", scheme(l.Proxy.TLS), g.proxy.Addr(), filepath.Join(trust, "ca.pem"))
-	fmt.Fprintf(w, "  inbound   %s://%s   webhooks\n", scheme(l.Inbound.TLS), g.webhooks.Addr())
-	fmt.Fprintf(w, "  admin     %s://%s   health, metrics, API\n", scheme(l.Admin.TLS), g.admin.Addr())
+	fmt.Fprintf(w, "  outbound  %s://%s   HTTPS_PROXY of applications; trust %s\n", urlScheme(l.Proxy.TLS), g.proxy.Addr(), filepath.Join(trust, "ca.pem"))
+	fmt.Fprintf(w, "  inbound   %s://%s   webhooks\n", urlScheme(l.Inbound.TLS), g.webhooks.Addr())
+	fmt.Fprintf(w, "  admin     %s://%s   health, metrics, API\n", urlScheme(l.Admin.TLS), g.admin.Addr())
 	if g.connect != nil {
-		fmt.Fprintf(w, "  connect   %s://%s   customers, who see %s\n", scheme(l.Connect.TLS), g.connect.Addr(), l.Connect.PublicURL)
+		fmt.Fprintf(w, "  connect   %s://%s   customers, who see %s\n", urlScheme(l.Connect.TLS), g.connect.Addr(), l.Connect.PublicURL)
 	}
 	promise, _ := g.db.Promise()
 	fmt.Fprintf(w, "  store     %s: %s\n", g.db.Where(), promise)
@@ -47,7 +47,7 @@ func (g *gate) announce(w io.Writer) {
 		fmt.Fprintf(w, "  provider  none: write one into %s, such as\n\n            provider \"stripe\" {\n              catalog = \"stripe\"\n              credential \"bearer\" { token = env(\"STRIPE_KEY\") }\n            }\n\n", filepath.Join(l.Folder, "stripe.hcl"))
 	}
 	for _, hook := range l.hooks {
-		fmt.Fprintf(w, "  webhook   %s: %s://%s%s", hook.Name, scheme(l.Inbound.TLS), g.webhooks.Addr(), hook.Path)
+		fmt.Fprintf(w, "  webhook   %s: %s://%s%s", hook.Name, urlScheme(l.Inbound.TLS), g.webhooks.Addr(), hook.Path)
 		for _, d := range hook.Deliver {
 			if d.Pull {
 				fmt.Fprintf(w, " -> %s, by its workers", fallback(d.Name, hook.Name))
@@ -112,7 +112,7 @@ func hosts(p *policy.Provider) string {
 	return strings.Join(names, ", ")
 }
 
-func scheme(tls *block.TLS) string {
+func urlScheme(tls *block.TLS) string {
 	if tls != nil {
 		return "https"
 	}

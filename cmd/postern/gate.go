@@ -23,6 +23,7 @@ import (
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/inbound/keys"
 	"github.com/postern-proxy/postern/inbound/oversight"
+	"github.com/postern-proxy/postern/inbound/scheme"
 	"github.com/postern-proxy/postern/outbox"
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/policy/credential"
@@ -107,7 +108,7 @@ func openGate(ctx context.Context, path string, log telemetry.Options, messages 
 	if g.sockets, err = handedSockets(g.tel); err != nil {
 		return nil, &exitError{exitFailure, err}
 	}
-	g.verify = schemes(keys.New(keys.Options{Dial: g.guard.DialContext}), g.egress)
+	g.verify = scheme.All(keys.New(keys.Options{Dial: g.guard.DialContext}), g.egress)
 	g.transport = upstream.New(upstream.Options{Guard: g.guard, Mirror: true})
 	l, err := g.load(ctx)
 	if err != nil {

@@ -17,6 +17,8 @@ import (
 	"github.com/postern-proxy/postern/config"
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/inbound/keys"
+	"github.com/postern-proxy/postern/inbound/scheme"
 	"github.com/postern-proxy/postern/policy"
 	"github.com/postern-proxy/postern/seal"
 )
@@ -32,6 +34,10 @@ type loaded struct {
 
 	ring *seal.Ring // nil if there is no key; read when it is to run
 }
+
+// offline are the schemes where nothing may be fetched: what checks or tests a
+// policy does not go to the network.
+func offline() inbound.Schemes { return scheme.All(keys.New(keys.Options{}), nil) }
 
 // load reads and compiles everything, and reports every problem. It needs no
 // network and no secret, and writes nothing.

@@ -1,4 +1,7 @@
-package main
+// Package scheme lists every way of verifying webhooks that is made of code: a folder
+// for each, and a line here. Those of other providers are data over them, in the
+// catalogue.
+package scheme
 
 import (
 	"maps"
@@ -25,10 +28,9 @@ import (
 	"github.com/postern-proxy/postern/inbound/scheme/token"
 )
 
-// schemes lists every way of verifying webhooks that is made of code; those of
-// other providers are data over them, in the catalogue. Keys that are published are got
-// by f; those that a provider's API gives out are asked for by way of ask.
-func schemes(f *keys.Fetcher, ask plaid.Egress) inbound.Schemes {
+// All are the schemes by label. Keys that are published are got by f; those that a
+// provider's API gives out are asked for by way of ask.
+func All(f *keys.Fetcher, ask plaid.Egress) inbound.Schemes {
 	all := inbound.Schemes{
 		"hmac": hmac.Scheme, "token": token.Scheme, "basic": basic.Scheme, "none": none.Scheme, "ed25519": ed25519.Scheme, "ecdsa": ecdsa.Scheme, "rsa": rsa.Scheme, "mtls": mtls.Scheme,
 		"sns": sns.Scheme(f, sns.Amazon()), "paypal": paypal.Scheme(f, paypal.PayPal()), "plaid": plaid.Scheme(f, ask),
@@ -38,7 +40,3 @@ func schemes(f *keys.Fetcher, ask plaid.Egress) inbound.Schemes {
 	maps.Copy(all, jwt.Schemes(f))
 	return all
 }
-
-// offline are the schemes where nothing may be fetched: what checks or tests a
-// policy does not go to the network.
-func offline() inbound.Schemes { return schemes(keys.New(keys.Options{}), nil) }

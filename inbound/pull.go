@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -132,9 +133,9 @@ func (in *Inbox) Claim(ctx context.Context, p Pull) ([]Pulled, error) {
 		if err != nil || len(got) > 0 {
 			return got, err
 		}
-		pause := min(max(time.Until(next), time.Millisecond), in.poll())
-		if next.IsZero() {
-			pause = in.poll()
+		pause := cmp.Or(in.opt.Poll, queue.Poll)
+		if !next.IsZero() {
+			pause = min(max(time.Until(next), time.Millisecond), pause)
 		}
 		select {
 		case <-ctx.Done():
@@ -145,14 +146,6 @@ func (in *Inbox) Claim(ctx context.Context, p Pull) ([]Pulled, error) {
 		case <-time.After(pause):
 		}
 	}
-}
-
-// poll is the longest time between two looks.
-func (in *Inbox) poll() time.Duration {
-	if in.opt.Poll > 0 {
-		return in.opt.Poll
-	}
-	return 5 * time.Second
 }
 
 // claim looks once. next is when to look again, zero if nobody knows.

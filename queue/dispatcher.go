@@ -36,7 +36,7 @@ type Dispatcher[T any] struct {
 	Changed func(target string, c Condition)
 
 	Lease time.Duration // how long a claim holds without renewal; 30 s if 0
-	Poll  time.Duration // the longest wait between two claims; 5 s if 0
+	Poll  time.Duration // the longest wait between two claims; Poll if 0
 	Grace time.Duration // how long a shutdown waits for attempts in flight; 20 s if 0
 
 	once   sync.Once
@@ -47,9 +47,12 @@ type Dispatcher[T any] struct {
 	wg     sync.WaitGroup
 }
 
+// Poll is the longest wait between two claims unless it is said.
+const Poll = 5 * time.Second
+
 func (d *Dispatcher[T]) prepare() {
 	d.once.Do(func() {
-		d.Lease, d.Poll, d.Grace = cmp.Or(d.Lease, 30*time.Second), cmp.Or(d.Poll, 5*time.Second), cmp.Or(d.Grace, 20*time.Second)
+		d.Lease, d.Poll, d.Grace = cmp.Or(d.Lease, 30*time.Second), cmp.Or(d.Poll, Poll), cmp.Or(d.Grace, 20*time.Second)
 		d.wake = make(chan struct{}, 1)
 		d.states = map[string]*state{}
 		d.held = map[Lease]*hold{}

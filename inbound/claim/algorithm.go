@@ -15,6 +15,11 @@ type Algorithm struct{ crypto.Hash }
 // SHA256 is what most providers use.
 func SHA256() Algorithm { return Algorithm{crypto.SHA256} }
 
+// String is the name as a policy writes it.
+func (a Algorithm) String() string {
+	return map[crypto.Hash]string{crypto.SHA1: "sha1", crypto.SHA256: "sha256", crypto.SHA384: "sha384", crypto.SHA512: "sha512"}[a.Hash]
+}
+
 // UnmarshalText accepts sha1, sha256, sha384 and sha512.
 func (a *Algorithm) UnmarshalText(text []byte) error {
 	switch string(text) {

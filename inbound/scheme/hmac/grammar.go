@@ -8,12 +8,12 @@
 package hmac
 
 import (
-	"crypto/sha256"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/inbound/claim"
 )
 
 // Grammar says how a provider signs, and is the body of a verify "hmac" block.
@@ -24,13 +24,13 @@ type Grammar struct {
 	Headers   []string    `hcl:"headers,optional"`                   // or several such; X-Signature-* are X-Signature-1 to -100
 	Signature *block.Expr `hcl:"signature,optional" scope:"webhook"` // or what holds it, where that is no header
 
-	Group     string    `hcl:"group,optional"`     // between lists that have each a timestamp; "" for one list
-	Separator string    `hcl:"separator,optional"` // between the elements of a list; "" for a single signature
-	Assign    string    `hcl:"assign,optional"`    // between name and value of an element
-	Field     string    `hcl:"field,optional"`     // the name of the elements that are signatures; others are passed over
-	Prefix    string    `hcl:"prefix,optional"`    // before each signature
-	Algorithm Algorithm `hcl:"algorithm,optional"`
-	Encoding  Encoding  `hcl:"encoding,optional"` // of a signature
+	Group     string          `hcl:"group,optional"`     // between lists that have each a timestamp; "" for one list
+	Separator string          `hcl:"separator,optional"` // between the elements of a list; "" for a single signature
+	Assign    string          `hcl:"assign,optional"`    // between name and value of an element
+	Field     string          `hcl:"field,optional"`     // the name of the elements that are signatures; others are passed over
+	Prefix    string          `hcl:"prefix,optional"`    // before each signature
+	Algorithm claim.Algorithm `hcl:"algorithm,optional"`
+	Encoding  Encoding        `hcl:"encoding,optional"` // of a signature
 
 	Message *block.Template `hcl:"message,optional" scope:"verify"` // what is signed
 
@@ -52,7 +52,7 @@ const defaultTolerance = 5 * time.Minute
 
 // Default sets what most providers do.
 func (g *Grammar) Default() {
-	g.Assign, g.Algorithm, g.Encoding, g.SecretEncoding = "=", Algorithm{"sha256", sha256.New}, Hex, UTF8
+	g.Assign, g.Algorithm, g.Encoding, g.SecretEncoding = "=", claim.SHA256(), Hex, UTF8
 	g.Unit, g.SecretIn = inbound.Seconds, InKey
 }
 

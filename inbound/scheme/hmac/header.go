@@ -17,8 +17,8 @@ const (
 	maxNumbered   = 100     // X-Signature-1 to -100
 )
 
-// claim is a timestamp and the signatures that cover it.
-type claim struct {
+// group is a timestamp and the signatures that cover it.
+type group struct {
 	timestamp  string
 	fields     [][2]string // the other elements of the list, if the message holds one
 	signatures [][]byte    // decoded; those that do not decode are left out
@@ -26,7 +26,7 @@ type claim struct {
 
 // presented is what a request claims.
 type presented struct {
-	claims []claim
+	groups []group
 	id     string
 	total  int // of signatures
 }
@@ -56,22 +56,22 @@ func (g *Grammar) read(r *inbound.Request) (p presented, no *refusal) {
 		}
 	}
 	if p.total == 0 {
-		return p, bad("%s holds no signature of %d bytes in %s%s", where, g.Algorithm.new().Size(), g.Encoding, g.shape())
+		return p, bad("%s holds no signature of %d bytes in %s%s", where, g.Algorithm.Size(), g.Encoding, g.shape())
 	}
 	if g.Timestamp != "" {
 		stamp := ""
 		if !only(r.Header, g.Timestamp, &stamp) {
 			return p, bad("%s is not there exactly once", g.Timestamp)
 		}
-		for i := range p.claims {
-			p.claims[i].timestamp = stamp
+		for i := range p.groups {
+			p.groups[i].timestamp = stamp
 		}
 	}
 	if g.ID != "" && (!only(r.Header, g.ID, &p.id) || len(p.id) > maxID) {
 		return p, bad("%s is not there exactly once, or is longer than %d bytes", g.ID, maxID)
 	}
 	if g.TimestampField != "" {
-		for _, c := range p.claims {
+		for _, c := range p.groups {
 			if c.timestamp == "" && len(c.signatures) > 0 {
 				return p, bad("%s has no %s", where, g.TimestampField)
 			}
@@ -161,10 +161,10 @@ func (g *Grammar) groups(text string) []string {
 	return strings.SplitN(text, g.Group, maxSignatures+2)
 }
 
-// readList reads one list of signatures into a claim of its own.
+// readList reads one list of signatures into a group of its own.
 func (g *Grammar) readList(value string, p *presented) *refusal {
-	p.claims = append(p.claims, claim{})
-	c := &p.claims[len(p.claims)-1]
+	p.groups = append(p.groups, group{})
+	c := &p.groups[len(p.groups)-1]
 	if g.Separator == "" {
 		return g.add(value, c, p)
 	}
@@ -190,7 +190,7 @@ func (g *Grammar) readList(value string, p *presented) *refusal {
 }
 
 // element reads one name and value of a list.
-func (g *Grammar) element(e string, c *claim, p *presented) *refusal {
+func (g *Grammar) element(e string, c *group, p *presented) *refusal {
 	name, v, ok := strings.Cut(e, g.Assign)
 	switch {
 	case !ok:
@@ -208,13 +208,13 @@ func (g *Grammar) element(e string, c *claim, p *presented) *refusal {
 }
 
 // add decodes one signature. One of another form is passed over.
-func (g *Grammar) add(text string, c *claim, p *presented) *refusal {
+func (g *Grammar) add(text string, c *group, p *presented) *refusal {
 	coded, ok := strings.CutPrefix(text, g.Prefix)
 	if !ok {
 		return nil
 	}
 	sum, err := g.Encoding.decode(coded)
-	if err != nil || len(sum) != g.Algorithm.new().Size() {
+	if err != nil || len(sum) != g.Algorithm.Size() {
 		return nil
 	}
 	c.signatures = append(c.signatures, sum)

@@ -12,10 +12,10 @@ import (
 	"github.com/postern-proxy/postern/inbound"
 )
 
-// signed answers the names of a message about one claim of a request.
+// signed answers the names of a message about one group of a request.
 type signed struct {
 	inbound.Names
-	claim  *claim
+	group  *group
 	secret []byte
 }
 
@@ -26,7 +26,7 @@ func (s *signed) Bytes(ref *block.Ref) ([]byte, bool) {
 		return s.secret, true
 	case "field":
 		found, n := "", 0
-		for _, f := range s.claim.fields {
+		for _, f := range s.group.fields {
 			if f[0] == ref.Key {
 				found, n = f[1], n+1
 			}

@@ -27,7 +27,7 @@ func (g *Grammar) sign(r *inbound.Request) error {
 	if g.Signature != nil {
 		return fmt.Errorf("the signature stands in %s, which only the sender can make", g.Signature.Source())
 	}
-	s := &signed{Names: inbound.Names{Request: r, Timestamp: formatTime(g.Unit, r.Received)}, claim: &claim{}, secret: keys[0]}
+	s := &signed{Names: inbound.Names{Request: r, Timestamp: formatTime(g.Unit, r.Received)}, group: &group{}, secret: keys[0]}
 	if g.Timestamp != "" {
 		r.Header.Set(g.Timestamp, s.Timestamp)
 	}
@@ -41,15 +41,15 @@ func (g *Grammar) sign(r *inbound.Request) error {
 			case ref.Name == "header" && r.Header.Get(ref.Key) == "":
 				r.Header.Set(ref.Key, made)
 			case ref.Name == "field":
-				s.claim.fields = append(s.claim.fields, [2]string{ref.Key, made})
+				s.group.fields = append(s.group.fields, [2]string{ref.Key, made})
 			}
 		}
 	}
 	var h hash.Hash
 	if g.SecretIn == InMessage {
-		h = g.Algorithm.new()
+		h = g.Algorithm.New()
 	} else {
-		h = hmac.New(g.Algorithm.new, keys[0])
+		h = hmac.New(g.Algorithm.New, keys[0])
 	}
 	if no := g.clear(s); no != nil {
 		return errors.New(no.why)
@@ -61,7 +61,7 @@ func (g *Grammar) sign(r *inbound.Request) error {
 	if g.Field != "" {
 		text = g.Field + g.Assign + text
 	}
-	for _, f := range s.claim.fields {
+	for _, f := range s.group.fields {
 		text = f[0] + g.Assign + f[1] + g.Separator + text
 	}
 	if g.TimestampField != "" {

@@ -28,5 +28,5 @@ func (g *Grammar) trace(s *signed) {
 		s.Trace("signed", "the message cannot be put together: a part of it is missing")
 		return
 	}
-	s.Trace("signed", fmt.Sprintf("%d bytes, sha256 %x, by %d signatures that can be read", h.n, h.Sum(nil), len(s.claim.signatures)))
+	s.Trace("signed", fmt.Sprintf("%d bytes, sha256 %x, by %d signatures that can be read", h.n, h.Sum(nil), len(s.group.signatures)))
 }

@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/inbound/claim"
 )
 
 // minKey is the length in bytes under which a key is refused: an HMAC "works"
@@ -70,8 +70,8 @@ func (g *Grammar) decide(r *inbound.Request, keys [][]byte) inbound.Verdict {
 		return inbound.Verdict{Result: no.result, Why: no.why}
 	}
 	best := inbound.Verdict{}
-	for i := range p.claims {
-		c := &p.claims[i]
+	for i := range p.groups {
+		c := &p.groups[i]
 		if len(c.signatures) == 0 {
 			continue
 		}
@@ -86,16 +86,16 @@ func (g *Grammar) decide(r *inbound.Request, keys [][]byte) inbound.Verdict {
 	return best
 }
 
-// judge decides about one claim.
-func (g *Grammar) judge(r *inbound.Request, c *claim, keys [][]byte) inbound.Verdict {
-	s := &signed{Names: inbound.Names{Request: r, Timestamp: c.timestamp}, claim: c}
+// judge decides about one group.
+func (g *Grammar) judge(r *inbound.Request, c *group, keys [][]byte) inbound.Verdict {
+	s := &signed{Names: inbound.Names{Request: r, Timestamp: c.timestamp}, group: c}
 	v := inbound.Verdict{Timestamp: c.timestamp}
 	if g.Time != nil {
 		v.Timestamp, _ = g.Time.String(&s.Names)
 	}
 	if g.dated() {
-		var ok bool
-		if v.Proof.Signed, ok = parseTime(g.Unit, v.Timestamp); !ok {
+		var err error
+		if v.Proof.Signed, err = claim.Time(g.Unit, v.Timestamp); err != nil {
 			v.Why = fmt.Sprintf("the timestamp %.64q is not written in %s", v.Timestamp, g.Unit)
 			return v
 		}
@@ -125,15 +125,15 @@ func (g *Grammar) match(s *signed, keys [][]byte) []byte {
 	for i, key := range keys {
 		var h hash.Hash
 		if s.secret = key; g.SecretIn == InMessage {
-			h = g.Algorithm.new()
+			h = g.Algorithm.New()
 		} else {
-			h = hmac.New(g.Algorithm.new, key)
+			h = hmac.New(g.Algorithm.New, key)
 		}
 		if !g.write(h, s) {
 			return nil
 		}
 		sum, same := h.Sum(nil), 0
-		for _, signature := range s.claim.signatures {
+		for _, signature := range s.group.signatures {
 			same |= subtle.ConstantTimeCompare(sum, signature)
 		}
 		at = subtle.ConstantTimeSelect(same, i, at)
@@ -142,28 +142,4 @@ func (g *Grammar) match(s *signed, keys [][]byte) []byte {
 		return nil
 	}
 	return keys[at]
-}
-
-// parseTime reads a timestamp: digits only, or RFC 3339.
-func parseTime(u inbound.Unit, s string) (time.Time, bool) {
-	if u == inbound.RFC3339 {
-		t, err := time.Parse(time.RFC3339Nano, s)
-		return t, err == nil
-	}
-	if len(s) > 16 {
-		return time.Time{}, false
-	}
-	for _, c := range []byte(s) {
-		if c < '0' || c > '9' {
-			return time.Time{}, false
-		}
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		return time.Time{}, false
-	}
-	if u == inbound.Millis {
-		return time.UnixMilli(n), true
-	}
-	return time.Unix(n, 0), true
 }

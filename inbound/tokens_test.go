@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -246,10 +245,6 @@ func TestPlaid(t *testing.T) {
 		t.Fatal(diags)
 	}
 	b := serve(t, set)
-	stamped := func(alg jose.SignatureAlgorithm, key any, kid, body string) http.Header {
-		sum := sha256.Sum256([]byte(body))
-		return headers(map[string]string{"Plaid-Verification": signJWT(t, alg, key, map[string]any{"kid": kid}, map[string]any{"iat": time.Now().Unix(), "request_body_sha256": hex.EncodeToString(sum[:])})})
-	}
 	for _, tt := range []struct {
 		name   string
 		header http.Header
@@ -258,9 +253,9 @@ func TestPlaid(t *testing.T) {
 	}{
 		{"the vector is too old", headers(v.Headers), v.Body, "stale"},
 		{"another body", headers(v.Headers), v.Body + "\n", "bad_signature"},
-		{"a key that Plaid does not know", stamped(jose.ES256, curveKey(t), "someone", "{}"), "{}", "bad_signature"},
-		{"RS256", stamped(jose.RS256, rsaKey(), "bfbd5111-8e33-4643-8ced-b2e642a72f3c", "{}"), "{}", "bad_signature"},
-		{"the name of a file", stamped(jose.ES256, curveKey(t), "../etc/passwd", "{}"), "{}", "bad_signature"},
+		{"a key that Plaid does not know", stamped(t, jose.ES256, curveKey(t), "someone", "{}"), "{}", "bad_signature"},
+		{"RS256", stamped(t, jose.RS256, rsaKey(), "bfbd5111-8e33-4643-8ced-b2e642a72f3c", "{}"), "{}", "bad_signature"},
+		{"the name of a file", stamped(t, jose.ES256, curveKey(t), "../etc/passwd", "{}"), "{}", "bad_signature"},
 		{"nothing", http.Header{}, "{}", "unsigned"},
 	} {
 		b.post("/hook", tt.body, tt.header)
@@ -272,7 +267,7 @@ func TestPlaid(t *testing.T) {
 		t.Errorf("asked %d times, want for each of two names once", asked)
 	}
 	for i := range 20 {
-		b.post("/hook", "{}", stamped(jose.ES256, curveKey(t), fmt.Sprint("flood", i), "{}"))
+		b.post("/hook", "{}", stamped(t, jose.ES256, curveKey(t), fmt.Sprint("flood", i), "{}"))
 		b.newest()
 	}
 	if asked > 11 {

@@ -107,6 +107,36 @@ func TestInboxShow(t *testing.T) {
 	}
 }
 
+// TestStandOfALane: what has stepped aside, and what holds its lane, says so.
+func TestStandOfALane(t *testing.T) {
+	l := serve(t, `admin {}`)
+	for i, key := range []string{"a", "a", "b", "c"} {
+		l.insert(inbound.Event{ID: fmt.Sprintf("k%d", i), Webhook: "github", EventID: fmt.Sprint(i), Lane: key, Body: []byte("{}")}, "github")
+	}
+	items, _, err := l.store.Claim(t.Context(), map[string]int{"github": 10}, time.Minute)
+	if err != nil || len(items) != 3 {
+		t.Fatalf("%d items, %v", len(items), err)
+	}
+	for _, it := range items {
+		m := map[string]inbound.Move{
+			"k0": {To: inbound.Retrying, Stand: inbound.Aside, Due: time.Now().Add(time.Hour)},
+			"k2": {To: inbound.Failed, Stand: inbound.Holding}, "k3": {To: inbound.Failed},
+		}[it.Work.Event.ID]
+		if err := l.store.Finish(t.Context(), it.Lease, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[string]string{"k0": "aside", "k1": "", "k2": "holding", "k3": ""}
+	for _, e := range read[EventPage](t, l.ask("GET", "/api/v1/inbox/events", "")).Events {
+		if got := e.Deliveries[0].Stand; got != want[e.ID] {
+			t.Errorf("in the list %s stands %q, want %q", e.ID, got, want[e.ID])
+		}
+		if a := l.ask("GET", "/api/v1/inbox/events/"+e.ID, ""); strings.Contains(a.body, `"stand":`) != (want[e.ID] != "") || !strings.Contains(a.body, want[e.ID]) {
+			t.Errorf("%s: %s", e.ID, a.body)
+		}
+	}
+}
+
 // evil is what somebody might send to us for others to look at.
 var evil = []string{
 	`<script>alert(1)</script>`, `{"url":"javascript:alert(1)"}`, `<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>`,

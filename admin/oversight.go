@@ -125,6 +125,11 @@ func (s *Server) reconcile(r *http.Request) (any, error) {
 	return s.reconciles(r)
 }
 
+// Oversight says which webhooks are silent, and how their subscriptions do.
+func (c *Client) Oversight(ctx context.Context) (out Oversight, err error) {
+	return out, c.call(ctx, http.MethodGet, "/inbox/oversight", nil, nil, &out)
+}
+
 // Reconciles says how reconcile stands.
 func (c *Client) Reconciles(ctx context.Context) (out Reconciles, err error) {
 	return out, c.call(ctx, http.MethodGet, "/inbox/reconcile", nil, nil, &out)
@@ -137,7 +142,7 @@ func (c *Client) Reconcile(ctx context.Context, ask Reconcile) (out Reconciles, 
 
 // Oversight says how webhooks do from the provider's side.
 type Oversight struct {
-	Silences      []Silence      `json:"silences"` // as far as the replica that is asked watches
+	Silences      []Silence      `json:"silences"` // of webhooks with expect, as soon as they were looked at
 	Subscriptions []Subscription `json:"subscriptions"`
 }
 
@@ -164,7 +169,11 @@ type Subscription struct {
 // oversight answers how webhooks do.
 func (s *Server) oversight(r *http.Request) (any, error) {
 	out := Oversight{Silences: []Silence{}, Subscriptions: []Subscription{}}
-	for _, q := range s.opt.Oversight.Silences() {
+	quiet, err := s.opt.Oversight.Watched(r.Context())
+	if err != nil {
+		return nil, fmt.Errorf("read for how long webhooks are silent: %w", err)
+	}
+	for _, q := range quiet {
 		out.Silences = append(out.Silences, Silence{q.Webhook, q.Since, time.Since(q.Since).Seconds(), q.Limit.Seconds(), some(q.Alarm)})
 	}
 	all, err := s.opt.Oversight.Subscriptions(r.Context())

@@ -163,6 +163,10 @@ type Delivery struct {
 	Attempt int       `json:"attempt"`
 	Due     time.Time `json:"due,omitzero"` // the next attempt, or the end of the lease; otherwise the last move
 	Reason  string    `json:"reason,omitempty"`
+	// Stand is its place in its lane, absent if it has its turn: aside while it is
+	// open and others of its key go before it, holding if it has failed and they wait
+	// for a person.
+	Stand string `json:"stand,omitempty"`
 }
 
 // Move is one line of the audit trail.
@@ -257,12 +261,23 @@ func event(r *inbound.Record) Event {
 		Header: r.Header, Status: string(r.Status), Deliveries: []Delivery{},
 	}
 	for _, d := range r.Deliveries {
-		e.Deliveries = append(e.Deliveries, Delivery{d.Target, string(d.State), string(d.Origin), d.Attempt, d.Due, d.Reason})
+		e.Deliveries = append(e.Deliveries, Delivery{d.Target, string(d.State), string(d.Origin), d.Attempt, d.Due, d.Reason, stand(d.Stand)})
 	}
 	for _, t := range r.Trail {
 		e.Trail = append(e.Trail, move(&t))
 	}
 	return e
+}
+
+// stand words the place of a delivery in its lane.
+func stand(s inbound.Standing) string {
+	switch s {
+	case inbound.Aside:
+		return "aside"
+	case inbound.Holding:
+		return "holding"
+	}
+	return ""
 }
 
 // move words one line of the audit trail.

@@ -81,7 +81,7 @@ func inboxCommand(o *options) *cobra.Command {
 	cmd.PersistentFlags().StringVar(&o.admin, "admin", "", "URL of the admin listener (POSTERN_ADMIN; else as the configuration says)")
 	cmd.PersistentFlags().StringVar(&output, "output", "table", "table, json or ndjson")
 	cmd.AddCommand(inboxList(o, &output), inboxShow(o, &output), inboxRaw(o), inboxTail(o, &output), inboxExport(o), inboxReconcile(o, &output),
-		inboxGroups(o, &output), inboxVerify(o, &output),
+		inboxExpect(o, &output), inboxSubscriptions(o, &output), inboxGroups(o, &output), inboxVerify(o, &output),
 		inboxAct(o, inbound.ActReplay, "Deliver events again that were applied or have failed"),
 		inboxAct(o, inbound.ActRelease, "Deliver events that are held back as a conflict, in quarantine, or ignored"),
 		inboxAct(o, inbound.ActDiscard, "Never deliver events that are not applied"))
@@ -158,34 +158,16 @@ func listed(ctx context.Context, c *admin.Client, f admin.Filter, limit int) (ev
 }
 
 func printEvents(w io.Writer, output string, events []admin.Event) error {
-	enc := json.NewEncoder(w)
-	switch output {
-	case "ndjson":
-		for _, e := range events {
-			if err := enc.Encode(e); err != nil {
-				return &exitError{exitFailure, err}
-			}
-		}
-		return nil
-	case "json":
-		enc.SetIndent("", "  ")
-		if events == nil {
-			events = []admin.Event{}
-		}
-		return enc.Encode(events)
-	case "table":
-	default:
-		return &exitError{exitUsage, fmt.Errorf("--output: %q is none of table, json and ndjson", output)}
-	}
-	var rows [][]string
-	for _, e := range events {
-		attempts := 0
+	return printAll(w, output, events, []column{{"ID", 0}, {"RECEIVED", 0}, {"WEBHOOK", 7}, {"TYPE", 8}, {"STATUS", 0}, {"ATTEMPTS", 3}, {"EVENT", 5}}, func(e admin.Event) []string {
+		attempts, status := 0, e.Status
 		for _, d := range e.Deliveries {
 			attempts = max(attempts, d.Attempt)
+			if d.Stand != "" && d.Status == e.Status {
+				status = e.Status + ", " + d.Stand
+			}
 		}
-		rows = append(rows, []string{e.ID, shortTime(w, e.Received), e.Webhook, fallback(e.Type, "-"), e.Status, fmt.Sprint(attempts), e.EventID})
-	}
-	return printTable(w, []column{{"ID", 0}, {"RECEIVED", 0}, {"WEBHOOK", 7}, {"TYPE", 8}, {"STATUS", 0}, {"ATTEMPTS", 3}, {"EVENT", 5}}, rows)
+		return []string{e.ID, shortTime(w, e.Received), e.Webhook, fallback(e.Type, "-"), status, fmt.Sprint(attempts), e.EventID}
+	})
 }
 
 // shortTime is a time for a list: without the date if it was today, where there is
@@ -222,7 +204,7 @@ func inboxShow(o *options, output *string) *cobra.Command {
 func printEvent(w io.Writer, e *admin.Event) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, value string) {
-		if value != "" {
+		if value = onLine(strings.TrimSpace(value)); value != "" {
 			fmt.Fprintf(tw, "%s\t%s\n", name, value)
 		}
 	}
@@ -247,19 +229,53 @@ func printEvent(w io.Writer, e *admin.Event) error {
 	if !e.Emptied.IsZero() {
 		row("removed", e.Emptied.UTC().Format(time.RFC3339)+": the body and its headers are not kept any more")
 	}
-	for _, d := range e.Deliveries {
-		row("delivery", strings.TrimSpace(fmt.Sprintf("%s: %s after %s %s", d.Target, d.Status, count(d.Attempt, "attempt"), d.Reason)))
+	for i := range e.Deliveries {
+		row("delivery", delivered(&e.Deliveries[i]))
+	}
+	if len(e.Trail) == 0 {
+		fmt.Fprintln(tw, "\nNothing has happened to it yet.")
+		return tw.Flush()
 	}
 	fmt.Fprintln(tw, "\nAT\tTARGET\tMOVE\tATTEMPT\tANSWER\tREPLICA\tREASON")
-	for _, m := range e.Trail {
-		answer := "-"
-		if m.Status != 0 {
-			answer = fmt.Sprint(m.Status)
-		}
-		fmt.Fprintf(tw, "%s\t%s\t%s -> %s\t%d\t%s\t%s\t%s\n", m.At.UTC().Format("2006-01-02T15:04:05.000Z"), fallback(m.Target, "-"), fallback(m.From, "new"), m.To, m.Attempt, answer,
-			fallback(m.Replica, "-"), strings.TrimSpace(m.Reason+" "+m.By))
+	for i := range e.Trail {
+		fmt.Fprintln(tw, strings.Join(moveCells(&e.Trail[i]), "\t"))
 	}
 	return tw.Flush()
+}
+
+// moveCells are the cells of one line of the audit trail.
+func moveCells(m *admin.Move) []string {
+	answer, reason := "-", strings.TrimSpace(m.Reason+" "+m.By)
+	if m.Status != 0 {
+		answer = fmt.Sprint(m.Status)
+	}
+	if m.Detail != "" {
+		reason += fmt.Sprintf(" %q", cut(strings.Join(strings.Fields(m.Detail), " "), 200))
+	}
+	return []string{
+		m.At.UTC().Format("2006-01-02T15:04:05.000Z"), fallback(onLine(m.Target), "-"), fallback(m.From, "new") + " -> " + m.To, fmt.Sprint(m.Attempt), answer,
+		fallback(m.Replica, "-"), onLine(strings.TrimSpace(reason)),
+	}
+}
+
+// delivered says in a line where a delivery stands.
+func delivered(d *admin.Delivery) string {
+	line := d.Target + ": " + d.Status
+	if d.Attempt > 0 {
+		line += " after " + count(d.Attempt, "attempt")
+	}
+	switch {
+	case d.Stand == "holding":
+		line += ", holding its lane"
+	case d.Stand == "aside":
+		line += ", stepped aside in its lane"
+	case inbound.State(d.Status).Open() && d.Due.IsZero():
+		line += ", behind others of its lane"
+	}
+	if d.Status == string(inbound.Retrying) && !d.Due.IsZero() {
+		line += ", again at " + d.Due.UTC().Format(time.RFC3339)
+	}
+	return line + prefixed(": ", d.Reason)
 }
 
 func inboxRaw(o *options) *cobra.Command {

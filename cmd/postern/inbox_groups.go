@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,38 +32,18 @@ func inboxGroups(o *options, output *string) *cobra.Command {
 }
 
 func printGroups(w io.Writer, output string, groups []admin.Group) error {
-	enc := json.NewEncoder(w)
-	switch output {
-	case "ndjson":
-		for _, g := range groups {
-			if err := enc.Encode(g); err != nil {
-				return &exitError{exitFailure, err}
-			}
-		}
-		return nil
-	case "json":
-		enc.SetIndent("", "  ")
-		return enc.Encode(groups)
-	case "table":
-	default:
-		return &exitError{exitUsage, fmt.Errorf("--output: %q is none of table, json and ndjson", output)}
-	}
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "MISFIT\tCOUNT\tWEBHOOK\tTYPE\tFIRST\tLAST\tEXAMPLE\tREASON")
-	for _, g := range groups {
-		fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", g.Misfit, g.Count, g.Webhook, fallback(g.Type, "-"),
-			g.First.UTC().Format(time.RFC3339), g.Last.UTC().Format(time.RFC3339), g.Example, g.Reason)
-	}
-	return tw.Flush()
+	return printAll(w, output, groups, []column{{"MISFIT", 0}, {"COUNT", 0}, {"WEBHOOK", 7}, {"TYPE", 8}, {"FIRST", 0}, {"LAST", 0}, {"EXAMPLE", 0}, {"REASON", 20}}, func(g admin.Group) []string {
+		return []string{g.Misfit, fmt.Sprint(g.Count), g.Webhook, fallback(g.Type, "-"), shortTime(w, g.First), shortTime(w, g.Last), g.Example, g.Reason}
+	})
 }
 
 // proved words how an event was verified, in one line.
 func proved(e *admin.Event) string {
 	p := e.Proof
 	if !e.Verified {
-		return "false"
+		return "no"
 	}
-	text := "true"
+	text := "yes"
 	if p.Scheme != "" {
 		text = "by " + p.Scheme
 	}

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -84,25 +82,10 @@ func printReconciled(w io.Writer, output string, all []admin.ReconcileStanding) 
 }
 
 func writeReconciled(w io.Writer, output string, all []admin.ReconcileStanding) error {
-	enc := json.NewEncoder(w)
-	switch output {
-	case "json":
-		enc.SetIndent("", "  ")
-		return enc.Encode(all)
-	case "ndjson":
-		for _, s := range all {
-			if err := enc.Encode(s); err != nil {
-				return err
-			}
-		}
-		return nil
-	case "table":
-	default:
-		return &exitError{exitUsage, fmt.Errorf("--output: %q is none of table, json and ndjson", output)}
+	if output != "table" {
+		return printAll(w, output, all, nil, nil)
 	}
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "WEBHOOK\tACCOUNT\tRUN\tSINCE\tUNTIL\tPAGES\tLISTED\tEXPECTED\tRECEIVED\tBACKFILLED\tLATE\tUNKNOWN\tGONE")
-	const minute = "2006-01-02T15:04:05Z"
+	var rows [][]string
 	row := func(s *admin.ReconcileStanding, run string, r *admin.ReconcileReport) {
 		if r == nil {
 			return
@@ -110,14 +93,35 @@ func writeReconciled(w io.Writer, output string, all []admin.ReconcileStanding) 
 		if r.DryRun {
 			run += ", dry"
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", s.Webhook, fallback(s.Account, "-"), run, r.Since.UTC().Format(minute), r.Until.UTC().Format(minute),
-			r.Pages, r.Listed, r.Counts.Expected, r.Counts.Received, r.Counts.Backfilled, r.Counts.Late, r.Counts.Unknown, r.Gone)
+		rows = append(rows, append([]string{s.Webhook, fallback(s.Account, "-"), run, r.Since.UTC().Format(time.RFC3339), r.Until.UTC().Format(time.RFC3339), fmt.Sprint(r.Pages), fmt.Sprint(r.Listed)},
+			append(tallied(&r.Counts), fmt.Sprint(r.Gone))...))
 	}
 	for i := range all {
 		s := &all[i]
 		row(s, "asked for", s.Manual)
 		row(s, "last", s.Last)
-		fmt.Fprintf(tw, "%s\t-\ttotal\t\t\t\t\t%d\t%d\t%d\t%d\t%d\t\n", s.Webhook, s.Total.Expected, s.Total.Received, s.Total.Backfilled, s.Total.Late, s.Total.Unknown)
+		rows = append(rows, append([]string{s.Webhook, "-", "total", "", "", "", ""}, append(tallied(&s.Total), "")...))
 	}
-	return tw.Flush()
+	return printTable(w, []column{
+		{"WEBHOOK", 7},
+		{"ACCOUNT", 7},
+		{"RUN", 0},
+		{"SINCE", 0},
+		{"UNTIL", 0},
+		{"PAGES", 0},
+		{"LISTED", 0},
+		{"EXPECTED", 0},
+		{"RECEIVED", 0},
+		{"BACKFILLED", 0},
+		{"LATE", 0},
+		{"UNKNOWN", 0},
+		{"GONE", 0},
+	}, rows)
+}
+
+func tallied(t *admin.ReconcileTally) (cells []string) {
+	for _, n := range [...]int{t.Expected, t.Received, t.Backfilled, t.Late, t.Unknown} {
+		cells = append(cells, fmt.Sprint(n))
+	}
+	return cells
 }

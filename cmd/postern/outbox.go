@@ -104,30 +104,9 @@ func callsListed(ctx context.Context, c *admin.Client, f admin.CallFilter, limit
 }
 
 func printCalls(w io.Writer, output string, calls []admin.Call) error {
-	enc := json.NewEncoder(w)
-	switch output {
-	case "ndjson":
-		for _, c := range calls {
-			if err := enc.Encode(c); err != nil {
-				return &exitError{exitFailure, err}
-			}
-		}
-		return nil
-	case "json":
-		enc.SetIndent("", "  ")
-		if calls == nil {
-			calls = []admin.Call{}
-		}
-		return enc.Encode(calls)
-	case "table":
-	default:
-		return &exitError{exitUsage, fmt.Errorf("--output: %q is none of table, json and ndjson", output)}
-	}
-	var rows [][]string
-	for _, c := range calls {
-		rows = append(rows, []string{c.ID, shortTime(w, c.Created), c.Kind, c.Provider, callName(c.Method, c.Endpoint), c.Status, fmt.Sprint(c.Attempts), fallback(c.Reason, "-")})
-	}
-	return printTable(w, []column{{"ID", 0}, {"CREATED", 0}, {"KIND", 5}, {"PROVIDER", 6}, {"CALL", 4}, {"STATUS", 0}, {"ATTEMPTS", 1}, {"REASON", 6}}, rows)
+	return printAll(w, output, calls, []column{{"ID", 0}, {"CREATED", 0}, {"KIND", 5}, {"PROVIDER", 6}, {"CALL", 4}, {"STATUS", 0}, {"ATTEMPTS", 1}, {"REASON", 6}}, func(c admin.Call) []string {
+		return []string{c.ID, shortTime(w, c.Created), c.Kind, c.Provider, callName(c.Method, c.Endpoint), c.Status, fmt.Sprint(c.Attempts), fallback(c.Reason, "-")}
+	})
 }
 
 // callName is a call in two words. The label of a route may have its method.
@@ -157,10 +136,10 @@ func outboxShow(o *options, output *string) *cobra.Command {
 }
 
 // onLine is text of others, such as a provider's message, as it may stand in a line
-// on a terminal.
+// on a terminal: nothing in it moves the cursor, or turns what follows around.
 func onLine(s string) string {
 	return strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) {
+		if unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) {
 			return unicode.ReplacementChar
 		}
 		return c

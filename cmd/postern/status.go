@@ -39,7 +39,11 @@ func statusCommand(o *options) *cobra.Command {
 				if err != nil {
 					return &exitError{exitFailure, err}
 				}
-				return printStatus(cmd.OutOrStdout(), &st, hooks.Webhooks)
+				all, err := c.Oversight(cmd.Context())
+				if err != nil {
+					return &exitError{exitFailure, err}
+				}
+				return printStatus(cmd.OutOrStdout(), &st, hooks.Webhooks, oversights(&all))
 			}
 			enc := json.NewEncoder(cmd.OutOrStdout())
 			enc.SetIndent("", "  ")
@@ -74,7 +78,7 @@ func standing(h *admin.Webhook, now time.Time) string {
 	return line
 }
 
-func printStatus(w io.Writer, st *admin.Status, hooks []admin.Webhook) error {
+func printStatus(w io.Writer, st *admin.Status, hooks []admin.Webhook, oversights []string) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(tw, "%s\t%s\n", name, fmt.Sprintf(format, args...))
@@ -92,6 +96,9 @@ func printStatus(w io.Writer, st *admin.Status, hooks []admin.Webhook) error {
 	row("store", "%s: %s", st.Store.Where, st.Store.Promise)
 	for i := range hooks {
 		row("webhook", "%s: %s", hooks[i].Name, standing(&hooks[i], time.Now()))
+	}
+	for _, line := range oversights {
+		row("provider", "%s", line)
 	}
 	for _, p := range st.Paused {
 		row("paused", "target %s, since %s: looked for again at %s", p.Target, p.Since.Format(time.RFC3339), p.Until.Format(time.RFC3339))

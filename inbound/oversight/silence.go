@@ -176,6 +176,31 @@ func (r *Runner) newest(ctx context.Context, webhook string) (time.Time, error) 
 	}
 }
 
+// Watched says for how long webhooks have been silent, whichever process watches
+// them. One that nobody has looked at yet is left out.
+func (r *Runner) Watched(ctx context.Context) (all []Silence, err error) {
+	rows, err := r.opt.Store.Watches(ctx, KindExpect)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range r.opt.Inbox.Set().Webhooks() {
+		i := slices.IndexFunc(rows, func(row Row) bool { return row.Webhook == w.Name && row.Value != nil })
+		if w.Expect == nil || i < 0 {
+			continue
+		}
+		v := new(vigil)
+		if err := json.Unmarshal(rows[i].Value, v); err != nil {
+			return nil, fmt.Errorf("read what is kept of the silence of webhook %q: %w", w.Name, err)
+		}
+		last, err := r.newest(ctx, w.Name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, Silence{Webhook: w.Name, Since: latest(v.First, last), Limit: v.limit(w.Expect), Alarm: v.Alarm})
+	}
+	return all, nil
+}
+
 // Silences says for how long webhooks have been silent, as far as this process
 // watches.
 func (r *Runner) Silences() (all []Silence) {

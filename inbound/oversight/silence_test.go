@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/postern-proxy/postern/inbound/oversight"
 )
 
 // TestSilence: a silence is told of once, also if the process begins anew
@@ -30,6 +32,10 @@ func TestSilence(t *testing.T) {
 		}
 		if s := p.Silences(); len(s) != 1 || s[0].Alarm.IsZero() || time.Since(s[0].Since).Round(time.Minute) != 75*time.Minute {
 			t.Errorf("%+v", s)
+		}
+		elsewhere := oversight.New(oversight.Options{Inbox: p.inbox, Store: p.db.Oversight()}) // it watches nothing
+		if s, err := elsewhere.Watched(t.Context()); err != nil || len(s) != 1 || s[0] != p.Silences()[0] || len(elsewhere.Silences()) != 0 {
+			t.Errorf("as another process sees it: %+v, %v; want %+v", s, err, p.Silences())
 		}
 		p.stop()
 		p.start()

@@ -23,19 +23,22 @@ type Memory struct {
 	mu     sync.Mutex
 	next   int64 // seq of the next event, and key of the next delivery
 	events map[int64]*memoryEvent
+	order  []*memoryEvent        // by seq
 	keys   map[memoryKey][]int64 // variants in order
 	past   map[memoryKey][]memoryPast
 	ids    map[string]int64
 	rows   map[int64]*memoryDelivery // by lease key
-	feed   []inbound.Notice          // everything that happened
+	due    agendas[*memoryDelivery]  // what is open and not behind
+	lines  map[lane]*memoryLine
+	feed   []inbound.Notice // everything that happened
 
 	connections map[connection.Key]*memoryConnection
 	tickets     map[string]connection.Ticket
 	answers     map[idempotency.ID]*answer
 	stale       map[fallback.ID]fallback.Row
 
-	calls map[int64]*memoryCall  // of the outbox, by seq
-	marks map[string]*memoryMark // by lane key
+	outbox memoryCalls
+	marks  map[string]*memoryMark // by lane key
 
 	watches map[oversight.Watch]*memoryWatch
 	listed  map[int64]memoryListed // by seq of the event
@@ -64,6 +67,22 @@ type memoryDelivery struct {
 	wait       time.Duration
 	behind     bool // waits behind the head of its lane
 	of         *memoryEvent
+
+	turn, step slot[*memoryDelivery] // among what may be claimed, and what has stepped aside
+	holds      bool                  // it is counted as one that holds its lane
+}
+
+// place puts d where it belongs after something has changed of it: its state, its
+// due, its standing, or that it is behind. Whoever changes one calls it.
+func (m memoryInbox) place(d *memoryDelivery) {
+	if d.State.Open() && !d.behind {
+		m.due.put(d.Target, &d.turn, d.Due)
+	} else {
+		d.turn.leave()
+	}
+	if d.of.event.Lane != "" {
+		m.line(d.lane()).keep(d)
+	}
 }
 
 // NewMemory returns an empty Memory.
@@ -71,9 +90,10 @@ func NewMemory() *Memory {
 	return &Memory{
 		events: map[int64]*memoryEvent{}, keys: map[memoryKey][]int64{}, past: map[memoryKey][]memoryPast{},
 		ids: map[string]int64{}, rows: map[int64]*memoryDelivery{},
+		due: agendas[*memoryDelivery]{}, lines: map[lane]*memoryLine{},
 		connections: map[connection.Key]*memoryConnection{}, tickets: map[string]connection.Ticket{},
 		answers: map[idempotency.ID]*answer{}, stale: map[fallback.ID]fallback.Row{},
-		calls: map[int64]*memoryCall{}, marks: map[string]*memoryMark{},
+		outbox: newMemoryCalls(), marks: map[string]*memoryMark{},
 		watches: map[oversight.Watch]*memoryWatch{}, listed: map[int64]memoryListed{},
 	}
 }
@@ -132,9 +152,11 @@ func (m memoryInbox) insert(a *inbound.Arrival) {
 		m.rows[d.key] = d
 		me.deliveries = append(me.deliveries, d)
 		d.behind = e.Lane != "" && p.State.Open()
+		d.turn.of, d.turn.key, d.step.of, d.step.key = d, d.key, d, d.key
+		m.place(d)
 		m.settle(d.lane())
 	}
-	m.events[me.seq], m.ids[e.ID] = me, me.seq
+	m.events[me.seq], m.ids[e.ID], m.order = me, me.seq, append(m.order, me)
 	m.keys[key] = append(m.keys[key], me.seq)
 	n := inbound.Notice{Record: me.record()}
 	n.Header = nil
@@ -169,30 +191,16 @@ func (m memoryInbox) Claim(_ context.Context, want map[string]int, lease time.Du
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	var due []*memoryDelivery
-	for _, d := range m.rows {
-		if want[d.Target] == 0 || !d.State.Open() || d.behind {
-			continue
-		}
-		if !d.Due.After(now) {
-			due = append(due, d)
-		} else if next.IsZero() || d.Due.Before(next) {
-			next = d.Due
-		}
-	}
+	due, next := m.due.take(now, want)
 	slices.SortFunc(due, func(a, b *memoryDelivery) int {
 		return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.key, b.key))
 	})
-	got := map[string]int{}
 	for _, d := range due {
-		if got[d.Target] == want[d.Target] {
-			continue
-		}
-		got[d.Target]++
 		from := d.State
 		d.Attempt++
 		d.Due = now.Add(lease)
 		m.move(d, inbound.Transition{To: inbound.Processing, Attempt: d.Attempt, Reason: claimReason(from)})
+		m.place(d)
 		items = append(items, queue.Item[inbound.Delivery]{
 			Lease: queue.Lease{Key: d.key, Token: d.token, Until: d.Due}, Target: d.Target, Lane: d.of.event.Lane,
 			Work: inbound.Delivery{Event: d.of.event, Target: d.Target, From: from, Origin: d.Origin, Attempt: d.Attempt, Wait: d.wait},
@@ -224,6 +232,7 @@ func (m memoryInbox) Renew(_ context.Context, leases []queue.Lease, lease time.D
 	for _, l := range leases {
 		if d := m.held(l); d != nil {
 			d.Due = time.Now().Add(lease)
+			m.place(d)
 		} else {
 			lost = append(lost, l)
 		}
@@ -239,6 +248,7 @@ func (m memoryInbox) Release(_ context.Context, leases []queue.Lease) error {
 			d.Attempt--
 			d.Due = time.Now()
 			m.move(d, inbound.Transition{To: releasedTo(d.Attempt), Attempt: d.Attempt, Reason: releaseReason})
+			m.place(d)
 		}
 	}
 	return nil
@@ -273,6 +283,7 @@ func (m memoryInbox) Finish(_ context.Context, l queue.Lease, mv inbound.Move) e
 		m.mark(d.lane()).reach(mv.Reached, d.of.event.ID)
 	}
 	m.move(d, inbound.Transition{To: mv.To, Attempt: mv.Attempt, Status: mv.Status, Took: mv.Took, Reason: mv.Reason, Detail: mv.Detail})
+	m.place(d)
 	m.settle(d.lane())
 	return nil
 }

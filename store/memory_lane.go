@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -65,56 +66,110 @@ func (m memoryInbox) placedByRank(a *inbound.Arrival, p inbound.Placement) inbou
 
 func (d *memoryDelivery) lane() lane { return lane{d.Target, d.of.event.Lane} }
 
-// open returns what is open in a lane in the order of arrival, and whether its
-// lane is held.
-func (m memoryInbox) open(l lane) (all []*memoryDelivery, held bool) {
-	for _, d := range m.rows {
-		if d.lane() != l {
-			continue
-		}
-		if d.State.Open() {
-			all = append(all, d)
-		}
-		held = held || d.Stand == inbound.Holding
+// memoryLine is what is open in a lane, and whether it is held.
+type memoryLine struct {
+	line    []*memoryDelivery      // in the order of arrival
+	aside   slots[*memoryDelivery] // what has stepped aside
+	head    *memoryDelivery        // nil if none leads
+	holding int                    // how many have failed and hold it
+}
+
+// line returns that of a lane, a new one if nothing is in it.
+func (m memoryInbox) line(l lane) *memoryLine {
+	k := m.lines[l]
+	if k == nil {
+		k = &memoryLine{}
+		m.lines[l] = k
 	}
-	slices.SortFunc(all, func(a, b *memoryDelivery) int { return int(a.key - b.key) })
-	return all, held
+	return k
+}
+
+// keep puts d where it belongs.
+func (k *memoryLine) keep(d *memoryDelivery) {
+	open := d.State.Open()
+	if holds := d.Stand == inbound.Holding; holds != d.holds {
+		d.holds = holds
+		k.holding += map[bool]int{true: 1, false: -1}[holds]
+	}
+	if open && d.Stand == inbound.Aside {
+		k.aside.put(&d.step, d.Due)
+	} else {
+		d.step.leave()
+	}
+	k.inLine(d, open && d.Stand == inbound.InLine)
+	if open && !d.behind {
+		k.head = d
+	} else if k.head == d {
+		k.head = nil
+	}
+}
+
+// inLine has d be in line, or not.
+func (k *memoryLine) inLine(d *memoryDelivery, is bool) {
+	at, was := slices.BinarySearchFunc(k.line, d, func(a, b *memoryDelivery) int { return cmp.Compare(a.key, b.key) })
+	switch {
+	case is == was:
+	case is:
+		k.line = slices.Insert(k.line, at, d)
+	case at == 0: // the others stay where they are, however many
+		k.line[0], k.line = nil, k.line[1:]
+	default:
+		k.line = slices.Delete(k.line, at, at+1)
+	}
+}
+
+// open returns what is open, in the order of arrival.
+func (k *memoryLine) open() []*memoryDelivery {
+	all := slices.Clone(k.line)
+	for _, s := range k.aside.all {
+		all = append(all, s.of)
+	}
+	slices.SortFunc(all, func(a, b *memoryDelivery) int { return cmp.Compare(a.key, b.key) })
+	return all
+}
+
+// newest returns what is open and came last, nil if nothing is.
+func (k *memoryLine) newest() (last *memoryDelivery) {
+	if n := len(k.line); n > 0 {
+		last = k.line[n-1]
+	}
+	for _, s := range k.aside.all {
+		if last == nil || s.key > last.key {
+			last = s.of
+		}
+	}
+	return last
 }
 
 // settle gives a lane the head that it should have, see [tx.settle].
 func (m memoryInbox) settle(l lane) {
-	if l.name == "" {
+	k, now := m.lines[l], time.Now()
+	if k == nil {
 		return
 	}
-	now := time.Now()
-	all, held := m.open(l)
-	var head, first, aside *memoryDelivery
-	for _, d := range all {
-		if !d.behind {
-			head = d
+	if head := k.head; head != nil {
+		if head.State == inbound.Processing || !head.Due.After(now) {
+			return
 		}
-		switch {
-		case d.Stand == inbound.Aside && (aside == nil || d.Due.Before(aside.Due)):
-			aside = d
-		case d.Stand == inbound.InLine && first == nil:
-			first = d
-		}
-	}
-	if head != nil && (head.State == inbound.Processing || !head.Due.After(now)) {
-		return
-	}
-	if head != nil {
 		head.behind = true
+		m.place(head)
 	}
-	if first == nil || aside != nil && aside.Due.Before(first.Due) {
-		first = aside
+	var next *memoryDelivery
+	if len(k.line) > 0 {
+		next = k.line[0]
 	}
-	if first == nil || held {
-		return
+	if aside := k.aside.first(); aside != nil && (next == nil || aside.due.Before(next.Due)) {
+		next = aside.of
 	}
-	first.behind = false
-	if first.Due.Before(now) {
-		first.Due = now
+	switch {
+	case next == nil && k.holding == 0:
+		delete(m.lines, l)
+	case next != nil && k.holding == 0:
+		next.behind = false
+		if next.Due.Before(now) {
+			next.Due = now
+		}
+		m.place(next)
 	}
 }
 
@@ -130,8 +185,7 @@ func (m memoryInbox) Lane(_ context.Context, l queue.Lease) (inbound.Lane, error
 		return out, nil
 	}
 	out.Mark = m.mark(d.lane()).Mark
-	all, _ := m.open(d.lane())
-	if last := all[len(all)-1]; last.of.seq > out.Place {
+	if last := m.line(d.lane()).newest(); last.of.seq > out.Place {
 		out.Newest, out.NewestEvent = last.of.seq, last.of.event.ID
 	}
 	return out, nil
@@ -147,11 +201,11 @@ func (m memoryInbox) Sweep(_ context.Context, l queue.Lease, upTo int64, reason 
 	if d.of.event.Lane == "" {
 		return nil, nil
 	}
-	all, _ := m.open(d.lane())
-	for _, o := range all {
+	for _, o := range m.line(d.lane()).open() {
 		if o != d && o.State != inbound.Processing && o.of.seq <= upTo {
 			o.Due, o.Stand, o.behind = time.Now(), inbound.InLine, false
 			moved = append(moved, m.move(o, inbound.Transition{To: inbound.Ignored, Attempt: o.Attempt, Reason: reason}))
+			m.place(o)
 		}
 	}
 	return moved, nil

@@ -5,10 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/postern-proxy/postern/outbox"
@@ -20,10 +17,49 @@ func (m *Memory) Outbox() outbox.Store { return memoryOutbox{m} }
 
 type memoryOutbox struct{ *Memory }
 
+// memoryCalls are the calls of an outbox.
+type memoryCalls struct {
+	calls map[int64]*memoryCall // by seq
+	order []*memoryCall         // by seq
+	ids   map[string]*memoryCall
+	once  map[string]*memoryCall
+	due   agendas[*memoryCall]           // what is open and not behind
+	lines map[string]*slots[*memoryCall] // what is open in a lane, by turn
+}
+
+func newMemoryCalls() memoryCalls {
+	return memoryCalls{
+		calls: map[int64]*memoryCall{}, ids: map[string]*memoryCall{}, once: map[string]*memoryCall{},
+		due: agendas[*memoryCall]{}, lines: map[string]*slots[*memoryCall]{},
+	}
+}
+
 type memoryCall struct {
 	call
 	behind bool // waits behind the head of its lane
 	trail  []outbox.Transition
+
+	may, inLane slot[*memoryCall] // its places among what may be claimed, and in its lane
+}
+
+// place puts c where it belongs after something has changed of it: its state, its
+// due, its turn, or that it is behind. Whoever changes one calls it.
+func (m memoryOutbox) place(c *memoryCall) {
+	c.may.leave()
+	if c.State.Open() && !c.behind {
+		m.outbox.due.put(c.Target, &c.may, c.Due)
+	}
+	c.inLane.leave()
+	if l := m.outbox.lines[c.Lane]; c.Lane != "" && c.State.Open() && c.turn > 0 {
+		if l == nil {
+			l = &slots[*memoryCall]{}
+			m.outbox.lines[c.Lane] = l
+		}
+		c.inLane.key = c.turn
+		l.put(&c.inLane, time.Time{})
+	} else if l != nil && l.Len() == 0 {
+		delete(m.outbox.lines, c.Lane)
+	}
 }
 
 // read is the call as others get it, without what is sealed.
@@ -45,11 +81,9 @@ func (m memoryOutbox) Add(ctx context.Context, c *outbox.Call) (*outbox.Call, er
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, known := range m.calls {
-		if known.ID == c.ID || len(c.Once) > 0 && bytes.Equal(known.Once, c.Once) {
-			out := known.read()
-			return &out, nil
-		}
+	if known := cmp.Or(m.outbox.ids[c.ID], m.outbox.once[string(c.Once)]); known != nil {
+		out := known.read()
+		return &out, nil
 	}
 	return m.insert(c), nil
 }
@@ -61,8 +95,13 @@ func (m memoryOutbox) insert(c *outbox.Call) *outbox.Call {
 	mc.Created, mc.Changed, mc.Due, mc.Attempt, mc.Wait, mc.Forced = now, now, now, 0, 0, false
 	mc.Expires, mc.Doubt = instant(mc.Expires), instant(mc.Doubt)
 	mc.Request, mc.Result = bytes.Clone(c.Request), bytes.Clone(c.Result)
+	mc.may.of, mc.may.key, mc.inLane.of = mc, mc.seq, mc
 	m.enter(mc)
-	m.calls[mc.seq] = mc
+	m.place(mc)
+	m.outbox.calls[mc.seq], m.outbox.order, m.outbox.ids[mc.ID] = mc, append(m.outbox.order, mc), mc
+	if len(mc.Once) > 0 {
+		m.outbox.once[string(mc.Once)] = mc
+	}
 	mc.trail = []outbox.Transition{m.line(mc, "", outbox.Transition{To: mc.State, Outcome: mc.Outcome, Status: mc.Status, Reason: mc.Reason})}
 	out := mc.read()
 	return &out
@@ -79,13 +118,11 @@ func (m memoryOutbox) enter(c *memoryCall) {
 }
 
 // head is the first open call of a lane, nil if there is none.
-func (m memoryOutbox) head(lane string) (first *memoryCall) {
-	for _, c := range m.calls {
-		if c.Lane == lane && c.State.Open() && c.turn > 0 && (first == nil || c.turn < first.turn) {
-			first = c
-		}
+func (m memoryOutbox) head(lane string) *memoryCall {
+	if l := m.outbox.lines[lane]; l != nil && l.Len() > 0 {
+		return l.first().of
 	}
-	return first
+	return nil
 }
 
 // line is a move of a call as the trail has it.
@@ -101,9 +138,11 @@ func (m memoryOutbox) move(c *memoryCall, t outbox.Transition) outbox.Transition
 	c.fence++
 	line := m.line(c, from, t)
 	c.trail = append(c.trail, line)
+	m.place(c)
 	if c.Lane != "" && from.Open() && !t.To.Open() {
 		if head := m.head(c.Lane); head != nil {
 			head.behind = false
+			m.place(head)
 		}
 	}
 	return line
@@ -113,24 +152,9 @@ func (m memoryOutbox) Claim(_ context.Context, want map[string]int, lease time.D
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	var due []*memoryCall
-	for _, c := range m.calls {
-		if want[c.Target] == 0 || !c.State.Open() || c.behind {
-			continue
-		}
-		if !c.Due.After(now) {
-			due = append(due, c)
-		} else if next.IsZero() || c.Due.Before(next) {
-			next = c.Due
-		}
-	}
+	due, next := m.outbox.due.take(now, want)
 	slices.SortFunc(due, func(a, b *memoryCall) int { return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.seq, b.seq)) })
-	got := map[string]int{}
 	for _, c := range due {
-		if got[c.Target] == want[c.Target] {
-			continue
-		}
-		got[c.Target]++
 		work := c.read()
 		work.Request, work.Attempt = bytes.Clone(c.Request), c.Attempt+1
 		reason := ""
@@ -140,6 +164,7 @@ func (m memoryOutbox) Claim(_ context.Context, want map[string]int, lease time.D
 		m.move(c, outbox.Transition{To: outbox.Sending, Attempt: work.Attempt, Reason: reason})
 		c.Forced = false
 		c.Due = now.Add(lease)
+		m.place(c)
 		items = append(items, queue.Item[outbox.Call]{Lease: queue.Lease{Key: c.seq, Token: c.fence, Until: c.Due}, Target: c.Target, Lane: c.Lane, Work: work})
 	}
 	return items, next, nil
@@ -147,7 +172,7 @@ func (m memoryOutbox) Claim(_ context.Context, want map[string]int, lease time.D
 
 // held returns the call that a lease is for, nil if the lease is lost.
 func (m memoryOutbox) held(l queue.Lease) *memoryCall {
-	c := m.calls[l.Key]
+	c := m.outbox.calls[l.Key]
 	if c == nil || c.fence != l.Token || c.State != outbox.Sending {
 		return nil
 	}
@@ -160,6 +185,7 @@ func (m memoryOutbox) Renew(_ context.Context, leases []queue.Lease, lease time.
 	for _, l := range leases {
 		if c := m.held(l); c != nil {
 			c.Due = time.Now().Add(lease)
+			m.place(c)
 		} else {
 			lost = append(lost, l)
 		}
@@ -187,7 +213,7 @@ func (m memoryOutbox) Finish(_ context.Context, l queue.Lease, mv outbox.Move) e
 	defer m.mu.Unlock()
 	c := m.held(l)
 	if c == nil {
-		if c = m.calls[l.Key]; c != nil && c.fence == l.Token+1 && c.State == mv.To {
+		if c = m.outbox.calls[l.Key]; c != nil && c.fence == l.Token+1 && c.State == mv.To {
 			return nil // by a try of which the answer was lost
 		}
 		return queue.ErrStale
@@ -206,15 +232,6 @@ func (m memoryOutbox) Finish(_ context.Context, l queue.Lease, mv outbox.Move) e
 	return nil
 }
 
-func (m memoryOutbox) find(id string) *memoryCall {
-	for _, c := range m.calls {
-		if c.ID == id {
-			return c
-		}
-	}
-	return nil
-}
-
 func (m memoryOutbox) Act(_ context.Context, id string, a outbox.Action) (*outbox.Transition, error) {
 	for _, from := range a.From {
 		if !outbox.Legal(from, a.To) {
@@ -223,7 +240,7 @@ func (m memoryOutbox) Act(_ context.Context, id string, a outbox.Action) (*outbo
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c := m.find(id)
+	c := m.outbox.ids[id]
 	switch {
 	case c == nil:
 		return nil, outbox.ErrNotFound
@@ -244,124 +261,9 @@ func (m memoryOutbox) Act(_ context.Context, id string, a outbox.Action) (*outbo
 			c.Expires = instant(time.Now().Add(a.Life))
 		}
 		c.turn = 0 // it goes to the end
+		m.place(c)
 		m.enter(c)
+		m.place(c)
 	}
 	return &t, nil
-}
-
-// page returns the calls that match, the newest first.
-func (m memoryOutbox) page(f *outbox.Filter) (all []*memoryCall) {
-	for _, seq := range slices.Backward(slices.Sorted(maps.Keys(m.calls))) {
-		if c := m.calls[seq]; c.matches(f) {
-			all = append(all, c)
-		}
-	}
-	return all
-}
-
-func (c *memoryCall) matches(f *outbox.Filter) bool {
-	return (len(f.IDs) == 0 || slices.Contains(f.IDs, c.ID)) &&
-		(len(f.Providers) == 0 || slices.Contains(f.Providers, c.Provider)) &&
-		(f.Kind == "" || f.Kind == c.Kind) &&
-		(f.Of == "" || f.Of == c.Of) &&
-		(f.Account == "" || f.Account == c.Account) &&
-		(f.Client == "" || f.Client == c.Client) &&
-		(f.State == "" || f.State == c.State) &&
-		(f.Outcome == "" || f.Outcome == c.Outcome) &&
-		(f.Since.IsZero() || !c.Created.Before(f.Since)) &&
-		(f.Until.IsZero() || c.Created.Before(f.Until)) &&
-		(f.Error == "" || strings.Contains(strings.ToLower(c.Reason), strings.ToLower(f.Error)))
-}
-
-func (m memoryOutbox) List(_ context.Context, f outbox.Filter) (p outbox.Page, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	before := m.next + 1
-	if f.Cursor != "" {
-		if before, err = strconv.ParseInt(f.Cursor, 10, 64); err != nil {
-			return p, outbox.ErrCursor
-		}
-	}
-	var last int64
-	for _, c := range m.page(&f) {
-		if c.seq >= before {
-			continue
-		}
-		if len(p.Calls) == f.PageSize() {
-			p.Next = strconv.FormatInt(last, 10)
-			break
-		}
-		p.Calls, last = append(p.Calls, c.read()), c.seq
-	}
-	return p, nil
-}
-
-func (m memoryOutbox) Count(_ context.Context, f outbox.Filter) (int, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.page(&f)), nil
-}
-
-func (m memoryOutbox) Show(_ context.Context, id string) (*outbox.Record, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	c := m.find(id)
-	if c == nil {
-		return nil, outbox.ErrNotFound
-	}
-	r := &outbox.Record{Call: c.read(), Trail: slices.Clone(c.trail)}
-	r.Request, r.Result = bytes.Clone(c.Request), bytes.Clone(c.Result)
-	return r, nil
-}
-
-func (m memoryOutbox) Stats(context.Context) (all []outbox.Stat, _ error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	counts := map[outbox.Stat]int{}
-	for _, c := range m.calls {
-		counts[outbox.Stat{Provider: c.Provider, Kind: c.Kind, State: c.State}]++
-	}
-	for st, n := range counts {
-		st.Count = n
-		all = append(all, st)
-	}
-	slices.SortFunc(all, func(a, b outbox.Stat) int {
-		return cmp.Or(cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.State, b.State))
-	})
-	return all, nil
-}
-
-func (m memoryOutbox) Marks(_ context.Context, limit int) (all []outbox.Mark, _ error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, c := range m.page(&outbox.Filter{Kind: outbox.DeadLetter}) {
-		if (c.State.Waits() || c.State.Open()) && len(all) < limit {
-			all = append(all, outbox.Mark{ID: c.ID, Provider: c.Provider, Key: c.Key, Print: c.Print, Created: c.Created})
-		}
-	}
-	return all, nil
-}
-
-func (m memoryOutbox) Heads(context.Context) (map[string]int, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	all := map[string]int{}
-	for _, c := range m.calls {
-		if len(c.Request) > 0 && (c.State.Open() || c.State.Waits()) {
-			all[string(c.Request[:min(5, len(c.Request))])]++
-		}
-	}
-	return all, nil
-}
-
-func (m memoryOutbox) Prune(_ context.Context, before time.Time, n int) (deleted int, _ error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, seq := range slices.Sorted(maps.Keys(m.calls)) {
-		if c := m.calls[seq]; deleted < n && !c.State.Open() && c.Changed.Before(before) {
-			delete(m.calls, seq)
-			deleted++
-		}
-	}
-	return deleted, nil
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -110,9 +109,9 @@ func (m memoryOversight) Late(_ context.Context, id string) error {
 func (m memoryOversight) Unnamed(_ context.Context, webhook string, since time.Time, each func(oversight.Seen)) error {
 	var all []oversight.Seen
 	m.mu.Lock()
-	for _, seq := range slices.Backward(slices.Sorted(maps.Keys(m.events))) {
-		e := &m.events[seq].event
-		if _, named := m.listed[seq]; named || e.Webhook != webhook || e.Variant != 1 || e.Received.Before(since) {
+	for _, me := range slices.Backward(m.order) {
+		e := &me.event
+		if _, named := m.listed[me.seq]; named || e.Webhook != webhook || e.Variant != 1 || e.Received.Before(since) {
 			continue
 		}
 		s := oversight.Seen{ID: e.ID, Type: e.Type, Account: e.Account, At: e.Received, Backfilled: e.Proof.Backfilled()}

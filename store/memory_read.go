@@ -1,8 +1,8 @@
 package store
 
 import (
+	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +35,7 @@ func (m memoryInbox) Act(_ context.Context, a inbound.Action, f inbound.Filter, 
 			d.behind = d.of.event.Lane != "" && to.Open()
 			lanes[d.lane()] = true
 			done.Moved = append(done.Moved, m.move(d, inbound.Transition{To: to, Reason: string(a), By: by}))
+			m.place(d)
 		}
 	}
 	for l := range lanes {
@@ -51,23 +52,49 @@ func (m memoryInbox) page(f inbound.Filter) (page []*memoryEvent, next string, e
 			return nil, "", inbound.ErrCursor
 		}
 	}
-	seqs := slices.Sorted(maps.Keys(m.events))
-	if f.Oldest {
-		if f.Cursor != "" {
-			before, after = m.next, before
-		}
-	} else {
-		slices.Reverse(seqs)
+	if f.Oldest && f.Cursor != "" {
+		before, after = m.next, min(before, m.next)
 	}
-	for _, seq := range seqs {
-		if e := m.events[seq]; seq < before && seq > after && e.matches(&f) {
-			if len(page) == f.PageSize() {
-				return page, strconv.FormatInt(page[len(page)-1].seq, 10), nil
-			}
-			page = append(page, e)
+	all := m.among(&f)
+	all = all[seqFrom(all, after+1):seqFrom(all, before)]
+	for i := range all {
+		e := all[i]
+		if !f.Oldest {
+			e = all[len(all)-1-i]
 		}
+		if !e.matches(&f) {
+			continue
+		}
+		if len(page) == f.PageSize() {
+			return page, strconv.FormatInt(page[len(page)-1].seq, 10), nil
+		}
+		page = append(page, e)
 	}
 	return page, "", nil
+}
+
+// seqFrom is where those begin that have this seq or a later one.
+func seqFrom(all []*memoryEvent, seq int64) int {
+	at, _ := slices.BinarySearchFunc(all, seq, func(e *memoryEvent, seq int64) int { return cmp.Compare(e.seq, seq) })
+	return at
+}
+
+// among returns the events that may match, in the order of arrival.
+func (m memoryInbox) among(f *inbound.Filter) (all []*memoryEvent) {
+	if len(f.IDs) == 0 {
+		return m.order
+	}
+	var seqs []int64
+	for _, id := range f.IDs {
+		if seq, ok := m.ids[id]; ok {
+			seqs = append(seqs, seq)
+		}
+	}
+	slices.Sort(seqs)
+	for _, seq := range slices.Compact(seqs) {
+		all = append(all, m.events[seq])
+	}
+	return all
 }
 
 func (e *memoryEvent) matches(f *inbound.Filter) bool {
@@ -117,7 +144,7 @@ func (m memoryInbox) List(_ context.Context, f inbound.Filter) (p inbound.Page, 
 func (m memoryInbox) Count(_ context.Context, f inbound.Filter) (c inbound.Counted, _ error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, e := range m.events {
+	for _, e := range m.among(&f) {
 		if e.matches(&f) {
 			c.N++
 		}
@@ -211,8 +238,8 @@ func (m memoryInbox) Prune(_ context.Context, before time.Time, n int) (deleted 
 	for _, e := range m.events {
 		parents[e.event.Parent] = true
 	}
-	for _, seq := range slices.Sorted(maps.Keys(m.events)) {
-		e := m.events[seq]
+	for _, e := range m.order {
+		seq := e.seq
 		if deleted == n {
 			break
 		}
@@ -238,6 +265,9 @@ func (m memoryInbox) Prune(_ context.Context, before time.Time, n int) (deleted 
 		delete(m.ids, e.event.ID)
 		delete(m.events, seq)
 		delete(m.listed, seq)
+	}
+	if deleted > 0 {
+		m.order = slices.DeleteFunc(m.order, func(e *memoryEvent) bool { return m.events[e.seq] == nil })
 	}
 	return deleted, nil
 }

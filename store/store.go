@@ -7,9 +7,9 @@
 // connections.go, connections_write.go and connections_read.go for connections,
 // answers.go and answers_sqlite.go for calls with an idempotency key, stale.go for
 // answers when a provider is down;
-// for PostgreSQL, postgres.go, which says how to go on. memory.go, memory_read.go,
-// memory_connections.go, memory_answers.go and memory_outbox.go are the same
-// without a disk. The outbox of both databases is outbox.go, which says how to go
+// for PostgreSQL, postgres.go, which says how to go on. memory.go, memory_agenda.go,
+// memory_lane.go, memory_read.go, memory_connections.go, memory_answers.go and
+// memory_outbox.go are the same without a disk. The outbox of both databases is outbox.go, which says how to go
 // on; oversight.go is what reconciliation and its like keep, in both; migrations
 // holds the schemas. copy.go, copy_sum.go, copy_connections.go and those of each database,
 // with copy in their names, bring everything from one database into another,

@@ -1,5 +1,5 @@
 // Package admin is the listener for people, orchestrators and the command line:
-// health, metrics, the API and a page that says what is running.
+// health, metrics, the API and pages to read.
 //
 // Read it in this order:
 //
@@ -14,6 +14,6 @@
 //	words.go    what the API says, as Go types; connection_words.go
 //	problem.go  the one way in which it says no
 //	openapi.go  the document of the API, made of routes and words
-//	page.go     the page; debug.go: pprof
+//	page.go     the first page; page_inbox.go: those of events; debug.go: pprof
 //	client.go   the API from the other side; client_connections.go
 package admin

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"time"
+
+	"github.com/postern-proxy/postern/inbound"
 )
 
 // Groups are what is in quarantine, by how it does not fit.
@@ -45,13 +47,18 @@ func (s *Server) groups(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := s.opt.Inbox.Groups(r.Context(), f)
+	out, err := s.groupsNow(r.Context(), f)
+	return Groups{Groups: out}, err
+}
+
+func (s *Server) groupsNow(ctx context.Context, f inbound.Filter) ([]Group, error) {
+	found, err := s.opt.Inbox.Groups(ctx, f)
 	if err != nil {
 		return nil, fmt.Errorf("group the events: %w", err)
 	}
-	out := Groups{Groups: []Group{}}
+	out := []Group{}
 	for _, g := range found {
-		out.Groups = append(out.Groups, Group{g.Webhook, g.Type, g.Misfit, g.Count, g.First, g.Last, g.Example, g.Reason})
+		out = append(out, Group{g.Webhook, g.Type, g.Misfit, g.Count, g.First, g.Last, g.Example, g.Reason})
 	}
 	return out, nil
 }

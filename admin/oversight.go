@@ -167,18 +167,20 @@ type Subscription struct {
 }
 
 // oversight answers how webhooks do.
-func (s *Server) oversight(r *http.Request) (any, error) {
+func (s *Server) oversight(r *http.Request) (any, error) { return s.oversightNow(r.Context()) }
+
+func (s *Server) oversightNow(ctx context.Context) (Oversight, error) {
 	out := Oversight{Silences: []Silence{}, Subscriptions: []Subscription{}}
-	quiet, err := s.opt.Oversight.Watched(r.Context())
+	quiet, err := s.opt.Oversight.Watched(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read for how long webhooks are silent: %w", err)
+		return out, fmt.Errorf("read for how long webhooks are silent: %w", err)
 	}
 	for _, q := range quiet {
 		out.Silences = append(out.Silences, Silence{q.Webhook, q.Since, time.Since(q.Since).Seconds(), q.Limit.Seconds(), some(q.Alarm)})
 	}
-	all, err := s.opt.Oversight.Subscriptions(r.Context())
+	all, err := s.opt.Oversight.Subscriptions(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read how subscriptions do: %w", err)
+		return out, fmt.Errorf("read how subscriptions do: %w", err)
 	}
 	for _, q := range all {
 		out.Subscriptions = append(out.Subscriptions, Subscription{q.Webhook, q.Account, string(q.Health), some(q.Expires), q.Checked, some(q.Renewed), q.Why})

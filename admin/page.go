@@ -3,7 +3,7 @@ package admin
 import (
 	"bytes"
 	"context"
-	_ "embed" // for the page and its style
+	"embed"
 	"errors"
 	"fmt"
 	"html/template"
@@ -12,40 +12,73 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/outbox"
 )
 
-//go:embed page.html
-var pageText string
+//go:embed frame.html page.html page_inbox.html page_event.html
+var pageFiles embed.FS
 
 //go:embed style.css
 var styleText []byte
 
-// pageTemplate is parsed once; it is never changed.
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"when":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
-	"state": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
+// pages are parsed once; they are never changed. Whatever came from outside is text
+// in them, and isolated (bdi), so that it cannot turn the text around it.
+var pages = template.Must(template.New("").Funcs(template.FuncMap{
+	"when":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+	"moment": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000 UTC") },
+	"state":  func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 	// person says that a delivery in this state waits for somebody.
-	"person": func(s inbound.State) bool {
-		return s == inbound.Failed || s == inbound.Quarantined || s == inbound.Conflict
+	"person": func(s string) bool {
+		return slices.Contains([]inbound.State{inbound.Failed, inbound.Quarantined, inbound.Conflict}, inbound.State(s))
 	},
-	"for": func(seconds float64) string { return (time.Duration(seconds) * time.Second).String() },
-}).Parse(pageText))
+	"open":  func(s string) bool { return inbound.State(s).Open() },
+	"for":   func(seconds float64) string { return (time.Duration(seconds) * time.Second).String() },
+	"brief": brief,
+	"ago":   ago,
+}).ParseFS(pageFiles, "*.html"))
+
+// brief is text of others, as much of it as a page has room for.
+func brief(s string) string {
+	const most = 300
+	if utf8.RuneCountInString(s) <= most {
+		return s
+	}
+	return string([]rune(s)[:most]) + "…"
+}
+
+// ago words how long before b a was, or after.
+func ago(b, a time.Time) string {
+	if d := b.Sub(a).Round(100 * time.Millisecond); d >= 0 {
+		return d.String() + " before it was received"
+	}
+	return a.Sub(b).Round(100*time.Millisecond).String() + " after it was received, by the sender's clock"
+}
+
+// frame is what all pages show.
+type frame struct {
+	Title   string
+	Status  Status
+	Trouble string // why the rest is missing
+}
 
 type view struct {
-	Status    Status
+	frame
 	States    []inbound.State
 	Providers []Provider
 	Webhooks  []Webhook
-	Trouble   string // why there are no webhooks and no connections
 
 	Grants      []grants
 	GrantStates []connection.State
 	Calls       []keptCalls
 	CallStates  []outbox.State
+
+	Groups     []Group // of what is in quarantine
+	MoreGroups int     // that are not shown
+	Oversight  Oversight
 }
 
 // grants is how the connections of one provider stand.
@@ -113,25 +146,44 @@ func (v *view) Keys() bool {
 	return slices.ContainsFunc(v.Providers, func(p Provider) bool { return len(p.Keys) > 0 })
 }
 
-// page says what is running. It shows names of the policy and counts, never
-// anything that came in from outside.
+// noStore is what a page says that could not be filled in.
+const noStore = "The store does not answer; the log says why."
+
+// page says what is running.
 func (s *Server) page(w http.ResponseWriter, r *http.Request) {
-	v := view{Status: s.statusNow(r.Context()), States: inbound.States[:], CallStates: outbox.States[:], Providers: s.providersNow(), GrantStates: connection.States()}
-	var err, failed error
-	v.Grants, failed = s.grantsNow(r.Context())
-	v.Webhooks, err = s.webhooksNow(r.Context())
-	err = errors.Join(err, failed)
-	v.Calls, failed = s.callsNow(r.Context())
-	if err = errors.Join(err, failed); err != nil {
+	v := view{frame: frame{Status: s.statusNow(r.Context())}, States: inbound.States[:], CallStates: outbox.States[:], Providers: s.providersNow(), GrantStates: connection.States()}
+	if err := s.fill(r.Context(), &v); err != nil {
 		s.opt.Log.Error("the admin page is incomplete", "error", err)
-		v.Trouble = "The store does not answer; the log says why."
+		v.Trouble = noStore
 	}
+	s.write(w, r, http.StatusOK, "page.html", &v)
+}
+
+// mostGroups is how many groups of misfits the first page shows.
+const mostGroups = 10
+
+// fill reads what the first page shows of the store.
+func (s *Server) fill(ctx context.Context, v *view) error {
+	var errs [5]error
+	v.Grants, errs[0] = s.grantsNow(ctx)
+	v.Webhooks, errs[1] = s.webhooksNow(ctx)
+	v.Calls, errs[2] = s.callsNow(ctx)
+	v.Groups, errs[3] = s.groupsNow(ctx, inbound.Filter{})
+	v.Oversight, errs[4] = s.oversightNow(ctx)
+	v.MoreGroups = max(0, len(v.Groups)-mostGroups)
+	v.Groups = v.Groups[:len(v.Groups)-v.MoreGroups]
+	return errors.Join(errs[:]...)
+}
+
+// write makes a page of a file and what it shows.
+func (s *Server) write(w http.ResponseWriter, r *http.Request, status int, file string, v any) {
 	var b bytes.Buffer
-	if err := pageTemplate.Execute(&b, &v); err != nil {
+	if err := pages.ExecuteTemplate(&b, file, v); err != nil {
 		s.fail(w, r, fmt.Errorf("make the page: %w", err))
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes())
 }
 

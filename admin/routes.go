@@ -41,6 +41,8 @@ func routes() []route {
 		{method: get, path: "/startupz", open: true, serve: (*Server).startupz},
 		{method: get, path: "/metrics", serve: (*Server).metrics},
 		{method: get, path: "/{$}", serve: (*Server).page},
+		{method: get, path: "/inbox", serve: (*Server).inboxPage},
+		{method: get, path: "/inbox/{id}", serve: (*Server).eventPage},
 		{method: get, path: "/style.css", serve: (*Server).style},
 		{method: get, path: "/debug/pprof/{name...}", debug: true, serve: (*Server).debug},
 

@@ -106,3 +106,15 @@ func do[T any](b *Browser, what string, action chromedp.Action[T]) T {
 	}
 	return got
 }
+
+// Resize makes the window so wide and high, in CSS pixels.
+func (b *Browser) Resize(width, height int64) {
+	b.t.Helper()
+	do(b, "resizing the window", chromedp.EmulateViewport(width, height))
+}
+
+// Holds reports what a condition in JavaScript is on the page.
+func (b *Browser) Holds(condition string) bool {
+	b.t.Helper()
+	return do(b, "evaluating "+condition, chromedp.Evaluate[bool]("Boolean("+condition+")"))
+}

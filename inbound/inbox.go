@@ -116,6 +116,14 @@ func (in *Inbox) Wake() {
 	in.pulls.ring()
 }
 
+// wakeFor says that deliveries of an event may be due.
+func (in *Inbox) wakeFor(a *Arrival) {
+	for _, p := range a.To {
+		in.dispatch.WakeFor(p.Target)
+	}
+	in.pulls.ring()
+}
+
 // Set is the policy in force.
 func (in *Inbox) Set() *Set { return in.set.Load() }
 

@@ -69,6 +69,19 @@ func (d *Dispatcher[T]) Wake() {
 	}
 }
 
+// WakeFor says that something of one target may be due. Nobody is woken if the target
+// takes nothing now: whatever changes that wakes, too.
+func (d *Dispatcher[T]) WakeFor(target string) {
+	d.prepare()
+	d.mu.Lock()
+	s := d.states[target]
+	full := s != nil && s.full
+	d.mu.Unlock()
+	if !full {
+		d.Wake()
+	}
+}
+
 // InFlight returns how many attempts are running.
 func (d *Dispatcher[T]) InFlight() int {
 	d.prepare()

@@ -22,6 +22,7 @@ type fake struct {
 	released int
 	claimErr error
 	renewErr error
+	claims   int // how often it was asked
 }
 
 type row struct {
@@ -42,6 +43,7 @@ func (f *fake) add(target string, due time.Time) int64 {
 func (f *fake) Claim(_ context.Context, want map[string]int, lease time.Duration) (items []Item[string], next time.Time, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.claims++
 	if f.claimErr != nil {
 		return nil, next, f.claimErr
 	}
@@ -180,6 +182,41 @@ func TestPollingFindsWhatNobodyAnnounced(t *testing.T) {
 		stop()
 		if !ran {
 			t.Error("not run within one poll")
+		}
+	})
+}
+
+// TestWakeFor: word of a target that takes nothing costs the source nothing, and what
+// it brought is attempted as soon as there is room.
+func TestWakeFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, start := &fake{}, time.Now()
+		at := map[string]time.Duration{}
+		d := dispatcher(f, map[string]int{"a": 1, "b": 1}, func(_ context.Context, it Item[string]) Report {
+			at[it.Work] = time.Since(start)
+			time.Sleep(3 * time.Second)
+			_ = f.finish(it.Lease)
+			return Report{Health: Well}
+		})
+		f.add("a", start)
+		stop := run(d)
+		time.Sleep(time.Second)
+		before := f.claims
+		for range 100 {
+			f.add("a", time.Now())
+			d.WakeFor("a")
+			time.Sleep(10 * time.Millisecond)
+		}
+		if f.claims != before {
+			t.Errorf("asked %d times for a target that takes nothing", f.claims-before)
+		}
+		f.add("b", time.Now())
+		d.WakeFor("b")
+		time.Sleep(1900 * time.Millisecond)
+		stop()
+		want := map[string]time.Duration{"0": 0, "1": 3 * time.Second, "101": 2 * time.Second}
+		if fmt.Sprint(at) != fmt.Sprint(want) {
+			t.Errorf("ran at %v, want %v", at, want)
 		}
 	})
 }

@@ -29,6 +29,7 @@ type state struct {
 	window
 	breaker
 	limit *rate.Limiter // nil if there is none
+	full  bool          // it took nothing when it was last asked, and no attempt has ended since
 }
 
 // newest says how many attempts a burst may have: what comes in a tenth of a
@@ -88,6 +89,7 @@ func (s *state) begin(now time.Time) (probe, revived bool) {
 // paused now, or no longer.
 func (s *state) end(now time.Time, key int64, probe bool, r Report, t Target) (changed bool) {
 	s.inflight--
+	s.full = false
 	if probe {
 		s.probing = false
 	}
@@ -145,6 +147,7 @@ func (d *Dispatcher[T]) demand(targets map[string]Target) (want map[string]int, 
 		}
 		s.meter(t.Rate)
 		n, later := s.takes(now, t)
+		s.full = n == 0
 		if n > 0 {
 			want[name] = n
 		}

@@ -28,7 +28,7 @@ func (s inbox) Claim(ctx context.Context, want map[string]int, lease time.Durati
 	if err != nil || len(due) == 0 {
 		return nil, next, err // most turns of a quiet inbox end here, without a commit
 	}
-	err = s.do(ctx, 0, func(t *tx) error {
+	err = s.submit(ctx, &op{brief: true, run: func(t *tx) error {
 		items = nil
 		now := time.Now()
 		var all []candidate
@@ -41,7 +41,7 @@ func (s inbox) Claim(ctx context.Context, want map[string]int, lease time.Durati
 			items = append(items, c.item(now.Add(lease)))
 		}
 		return t.claim(all, now, now.Add(lease))
-	})
+	}})
 	if err != nil {
 		return nil, next, err
 	}
@@ -117,7 +117,7 @@ func (s inbox) peek(ctx context.Context, want map[string]int) (due []string, nex
 	}
 	targets, _ := json.Marshal(slices.Collect(maps.Keys(want))) // of strings
 	now := time.Now().UnixMicro()
-	rows, err := s.read.QueryContext(ctx, peekSQL, string(targets))
+	rows, err := s.firstDue.QueryContext(ctx, string(targets))
 	if err != nil {
 		return nil, next, fmt.Errorf("look for due deliveries: %w", err)
 	}
@@ -179,6 +179,8 @@ type loaded struct {
 	header string
 }
 
+const loadSQL = "SELECT " + eventColumns + ", b.header, b.body FROM json_each(?) k CROSS JOIN events e ON e.seq = k.value JOIN bodies b ON b.seq = e.seq"
+
 // loadEvents reads the events of claimed deliveries, by seq.
 func (s inbox) loadEvents(ctx context.Context, items []queue.Item[inbound.Delivery]) (map[int64]*loaded, error) {
 	seqs := []byte{'['}
@@ -188,7 +190,7 @@ func (s inbox) loadEvents(ctx context.Context, items []queue.Item[inbound.Delive
 		}
 		seqs = strconv.AppendInt(seqs, it.Lease.Key/perEvent, 10)
 	}
-	rows, err := s.read.QueryContext(ctx, "SELECT "+eventColumns+", b.header, b.body FROM json_each(?) k CROSS JOIN events e ON e.seq = k.value JOIN bodies b ON b.seq = e.seq", string(append(seqs, ']')))
+	rows, err := s.whole.QueryContext(ctx, string(append(seqs, ']')))
 	if err != nil {
 		return nil, err
 	}

@@ -26,8 +26,8 @@ var (
 
 // arriving is an event on its way into the store, and what came of it.
 type arriving struct {
-	inbound.Arrival // not the caller's: the writer may come to it when nobody waits any more
-	header          string
+	inbound.Arrival        // not the caller's: the writer may come to it when nobody waits any more
+	header, proof   string // as they are stored
 	variant         int
 	seq             int64 // 0 until it is stored
 }
@@ -43,7 +43,7 @@ func (s inbox) Insert(ctx context.Context, all ...*inbound.Arrival) error {
 			return fmt.Errorf("encode the headers: %w", err)
 		}
 		size += len(a.Event.Body) + len(header)
-		inserts[i] = arriving{Arrival: *a, header: string(header)}
+		inserts[i] = arriving{Arrival: *a, header: string(header), proof: proofText(a.Event.Proof)}
 	}
 	if len(all) == 0 {
 		return nil
@@ -141,7 +141,7 @@ func (t *tx) insertEvents(all []*arriving, stored func(seq int64, id string)) er
 	_, err := t.rows(&insertEvents, len(all), func(to []any, i int) []any {
 		e := all[i].Event
 		return append(to, e.ID, e.Webhook, e.Account, e.EventID, all[i].variant, e.Weak, e.Verified, e.Type, e.Key, e.Lane, micro(e.Occurred), micro(e.Received),
-			e.SHA256[:], e.Size, proofText(e.Proof), e.Parent, e.Misfit, string(e.Rank), e.Items, micro(e.Horizon))
+			e.SHA256[:], e.Size, all[i].proof, e.Parent, e.Misfit, string(e.Rank), e.Items, micro(e.Horizon))
 	}, func(r *sql.Rows) error {
 		var seq int64
 		var id string

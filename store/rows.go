@@ -35,9 +35,16 @@ func (w *session) text(q *rowsSQL, n int) string {
 	return text
 }
 
-// portion is how many of n rows the next statement takes: a power of two, or one
-// and a half, so that few statements have to be prepared and few are needed.
+// fewRows is up to how many rows there is a statement for each number of them.
+const fewRows = 64
+
+// portion is how many of n rows the next statement takes: all if they are few, or
+// else a power of two, or one and a half, so that few statements have to be prepared
+// and few are needed.
 func portion(n int) int {
+	if n <= fewRows {
+		return n
+	}
 	n = min(n, maxRows)
 	p := 1 << (bits.Len(uint(n)) - 1)
 	if p+p/2 <= n {

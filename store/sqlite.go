@@ -33,20 +33,22 @@ const minSQLite = "3.51.3"
 
 // SQLite is a database in one file of this machine, used by this process alone.
 type SQLite struct {
-	path    string
-	replica string
-	retain  time.Duration // of the history of connections; 0 is for ever
-	answers int64         // bytes of answers that are kept; 0 is no limit
-	copying bool          // it is the destination of a copy
-	driver  string
-	batch   int // operations in one transaction
-	tally   tally
-	lock    *os.File
-	write   *sql.DB // one connection, owned by the writer
-	read    *sql.DB // query only
-	ops     chan *op
-	done    chan struct{} // closed when the writer has ended
-	stop    chan struct{}
+	path     string
+	replica  string
+	retain   time.Duration // of the history of connections; 0 is for ever
+	answers  int64         // bytes of answers that are kept; 0 is no limit
+	copying  bool          // it is the destination of a copy
+	driver   string
+	batch    int // operations in one transaction
+	tally    tally
+	lock     *os.File
+	write    *sql.DB   // one connection, owned by the writer
+	read     *sql.DB   // query only
+	firstDue *sql.Stmt // of read, as whole
+	whole    *sql.Stmt
+	ops      chan *op
+	done     chan struct{} // closed when the writer has ended
+	stop     chan struct{}
 }
 
 // OpenSQLite opens or creates the database at path, brings its schema up to date
@@ -105,6 +107,12 @@ func (s *SQLite) start(ctx context.Context) (err error) {
 		return err
 	}
 	s.read.SetMaxOpenConns(4)
+	if s.firstDue, err = s.read.PrepareContext(ctx, peekSQL); err != nil {
+		return err
+	}
+	if s.whole, err = s.read.PrepareContext(ctx, loadSQL); err != nil {
+		return err
+	}
 	return s.countAll(ctx)
 }
 
@@ -282,6 +290,11 @@ func (s *SQLite) Close() error {
 
 func (s *SQLite) closeFiles() error {
 	var errs []error
+	for _, st := range []*sql.Stmt{s.firstDue, s.whole} {
+		if st != nil {
+			errs = append(errs, st.Close())
+		}
+	}
 	for _, db := range []*sql.DB{s.read, s.write} {
 		if db != nil {
 			errs = append(errs, db.Close())

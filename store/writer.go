@@ -25,6 +25,7 @@ var errClosed = errors.New("the store is closed")
 type op struct {
 	ctx     context.Context
 	size    int
+	brief   bool // what run does is bounded: nothing has to interrupt it
 	run     func(*tx) error
 	inserts []arriving
 	finish  *finishing
@@ -133,27 +134,25 @@ type session struct {
 
 // tx is what a change is made with, inside a transaction.
 type tx struct {
-	ctx    context.Context
+	ctx    context.Context // of its statements; one that can end costs each of them a goroutine
 	w      *session
 	counts map[place]int // what it changes of the tally
 }
 
 func (w *session) transact(ops []*op) error {
-	// Not the context of an operation: giving up one must not undo the others.
-	ctx, cancel := context.WithTimeout(context.Background(), workWithin)
-	defer cancel()
-	err := w.attempt(ctx, ops)
+	err := w.attempt(ops)
 	if err != nil {
 		w.recover(err)
 	}
 	return err
 }
 
-func (w *session) attempt(ctx context.Context, ops []*op) error {
-	if err := w.ready(ctx); err != nil {
+func (w *session) attempt(ops []*op) error {
+	// Not the context of an operation: giving up one must not undo the others.
+	t := &tx{ctx: context.Background(), w: w}
+	if err := w.ready(t.ctx); err != nil {
 		return err
 	}
-	t := &tx{ctx: ctx, w: w}
 	if err := t.exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
@@ -197,11 +196,23 @@ func (t *tx) make(ops []*op) (err error) {
 		if o.run == nil {
 			continue
 		}
-		if err := o.run(t); err != nil {
+		if err := t.run(o); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// run makes a change of many statements, or of unknown size, within [workWithin].
+func (t *tx) run(o *op) error {
+	if o.brief {
+		return o.run(t)
+	}
+	lasting := t.ctx
+	ctx, cancel := context.WithTimeout(lasting, workWithin)
+	defer func() { t.ctx = lasting; cancel() }()
+	t.ctx = ctx
+	return o.run(t)
 }
 
 // ready opens the connection if there is none, and makes sure that it is one

@@ -135,7 +135,11 @@ func (n *Names) field(path string) block.Value {
 }
 
 func isForm(h http.Header) bool {
-	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	t := h.Get("Content-Type")
+	if t == "application/json" { // as most are
+		return false
+	}
+	kind, _, err := mime.ParseMediaType(t)
 	return err == nil && kind == "application/x-www-form-urlencoded"
 }
 

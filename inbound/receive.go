@@ -28,8 +28,8 @@ const notStored = "not stored, please send it again\n"
 // ServeHTTP receives one webhook. A 2xx is a promise that the event is on disk.
 func (in *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &Reception{ID: in.opt.NewID(), Received: time.Now()}
-	w.Header().Set("Postern-Id", rec.ID)
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	h := w.Header() // names are in their canonical form
+	h["Postern-Id"], h["X-Content-Type-Options"] = []string{rec.ID}, noSniff
 	defer func() {
 		rec.Took = time.Since(rec.Received)
 		in.opt.Observer.received(rec)
@@ -187,7 +187,7 @@ func (in *Inbox) arrived(ctx context.Context, hook *Webhook, req *Request, v Ver
 			continue
 		}
 		if a.What == Stored {
-			in.Wake()
+			in.wakeFor(a)
 			in.tellMisfit(a)
 			in.tellOld(a)
 		}
@@ -251,14 +251,26 @@ func (a *Answer) write(w http.ResponseWriter, rec *Reception) {
 	answer(w, rec, cmp.Or(a.Status, http.StatusOK), string(a.Body))
 }
 
+// Values of headers that most answers share. Nobody writes into them.
+var (
+	noSniff   = []string{"nosniff"}
+	plainText = []string{"text/plain; charset=utf-8"}
+	noBytes   = []string{"0"}
+)
+
 func answer(w http.ResponseWriter, rec *Reception, status int, body string) {
 	rec.Status = status
-	if w.Header().Get("Content-Type") == "" {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	h := w.Header()
+	if h.Get("Content-Type") == "" {
+		h["Content-Type"] = plainText
 	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	if h["Content-Length"] = noBytes; body != "" {
+		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, body)
+	if body != "" {
+		_, _ = io.WriteString(w, body)
+	}
 }
 
 // unavailable asks the sender to come again. The cause is for us alone.

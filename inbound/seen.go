@@ -11,11 +11,12 @@ const (
 	seenFor = 10 * time.Second // after the store was last asked about one
 )
 
-// seen remembers events that were stored a moment ago, so that a storm of one and
-// the same does not reach the store. It can only say that an event is a duplicate,
-// and only of what a store has said is committed, with these very bytes, within
-// the last seconds: whether another process has stored, deleted or restored
-// anything meanwhile is asked after that. What is not verified never comes here.
+// seen remembers events that have come again, so that a storm of one and the same
+// does not reach the store. It can only say that an event is a duplicate, and only of
+// what a store has said is committed, with these very bytes, within the last seconds:
+// whether another process has stored, deleted or restored anything meanwhile is asked
+// after that. An event that comes once, as most do, costs it nothing, and what is not
+// verified never comes here.
 type seen struct {
 	events *lru.Cache[seenKey, seenEvent]
 }
@@ -38,16 +39,20 @@ func keyOf(e *Event) seenKey { return seenKey{e.Webhook, e.Account, e.EventID} }
 // recognise fills in what became of all events of a request, if every one of them
 // is a duplicate of one that is remembered; else it does nothing.
 func (s *seen) recognise(all []*Arrival) bool {
-	if len(all) == 0 {
+	if len(all) == 0 || s.events.Len() == 0 {
 		return false
 	}
-	now, found := time.Now(), make([]string, len(all))
-	for i, a := range all {
+	var now time.Time
+	var found []string
+	for _, a := range all {
 		e, ok := s.events.Get(keyOf(a.Event))
+		if ok && now.IsZero() {
+			now = time.Now()
+		}
 		if !ok || e.sum != a.Event.SHA256 || now.After(e.until) {
 			return false
 		}
-		found[i] = e.id
+		found = append(found, e.id)
 	}
 	for i, a := range all {
 		a.ID, a.What = found[i], Duplicate
@@ -55,16 +60,15 @@ func (s *seen) recognise(all []*Arrival) bool {
 	return true
 }
 
-// remember keeps what a store has said is there. Other bodies under the same key
-// are always asked for.
+// remember keeps what a store has said is there already. Other bodies under the same
+// key are always asked for.
 func (s *seen) remember(all []*Arrival, known bool) {
 	if known {
 		return // a storm does not put off the next question
 	}
-	until := time.Now().Add(seenFor)
 	for _, a := range all {
-		if a.What == Stored || a.What == Duplicate && a.ID != "" {
-			s.events.Add(keyOf(a.Event), seenEvent{a.ID, a.Event.SHA256, until})
+		if a.What == Duplicate && a.ID != "" {
+			s.events.Add(keyOf(a.Event), seenEvent{a.ID, a.Event.SHA256, time.Now().Add(seenFor)})
 		}
 	}
 }

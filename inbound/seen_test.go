@@ -117,6 +117,7 @@ func TestC40Poisoning(t *testing.T) {
 	post(event, signed, 503, "unavailable")
 	c.fail.Store(false)
 	post(event, signed, 200, "accepted")
+	post(event, signed, 200, "duplicate")
 	c.fail.Store(true) // it is known without the store
 	post(event, signed, 200, "duplicate")
 	post(event, jsonBody, 401, "unsigned")

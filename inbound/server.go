@@ -62,7 +62,11 @@ func (in *Inbox) readBody(w http.ResponseWriter, r *http.Request, limit int64) (
 		return nil, release, &http.MaxBytesError{Limit: limit}
 	}
 	p := &patient{http.MaxBytesReader(w, r.Body, limit), http.NewResponseController(w), time.Now().Add(bodyTime)}
-	for size := int64(4 << 10); ; size *= 2 {
+	size := int64(4 << 10)
+	if r.ContentLength >= 0 {
+		size = min(size, r.ContentLength+1) // one more, to see the end
+	}
+	for ; ; size *= 2 {
 		taken += size
 		if in.buffered.Add(size) > in.opt.MaxBuffered {
 			return nil, release, errCrowded

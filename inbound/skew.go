@@ -26,13 +26,28 @@ const (
 // skews is how far the dated requests of each webhook were off.
 type skews struct {
 	mu    sync.Mutex
-	hooks map[string][]skewSample
+	hooks map[string]*skewSamples
 	told  bool // until the clock is right again
+}
+
+// skewSamples are the last ones of a webhook, in no order.
+type skewSamples struct {
+	all  []skewSample // at most skewWindow
+	next int          // the oldest, when there are so many
 }
 
 type skewSample struct {
 	at   time.Time
 	skew time.Duration
+}
+
+func (s *skewSamples) add(x skewSample) {
+	if len(s.all) < skewWindow {
+		s.all = append(s.all, x)
+		return
+	}
+	s.all[s.next] = x
+	s.next = (s.next + 1) % skewWindow
 }
 
 // note takes the skew of one request, and returns word of the host's clock when
@@ -41,13 +56,14 @@ func (s *skews) note(webhook string, at time.Time, skew time.Duration) (word err
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.hooks == nil {
-		s.hooks = map[string][]skewSample{}
+		s.hooks = map[string]*skewSamples{}
 	}
-	all := append(s.hooks[webhook], skewSample{at, skew})
-	if len(all) > skewWindow {
-		all = slices.Delete(all, 0, len(all)-skewWindow)
+	samples := s.hooks[webhook]
+	if samples == nil {
+		samples = &skewSamples{}
+		s.hooks[webhook] = samples
 	}
-	s.hooks[webhook] = all
+	samples.add(skewSample{at, skew})
 	if skew.Abs() < skewMatters && !s.told { // nothing new
 		return nil
 	}
@@ -70,7 +86,7 @@ func (s *skews) judge(now time.Time) error {
 	var heard []hook
 	for _, name := range slices.Sorted(maps.Keys(s.hooks)) {
 		var recent []time.Duration
-		for _, x := range s.hooks[name] {
+		for _, x := range s.hooks[name].all {
 			if now.Sub(x.at) < skewAge {
 				recent = append(recent, x.skew)
 			}

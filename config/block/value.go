@@ -1,6 +1,7 @@
 package block
 
 import (
+	"bytes"
 	"encoding/json"
 	"math/big"
 	"net/url"
@@ -72,6 +73,9 @@ func ValidJSON(body []byte) bool { return !TooDeep(body) && gjson.ValidBytes(bod
 
 // TooDeep reports whether body would be nested too deeply if it were JSON.
 func TooDeep(body []byte) bool {
+	if bytes.Count(body, []byte{'['})+bytes.Count(body, []byte{'{'}) <= maxDepth {
+		return false // most bodies, and counting is quick
+	}
 	depth, quoted := 0, false
 	for i := 0; i < len(body); i++ {
 		switch c := body[i]; {

@@ -168,11 +168,10 @@ func (g *Grammar) readList(value string, p *presented) *refusal {
 	if g.Separator == "" {
 		return g.add(value, c, p)
 	}
-	elements := strings.SplitN(value, g.Separator, maxElements+1)
-	if len(elements) > maxElements {
+	if strings.Count(value, g.Separator) >= maxElements {
 		return bad("there are more than %d elements in the list of signatures", maxElements)
 	}
-	for _, e := range elements {
+	for e := range strings.SplitSeq(value, g.Separator) {
 		e = strings.Trim(e, " \t")
 		if g.Field == "" {
 			if e != "" {

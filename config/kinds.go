@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -41,6 +42,14 @@ func (l *loader) kind(name string, all inbound.Schemes) inbound.Scheme {
 		}
 		return scheme(block.Overlay(base.Body, written), ctx)
 	}
+}
+
+// NamesEvents reports whether the catalogue says how the events of a webhook are
+// named. It counts where a policy has catalog = name.
+func (c *Config) NamesEvents(name string) bool {
+	l := &loader{c: c, catalog: map[string]*hclsyntax.Block{}}
+	entry := l.entry("webhook " + name)
+	return entry != nil && slices.ContainsFunc(entry.Body.Blocks, func(b *hclsyntax.Block) bool { return b.Type == "event" })
 }
 
 // said refuses what the catalogue says already, but for the tolerance, which is a

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +31,19 @@ type bulk struct {
 	again          bool   // a page may be asked for a second time: nothing is done twice
 	delivered      bool   // deliveries are moved, of which a thing may have several
 	started, since time.Time
+
+	misfits, emptied int // deliveries that were not made, because of the schema in force and because the body is gone
+}
+
+// bulkReport is what came of it, for programs.
+type bulkReport struct {
+	Action  string   `json:"action"`
+	Moved   int      `json:"moved"`
+	Skipped int      `json:"skipped"`
+	Held    int      `json:"held_back,omitempty"`
+	Why     []string `json:"why,omitempty"`
+	Misfits int      `json:"misfits,omitempty"`
+	Emptied int      `json:"emptied,omitempty"`
 }
 
 // counted is what a dry run says.
@@ -61,11 +77,22 @@ func (b *bulk) add(cmd *cobra.Command) {
 // errUnnamed says that neither ids nor flags say what is meant.
 var errUnnamed = errors.New("nothing is selected: name ids, or flags such as --status failed; --all means everything")
 
-// run counts, asks, and does it. named says that the things are named by their ids,
-// which is answer enough; any that something is selected at all.
-func (b *bulk) run(cmd *cobra.Command, named, any bool, count1 func(context.Context) (counted, error), page func(ctx context.Context, began time.Time, limit int, cursor string) (pageDone, error)) error {
+// outputOf is how a command is to write what it found.
+func outputOf(cmd *cobra.Command) string {
+	if f := cmd.Flags().Lookup("output"); f != nil {
+		return f.Value.String()
+	}
+	return "table"
+}
+
+// run counts, asks, and does it. named is how many things are named by their ids,
+// which is answer enough; any says that something is selected at all.
+func (b *bulk) run(cmd *cobra.Command, named int, any bool, count1 func(context.Context) (counted, error), page func(ctx context.Context, began time.Time, limit int, cursor string) (pageDone, error)) error {
 	if !any && !b.all {
 		return &exitError{exitUsage, errUnnamed}
+	}
+	if out := outputOf(cmd); !slices.Contains([]string{"table", "json", "ndjson"}, out) {
+		return &exitError{exitUsage, fmt.Errorf("--output: %q is none of table, json and ndjson", out)}
 	}
 	pace, err := b.pace()
 	if err != nil {
@@ -88,13 +115,22 @@ func (b *bulk) run(cmd *cobra.Command, named, any bool, count1 func(context.Cont
 		more = "More than "
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s%s selected.\n", more, count(total, b.thing))
+	switch {
+	case named > 0 && c.matched == 0 && !c.more:
+		return &exitError{exitFailure, fmt.Errorf("nothing has the id that is named, or what has it is not selected: list shows the ids")}
+	case c.matched < named && !c.more:
+		fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d ids select nothing.\n", named-c.matched, named)
+	}
 	if b.dry && total > 0 && c.sample != nil {
 		return c.sample()
 	}
-	if b.dry || total == 0 {
+	if b.dry {
 		return nil
 	}
-	if !named && !b.yes && !confirmed(cmd, b.what+" them?") {
+	if total == 0 {
+		return b.report(cmd, pageDone{})
+	}
+	if named == 0 && !b.yes && !confirmed(cmd, b.what+" them?") {
 		return &exitError{exitFailure, errors.New("nothing was done; say --yes to do it without a question")}
 	}
 	if b.since.IsZero() {
@@ -175,18 +211,33 @@ func (b *bulk) moved(n int) string {
 }
 
 func (b *bulk) report(cmd *cobra.Command, sum pageDone) error {
+	if outputOf(cmd) == "table" {
+		b.say(cmd.OutOrStdout(), sum)
+	} else if err := json.NewEncoder(cmd.OutOrStdout()).Encode(bulkReport{b.what, sum.moved, sum.skipped, sum.held, sum.why, b.misfits, b.emptied}); err != nil {
+		return &exitError{exitFailure, err}
+	}
+	switch {
+	case sum.held > 0:
+		return &exitError{exitFound, fmt.Errorf("%s held back: look at each, and say --force if it is to be sent", count(sum.held, b.thing))}
+	case b.misfits > 0:
+		return &exitError{exitFound, fmt.Errorf("%s held back: the schema in force is still not met; --force releases all the same", count(b.misfits, b.thing))}
+	}
+	return nil
+}
+
+// say is the report for people.
+func (b *bulk) say(out io.Writer, sum pageDone) {
 	held := ""
 	if !b.again {
 		held = fmt.Sprintf(", %d held back", sum.held)
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s moved, %d passed over because of their state%s.\n", b.what, b.moved(sum.moved), sum.skipped, held)
+	fmt.Fprintf(out, "%s: %s moved, %d passed over because of their state%s.\n", b.what, b.moved(sum.moved), sum.skipped, held)
 	for _, why := range sum.why[:min(len(sum.why), 5)] {
-		fmt.Fprintln(cmd.OutOrStdout(), "  held back "+why)
+		fmt.Fprintln(out, "  held back "+onLine(why))
 	}
-	if sum.held > 0 {
-		return &exitError{exitFound, fmt.Errorf("%s held back: look at each, and say --force if it is to be sent", count(sum.held, b.thing))}
+	if b.emptied > 0 {
+		fmt.Fprintf(out, "%s not made: the body of the event was removed.\n", deliveries(int64(b.emptied)))
 	}
-	return nil
 }
 
 // patience is how long a server that does not answer is waited for.

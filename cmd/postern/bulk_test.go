@@ -43,7 +43,7 @@ func (p *pages) page(_ context.Context, began time.Time, limit int, cursor strin
 func bulkCommand(ctx context.Context, b *bulk, p *pages, args ...string) (stdout, stderr string, err error) {
 	var out, messages bytes.Buffer
 	cmd := &cobra.Command{Use: "replay", SilenceErrors: true, SilenceUsage: true, RunE: func(cmd *cobra.Command, args []string) error {
-		return b.run(cmd, len(args) > 0, true, func(context.Context) (counted, error) {
+		return b.run(cmd, len(args), true, func(context.Context) (counted, error) {
 			return counted{matched: p.n, began: time.Unix(1700000000, 5000).UTC()}, nil
 		}, p.page)
 	}}
@@ -137,11 +137,14 @@ func TestBulkServerStarts(t *testing.T) {
 
 func TestTableFitsTheTerminal(t *testing.T) {
 	columns := []column{{"ID", 0}, {"TYPE", 8}, {"EVENT", 5}}
-	for room, want := range map[int][]int{200: {36, 30, 40}, 100: {36, 30, 30}, 60: {36, 15, 5}, 40: {36, 8, 5}} {
-		widths := []int{36, 30, 40}
-		narrow(columns, widths, room)
-		if fmt.Sprint(widths) != fmt.Sprint(want) {
-			t.Errorf("in %d columns: %v, want %v", room, widths, want)
+	for room, want := range map[int]string{
+		200: "[36 30 40] [true true true]", 100: "[36 30 30] [true true true]", 60: "[36 15 5] [true true true]",
+		52: "[36 14 40] [true true false]", 46: "[36 8 40] [true true false]", 45: "[36 30 40] [true false false]", 20: "[36 30 40] [true false false]",
+	} {
+		widths, shown := []int{36, 30, 40}, []bool{true, true, true}
+		narrow(columns, widths, shown, room)
+		if got := fmt.Sprint(widths, shown); got != want {
+			t.Errorf("in %d columns: %s, want %s", room, got, want)
 		}
 	}
 	for s, want := range map[string]string{"short": "short", "exactly8": "exactly8", "much too long": "much to…", "ünïcödé ö": "ünïcödé…"} {

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,22 +33,14 @@ func inboxAct(o *options, action inbound.Action, short string) *cobra.Command {
 				dry := ask
 				dry.DryRun, dry.Began = true, b.since
 				got, err := c.Act(ctx, action, dry)
-				return counted{got.Matched, got.More, got.Began, func() error { return printEvents(cmd.OutOrStdout(), "table", got.Sample) }}, err
+				return counted{got.Matched, got.More, got.Began, func() error { return printEvents(cmd.OutOrStdout(), outputOf(cmd), got.Sample) }}, err
 			}
-			misfits, emptied := 0, 0
-			err = b.run(cmd, len(args) > 0, !reflect.ValueOf(filter).IsZero(), counting, func(ctx context.Context, began time.Time, limit int, cursor string) (pageDone, error) {
+			return b.run(cmd, distinct(args), !reflect.ValueOf(filter).IsZero(), counting, func(ctx context.Context, began time.Time, limit int, cursor string) (pageDone, error) {
 				ask.Began, ask.Limit, ask.Cursor = began, limit, cursor
 				did, err := c.Act(ctx, action, ask)
-				misfits, emptied = misfits+did.Misfits, emptied+did.Emptied
+				b.misfits, b.emptied = b.misfits+did.Misfits, b.emptied+did.Emptied
 				return pageDone{moved: did.Moved, skipped: did.Skipped, next: did.Next}, err
 			})
-			if misfits > 0 {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s held back: the schema in force is still not met; --force releases all the same.\n", count(misfits, "event"))
-			}
-			if emptied > 0 {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s not made: the body of the event was removed.\n", deliveries(int64(emptied)))
-			}
-			return err
 		}),
 	}
 	f.add(cmd)
@@ -61,3 +53,6 @@ func inboxAct(o *options, action inbound.Action, short string) *cobra.Command {
 	}
 	return cmd
 }
+
+// distinct is how many different ids are named.
+func distinct(ids []string) int { return len(slices.Compact(slices.Sorted(slices.Values(ids)))) }

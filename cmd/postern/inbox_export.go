@@ -134,7 +134,11 @@ func (x *export) resume(cmd *cobra.Command, cursor string, n int) string {
 // last whole line. It is for the user alone, as bodies are.
 func continued(path string, goOn bool) (*os.File, error) {
 	if !goOn {
-		return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if errors.Is(err, os.ErrExist) {
+			return nil, fmt.Errorf("%s is there already: name another file, or go on with it by the --cursor that was said", path)
+		}
+		return f, err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0o600)
 	if err != nil {

@@ -32,8 +32,8 @@ func inboxGroups(o *options, output *string) *cobra.Command {
 }
 
 func printGroups(w io.Writer, output string, groups []admin.Group) error {
-	return printAll(w, output, groups, []column{{"MISFIT", 0}, {"COUNT", 0}, {"WEBHOOK", 7}, {"TYPE", 8}, {"FIRST", 0}, {"LAST", 0}, {"EXAMPLE", 0}, {"REASON", 20}}, func(g admin.Group) []string {
-		return []string{g.Misfit, fmt.Sprint(g.Count), g.Webhook, fallback(g.Type, "-"), shortTime(w, g.First), shortTime(w, g.Last), g.Example, g.Reason}
+	return printAll(w, output, groups, []column{{"MISFIT", 0}, {"COUNT", 0}, {"WEBHOOK", 7}, {"TYPE", 8}, {"REASON", 20}, {"FIRST", 9}, {"LAST", 9}, {"EXAMPLE", 36}}, func(g admin.Group) []string {
+		return []string{g.Misfit, fmt.Sprint(g.Count), g.Webhook, fallback(g.Type, "-"), g.Reason, shortTime(w, g.First), shortTime(w, g.Last), g.Example}
 	})
 }
 

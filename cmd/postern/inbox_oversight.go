@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -17,13 +18,13 @@ func inboxExpect(o *options, output *string) *cobra.Command {
 	}, func(cmd *cobra.Command, all admin.Oversight, wanted func(string) bool) error {
 		silences := slices.DeleteFunc(all.Silences, func(s admin.Silence) bool { return !wanted(s.Webhook) })
 		if len(silences) == 0 {
-			fmt.Fprintln(cmd.ErrOrStderr(), "None: no such webhook has an expect block that was looked at.")
+			fmt.Fprintln(cmd.ErrOrStderr(), "No such webhook has an expect block, or it was not looked at yet.")
 		}
-		return printAll(cmd.OutOrStdout(), *output, silences, []column{{"WEBHOOK", 7}, {"STATE", 0}, {"SILENT", 0}, {"LIMIT", 0}, {"SINCE", 0}, {"ALARM", 0}}, silenceRow)
+		return printAll(cmd.OutOrStdout(), *output, silences, []column{{"WEBHOOK", 7}, {"STATE", 0}, {"SILENT", 0}, {"LIMIT", 0}, {"SINCE", 9}, {"ALARM", 9}}, func(s admin.Silence) []string { return silenceRow(cmd.OutOrStdout(), s) })
 	})
 }
 
-func silenceRow(s admin.Silence) []string {
+func silenceRow(w io.Writer, s admin.Silence) []string {
 	state, limit, alarm := "ok", "-", "-"
 	switch {
 	case s.Alarm != nil:
@@ -35,9 +36,9 @@ func silenceRow(s admin.Silence) []string {
 		limit = seconds(s.Limit)
 	}
 	if s.Alarm != nil {
-		alarm = s.Alarm.UTC().Format(time.RFC3339)
+		alarm = shortTime(w, *s.Alarm)
 	}
-	return []string{s.Webhook, state, seconds(s.Seconds), limit, s.Since.UTC().Format(time.RFC3339), alarm}
+	return []string{s.Webhook, state, seconds(s.Seconds), limit, shortTime(w, s.Since), alarm}
 }
 
 // seconds is a time for people.
@@ -52,21 +53,22 @@ func inboxSubscriptions(o *options, output *string) *cobra.Command {
 	}, func(cmd *cobra.Command, all admin.Oversight, wanted func(string) bool) error {
 		list := slices.DeleteFunc(all.Subscriptions, func(s admin.Subscription) bool { return !wanted(s.Webhook) })
 		if len(list) == 0 {
-			fmt.Fprintln(cmd.ErrOrStderr(), "None: no such webhook has a subscription block whose provider was asked.")
+			fmt.Fprintln(cmd.ErrOrStderr(), "No such webhook has a subscription block, or its provider was not asked yet.")
 		}
 		return printAll(cmd.OutOrStdout(), *output, list,
-			[]column{{"WEBHOOK", 7}, {"ACCOUNT", 7}, {"STATUS", 0}, {"EXPIRES", 0}, {"CHECKED", 0}, {"RENEWED", 0}, {"REASON", 6}}, subscriptionRow)
+			[]column{{"WEBHOOK", 7}, {"ACCOUNT", 7}, {"STATUS", 0}, {"EXPIRES", 0}, {"REASON", 12}, {"CHECKED", 9}, {"RENEWED", 9}},
+			func(s admin.Subscription) []string { return subscriptionRow(cmd.OutOrStdout(), s) })
 	})
 }
 
-func subscriptionRow(s admin.Subscription) []string {
+func subscriptionRow(w io.Writer, s admin.Subscription) []string {
 	at := func(t *time.Time) string {
 		if t == nil {
 			return "-"
 		}
-		return t.UTC().Format(time.RFC3339)
+		return shortTime(w, *t)
 	}
-	return []string{s.Webhook, fallback(s.Account, "-"), s.Status, at(s.Expires), at(&s.Checked), at(s.Renewed), fallback(s.Reason, "-")}
+	return []string{s.Webhook, fallback(s.Account, "-"), s.Status, at(s.Expires), fallback(s.Reason, "-"), at(&s.Checked), at(s.Renewed)}
 }
 
 // overseen is a command that shows some of what oversight knows, of the webhooks that

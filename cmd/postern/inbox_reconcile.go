@@ -93,7 +93,7 @@ func writeReconciled(w io.Writer, output string, all []admin.ReconcileStanding) 
 		if r.DryRun {
 			run += ", dry"
 		}
-		rows = append(rows, append([]string{s.Webhook, fallback(s.Account, "-"), run, r.Since.UTC().Format(time.RFC3339), r.Until.UTC().Format(time.RFC3339), fmt.Sprint(r.Pages), fmt.Sprint(r.Listed)},
+		rows = append(rows, append([]string{s.Webhook, fallback(s.Account, "-"), run, shortTime(w, r.Since), shortTime(w, r.Until), fmt.Sprint(r.Pages), fmt.Sprint(r.Listed)},
 			append(tallied(&r.Counts), fmt.Sprint(r.Gone))...))
 	}
 	for i := range all {
@@ -106,10 +106,10 @@ func writeReconciled(w io.Writer, output string, all []admin.ReconcileStanding) 
 		{"WEBHOOK", 7},
 		{"ACCOUNT", 7},
 		{"RUN", 0},
-		{"SINCE", 0},
-		{"UNTIL", 0},
-		{"PAGES", 0},
-		{"LISTED", 0},
+		{"SINCE", 9},
+		{"UNTIL", 9},
+		{"PAGES", 5},
+		{"LISTED", 6},
 		{"EXPECTED", 0},
 		{"RECEIVED", 0},
 		{"BACKFILLED", 0},

@@ -98,7 +98,7 @@ func printNotice(w io.Writer, output string, n *admin.Notice) error {
 		if m.Target != e.Webhook {
 			more = append(more, m.Target)
 		}
-		more = append(more, m.Reason, m.By)
+		more = append(more, byWhom(m.Reason, m.By))
 	} else {
 		what = "new: " + what
 		more = append(more, e.EventID)

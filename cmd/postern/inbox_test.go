@@ -56,7 +56,7 @@ func TestHostileTextOnATerminal(t *testing.T) {
 			return printGroups(w, "table", []admin.Group{{Misfit: "m", Type: evil, Reason: evil}})
 		},
 		"subscriptions": func(w *bytes.Buffer) error {
-			return printTable(w, make([]column, 7), [][]string{subscriptionRow(admin.Subscription{Webhook: "hook", Account: evil, Status: "unclear", Checked: now, Reason: evil})})
+			return printTable(w, make([]column, 7), [][]string{subscriptionRow(w, admin.Subscription{Webhook: "hook", Account: evil, Status: "unclear", Checked: now, Reason: evil})})
 		},
 		"reconcile": func(w *bytes.Buffer) error {
 			return writeReconciled(w, "table", []admin.ReconcileStanding{{Webhook: "hook", Account: evil, Last: &admin.ReconcileReport{}}})

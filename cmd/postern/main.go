@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -61,7 +62,7 @@ func main() {
 func run(ctx context.Context, args []string) int {
 	root := rootCommand()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	var exit *exitError
 	switch {
 	case err == nil:
@@ -73,6 +74,9 @@ func run(ctx context.Context, args []string) int {
 		return exit.code
 	}
 	fmt.Fprintln(os.Stderr, "postern:", err)
+	if strings.Contains(err.Error(), "arg(s)") {
+		fmt.Fprintln(os.Stderr, "usage:", cmd.UseLine())
+	}
 	return exitUsage // cobra's own errors are about flags and arguments
 }
 

@@ -192,7 +192,7 @@ func printCall(w io.Writer, c *admin.Call) error {
 			answer = fmt.Sprint(m.Status)
 		}
 		fmt.Fprintf(tw, "%s\t%s -> %s\t%d\t%s\t%s\t%s\n", m.At.UTC().Format("2006-01-02T15:04:05.000Z"), fallback(m.From, "new"), m.To, m.Attempt, answer,
-			fallback(m.Replica, "-"), onLine(strings.TrimSpace(m.Reason+" "+m.By)))
+			fallback(m.Replica, "-"), onLine(byWhom(m.Reason, m.By)))
 	}
 	return tw.Flush()
 }
@@ -271,10 +271,10 @@ func (a *callAct) run(cmd *cobra.Command, c *admin.Client, ids []string) error {
 			if err != nil || len(ids) > 0 {
 				return err
 			}
-			return printCalls(cmd.OutOrStdout(), "table", page.Calls)
+			return printCalls(cmd.OutOrStdout(), outputOf(cmd), page.Calls)
 		}}, err
 	}
-	return a.bulk.run(cmd, len(ids) > 0, !reflect.ValueOf(filter).IsZero(), count, func(ctx context.Context, _ time.Time, limit int, cursor string) (pageDone, error) {
+	return a.bulk.run(cmd, distinct(ids), !reflect.ValueOf(filter).IsZero(), count, func(ctx context.Context, _ time.Time, limit int, cursor string) (pageDone, error) {
 		ask.Limit, ask.Cursor = limit, cursor
 		did, err := c.ActOnCalls(ctx, a.what, ask)
 		return pageDone{did.Moved, did.Skipped, did.Held, did.Why, did.Next}, err

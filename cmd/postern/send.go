@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/postern-proxy/postern/admin"
 	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/inbound"
 )
@@ -66,7 +67,10 @@ func (s *sending) run(cmd *cobra.Command, o *options, args []string) error {
 	if err != nil {
 		return &exitError{exitFailure, err}
 	}
-	return s.post(cmd, l, hook, req)
+	if s.data == "" && hook.Event.Type == nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "The event block of webhook %q reads no type, so the sample has none.\n", hook.Name)
+	}
+	return s.post(cmd, o, l, hook, req)
 }
 
 func printWebhooks(w io.Writer, l *loaded) error {
@@ -159,7 +163,7 @@ func (s *sending) target(l *loaded, hook *inbound.Webhook) (string, error) {
 }
 
 // post sends the sample and says what came of it.
-func (s *sending) post(cmd *cobra.Command, l *loaded, hook *inbound.Webhook, sample *inbound.Request) error {
+func (s *sending) post(cmd *cobra.Command, o *options, l *loaded, hook *inbound.Webhook, sample *inbound.Request) error {
 	to, err := s.target(l, hook)
 	if err != nil {
 		return &exitError{exitUsage, err}
@@ -192,8 +196,25 @@ func (s *sending) post(cmd *cobra.Command, l *loaded, hook *inbound.Webhook, sam
 	if resp.StatusCode >= 300 {
 		return &exitError{exitFailure, fmt.Errorf("it was not taken; the log of `postern run` says why, under id %s", fallback(onLine(id), "-"))}
 	}
-	if id != "" {
+	switch {
+	case id == "":
+	case s.to == "" && known(cmd.Context(), o, id):
+		fmt.Fprintf(out, "\nIt was taken, and is no new event: one of this id is stored already, or there is nothing in it to store.\n  postern inbox list --webhook %s\n", quoted(hook.Name))
+	default:
 		fmt.Fprintf(out, "\nIt is stored. What becomes of it:\n  postern inbox show %s\n  postern inbox tail --webhook %s\n", quoted(onLine(id)), quoted(hook.Name))
 	}
 	return nil
+}
+
+// known reports whether what was taken under an id is no event of its own. Where
+// nobody can be asked, it is taken for one.
+func known(ctx context.Context, o *options, id string) bool {
+	c, err := client(o)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	_, err = c.Show(ctx, id)
+	var said *admin.Problem
+	return errors.As(err, &said) && said.Status == http.StatusNotFound
 }

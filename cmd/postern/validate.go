@@ -73,7 +73,24 @@ func check(path string) (*loaded, hcl.Diagnostics, error) {
 		return nil, nil, &exitError{exitFailure, err}
 	}
 	l, diags := load(path, block.NewSecrets(os.Environ()), features, policy.RoundTripper(nowhere), offline())
-	return l, slices.Concat(diags, l.shortTotals(), l.unsealed()), nil
+	return l, slices.Concat(diags, l.shortTotals(), l.unsealed(), l.unnamed()), nil
+}
+
+// unnamed warns of webhooks of the catalogue's kinds that do not say how their events
+// are named, though the catalogue knows: their ids would be digests, and their types
+// unknown.
+func (l *loaded) unnamed() (diags hcl.Diagnostics) {
+	for _, h := range l.hooks {
+		if h.Catalog != "" || h.Event.ID != nil || h.Event.Type != nil || len(h.Verify) == 0 || !l.NamesEvents(h.Verify[0].Kind) {
+			continue
+		}
+		at, kind := h.Range, h.Verify[0].Kind
+		diags = append(diags, &hcl.Diagnostic{
+			Severity: hcl.DiagWarning, Summary: "Events without names", Subject: &at,
+			Detail: fmt.Sprintf("verify %q says how its requests are signed, and nothing says where its events have their id and their type: each is known by a digest of its body, and has no type. Write catalog = %q, or an event block.", kind, kind),
+		})
+	}
+	return diags
 }
 
 // shortTotals warns of plans in which one attempt may take longer than the

@@ -56,16 +56,17 @@ type ReconcileTally struct {
 
 // ReconcileReport is what a run has found.
 type ReconcileReport struct {
-	DryRun bool           `json:"dry_run,omitempty"` // backfilled is what would have been
-	Since  time.Time      `json:"since"`
-	Until  time.Time      `json:"until"`
-	Began  time.Time      `json:"began"`
-	Ended  *time.Time     `json:"ended,omitempty"`
-	Pages  int            `json:"pages"`
-	Listed int            `json:"listed"` // items of the lists, whether counted before or not
-	Counts ReconcileTally `json:"counts"` // of what no run before was told of
-	Gone   int            `json:"gone,omitempty"`
-	Error  string         `json:"error,omitempty"`
+	DryRun  bool           `json:"dry_run,omitempty"` // backfilled is what would have been
+	Since   time.Time      `json:"since"`
+	Until   time.Time      `json:"until"`
+	Began   time.Time      `json:"began"`
+	Ended   *time.Time     `json:"ended,omitempty"`
+	Pages   int            `json:"pages"`
+	Listed  int            `json:"listed"` // items of the lists, whether counted before or not
+	Counts  ReconcileTally `json:"counts"` // of what no run before was told of
+	Gone    int            `json:"gone,omitempty"`
+	Expired int            `json:"expired,omitempty"` // times the provider did not know the position in its list any more
+	Error   string         `json:"error,omitempty"`
 }
 
 func reconcileReport(r *oversight.Report) *ReconcileReport {
@@ -74,7 +75,7 @@ func reconcileReport(r *oversight.Report) *ReconcileReport {
 	}
 	return &ReconcileReport{
 		DryRun: r.DryRun, Since: r.Since, Until: r.Until, Began: r.Began, Ended: some(r.Ended),
-		Pages: r.Pages, Listed: r.Listed, Counts: ReconcileTally(r.Tally), Gone: r.Gone, Error: r.Error,
+		Pages: r.Pages, Listed: r.Listed, Counts: ReconcileTally(r.Tally), Gone: r.Gone, Expired: r.Expired, Error: r.Error,
 	}
 }
 

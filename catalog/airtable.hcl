@@ -96,4 +96,21 @@ webhook "airtable" {
     before  = "72h"
     renew { path = "/v0/bases/${params.base}/webhooks/${params.webhook}/refresh" }
   }
+  # payloads, cursor and mightHaveMore (github.com/api-evangelist/airtable, webhookpayloadlist schema;
+  # looked up 2026-11-29); without a cursor the list begins with the oldest of seven days. Whether one transaction may have
+  # several payloads is not verified, so a digest is in the id.
+  reconcile {
+    wake   = true
+    list   = "/v0/bases/${params.base}/webhooks/${params.webhook}/payloads?limit=50&cursor=${coalesce(cursor, "1")}"
+    events = response.body.payloads
+    next   = response.body.mightHaveMore == true ? "/v0/bases/${params.base}/webhooks/${params.webhook}/payloads?limit=50&cursor=${response.body.cursor}" : null
+    cursor = response.body.cursor
+    event {
+      id      = "${params.webhook} ${item.baseTransactionNumber} ${sha256(jsonencode(item))}"
+      type    = item.actionMetadata.source
+      account = params.base
+      time    = item.timestamp
+      key     = params.webhook
+    }
+  }
 }

@@ -51,6 +51,7 @@ func (w *Webhook) place(n *Names) []Placement {
 		}
 	}
 	w.admit(n, to)
+	w.sign(n, to)
 	return to
 }
 

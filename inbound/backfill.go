@@ -27,7 +27,6 @@ type Listed struct {
 
 // Arrival is a listed event as a push of it would bring it, with origin backfill.
 func (in *Inbox) Arrival(hook *Webhook, l *Listed) *Arrival {
-	w := *hook
 	names := *hook.Event
 	for _, n := range []struct {
 		given block.Value
@@ -40,8 +39,7 @@ func (in *Inbox) Arrival(hook *Webhook, l *Listed) *Arrival {
 	if l.Time.Kind != block.Null {
 		names.Unit = l.Unit
 	}
-	w.Event = &names
-	n := &Names{Request: l.request()}
+	w, n := hook.listed(&names), &Names{Request: l.request()}
 	if names.Split != nil { // what the list has is what a batch would have had
 		n.Item = l.Body
 	}

@@ -50,6 +50,9 @@ type Options struct {
 	// Late is told of a push of an event, by its ID, that was backfilled before; nil
 	// if nobody counts them.
 	Late func(ctx context.Context, id string) error
+	// Woken is told of an event which says only that a provider has something new for
+	// an account, before the event is acknowledged. nil if nobody can fetch it.
+	Woken func(ctx context.Context, hook *Webhook, account string) error
 	// Replicas is how many processes deliver from the store; a rate is divided among
 	// them. nil if there is one.
 	Replicas func() int

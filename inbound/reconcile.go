@@ -25,8 +25,10 @@ type Reconcile struct {
 	Host     *block.Expr            `hcl:"host,optional" scope:"reconcile"` // where the provider has many
 	Events   *block.Expr            `hcl:"events" scope:"reconcile"`        // the items of a page
 	Next     *block.Expr            `hcl:"next,optional" scope:"reconcile" encode:"url"`
-	Cursor   *block.Expr            `hcl:"cursor,optional" scope:"reconcile"` // kept for the next run
-	Unit     Unit                   `hcl:"unit,optional"`                     // how since is written
+	Cursor   *block.Expr            `hcl:"cursor,optional" scope:"reconcile"`              // kept for the next run
+	Expired  *block.Expr            `hcl:"expired,optional" scope:"reconcile" type:"bool"` // the provider does not know the cursor any more
+	Wake     *block.Expr            `hcl:"wake,optional" scope:"event" type:"bool"`        // the event says only that there is something new
+	Unit     Unit                   `hcl:"unit,optional"`                                  // how since is written
 	Overlap  block.Duration         `hcl:"overlap,optional"`
 	Settle   block.Duration         `hcl:"settle,optional"` // what is younger is not missing yet
 	Window   block.Duration         `hcl:"window,optional"` // how far back the provider's list goes; 0 is for ever
@@ -81,6 +83,11 @@ func (r *Reconcile) Check() error {
 	if r.JSON != nil && r.Method != "POST" {
 		errs = append(errs, block.At("json", `json is the body of a POST: write method = "POST"`))
 	}
+	for attr, x := range map[string]*block.Expr{"expired": r.Expired, "wake": r.Wake} {
+		if x != nil && r.Cursor == nil {
+			errs = append(errs, block.At(attr, "%s is for a list that goes on from a position: say by cursor where that is", attr))
+		}
+	}
 	if r.Get != nil && r.Body == nil {
 		errs = append(errs, block.At("get", "get fetches what the list does not have: say where the body is by body, such as response.body.payload"))
 	}
@@ -90,7 +97,7 @@ func (r *Reconcile) Check() error {
 // exprs are the expressions of r by attribute.
 func (r *Reconcile) exprs() map[string][]*block.Expr {
 	all := map[string][]*block.Expr{
-		"list": {r.List}, "json": {r.JSON}, "host": {r.Host}, "events": {r.Events}, "next": {r.Next}, "cursor": {r.Cursor}, "get": {r.Get}, "body": {r.Body},
+		"list": {r.List}, "json": {r.JSON}, "host": {r.Host}, "events": {r.Events}, "next": {r.Next}, "cursor": {r.Cursor}, "expired": {r.Expired}, "get": {r.Get}, "body": {r.Body},
 		"header": slices.Collect(maps.Values(r.Header)),
 	}
 	if e := r.Event; e != nil {

@@ -87,6 +87,25 @@ var oversightOffers = []struct {
 		},
 	},
 	{
+		name: "dropbox", add: "provider = \"dropbox\"\nreconcile {}",
+		want: []string{`POST /2/files/list_folder/continue {"cursor":"c0"}`, `POST /2/files/list_folder/continue {"cursor":"c1"}`},
+		answers: map[string]string{
+			`POST /2/files/list_folder/get_latest_cursor {"path":"","recursive":true}`: `{"cursor":"c0"}`,
+			`POST /2/files/list_folder/continue {"cursor":"c0"}`:                       `{"entries":[{".tag":"file","name":"a.txt","path_lower":"/a.txt","id":"id:1","rev":"r1","server_modified":"AT"}],"cursor":"c1","has_more":true}`,
+			`POST /2/files/list_folder/continue {"cursor":"c1"}`:                       `{"entries":[],"cursor":"c2","has_more":false}`,
+		},
+		id: "file id:1 r1", kind: "file", body: `{".tag":"file","name":"a.txt","path_lower":"/a.txt","id":"id:1","rev":"r1","server_modified":"AT"}`,
+	},
+	{
+		name: "airtable", add: `reconcile { params = { base = "app1", webhook = "ach1" } }`,
+		want: []string{"GET /v0/bases/app1/webhooks/ach1/payloads?limit=50&cursor=2"}, // the first run has read what was there
+		answers: map[string]string{
+			"GET /v0/bases/app1/webhooks/ach1/payloads?limit=50&cursor=1": `{"payloads":[{"timestamp":"AT","baseTransactionNumber":4,"actionMetadata":{"source":"client"},"changedTablesById":{}}],"cursor":2,"mightHaveMore":true}`,
+			"GET /v0/bases/app1/webhooks/ach1/payloads?limit=50&cursor=2": `{"payloads":[],"cursor":2,"mightHaveMore":false}`,
+		},
+		id: "ach1 4 a210587e862316c22b7742778b261f563ec5e9b66204f2f21745a0cdcf053576", kind: "client", body: `{"timestamp":"AT","baseTransactionNumber":4,"actionMetadata":{"source":"client"},"changedTablesById":{}}`,
+	},
+	{
 		name: "microsoft_graph", add: `subscription { params = { id = "s-1" } }`,
 		want: []string{"GET /v1.0/subscriptions/s-1", `PATCH /v1.0/subscriptions/s-1 {"expirationDateTime":"T"}`, "GET /v1.0/subscriptions/s-1"},
 		answers: map[string]string{
@@ -210,7 +229,7 @@ func catalogPolicy(name, add string) string {
 	default:
 		verify = fmt.Sprintf("verify %q {\n secrets = [env(\"SECRET\")]\n}", name)
 	}
-	return fmt.Sprintf("inbound { public_url = \"https://hooks.example.com\" }\nwebhook %q {\n catalog = %q\n path = \"/x\"\n%s\n deliver { to = \"http://127.0.0.1:3000/\" }\n%s\n}\nprovider \"paddle\" { hosts = [\"api.paddle.com\"] }\n", name, name, verify, add)
+	return fmt.Sprintf("inbound { public_url = \"https://hooks.example.com\" }\nwebhook %q {\n catalog = %q\n path = \"/x\"\n%s\n deliver { to = \"http://127.0.0.1:3000/\" }\n%s\n}\nprovider \"paddle\" { hosts = [\"api.paddle.com\"] }\nprovider \"dropbox\" { hosts = [\"api.dropboxapi.com\"] }\n", name, name, verify, add)
 }
 
 func catalogHook(t *testing.T, name, add string) *inbound.Webhook {

@@ -203,7 +203,10 @@ func (g *gate) open(ctx context.Context, l *loaded) (err error) {
 		Store: g.db.Inbox(), Observer: g.tel.Inbox(), Retain: l.Store.Retain.Duration, Grace: graceDeliveries,
 		RetainBodies: l.Store.RetainBodies.Duration, RetainSize: int64(l.Store.RetainSize),
 		Alone: g.alone, Poll: g.poll(), Revoked: g.ended, Egress: g.handler.Egress,
-		Late:     func(ctx context.Context, id string) error { return g.overseer.Late(ctx, id) },
+		Late: func(ctx context.Context, id string) error { return g.overseer.Late(ctx, id) },
+		Woken: func(ctx context.Context, hook *inbound.Webhook, account string) error {
+			return g.overseer.Woken(ctx, hook, account)
+		},
 		Replicas: g.roster.Live,
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return (*g.deliveries.Load())(ctx, network, address)

@@ -35,33 +35,44 @@ type place struct {
 	db    *store.Memory
 	stop  func()
 
-	mu       sync.Mutex
-	answer   func(r *http.Request, body string) (int, string)
-	asked    []string // method, path with query, account, body
-	reports  []oversight.Report
-	silences []string
-	health   []string
-	troubles []string
-	named    [2]int
-	accounts []string
+	mu        sync.Mutex
+	answer    func(r *http.Request, body string) (int, string)
+	byAccount func(account string, r *http.Request, body string) (int, string) // in place of answer
+	asked     []string                                                         // method, path with query, account, body
+	reports   []oversight.Report
+	silences  []string
+	health    []string
+	troubles  []string
+	named     [2]int
+	accounts  []string
+	over      func(oversight.Store) oversight.Store
 }
 
 func set(t *testing.T, src string) *inbound.Set {
 	t.Helper()
-	file, diags := hclsyntax.ParseConfig([]byte(src), "policy.hcl", hcl.InitialPos)
+	s, diags := load(src)
 	if diags.HasErrors() {
 		t.Fatal(diags)
 	}
+	return s
+}
+
+func load(src string) (*inbound.Set, hcl.Diagnostics) {
+	file, diags := hclsyntax.ParseConfig([]byte(src), "policy.hcl", hcl.InitialPos)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	ctx := block.NewContext("test", block.NewSecrets(nil))
+	ctx.Sources["policy.hcl"] = []byte(src)
 	var hooks []*inbound.Webhook
 	for _, b := range file.Body.(*hclsyntax.Body).Blocks {
-		w, d := inbound.Decode(b.Labels[0], b.DefRange(), b.Body, block.NewContext("test", block.NewSecrets(nil)), inbound.Schemes{"none": none.Scheme})
+		w, d := inbound.Decode(b.Labels[0], b.DefRange(), b.Body, ctx, inbound.Schemes{"none": none.Scheme})
 		hooks, diags = append(hooks, w), append(diags, d...)
 	}
-	s, d := inbound.NewSet(inbound.Config{}, hooks)
-	if diags = append(diags, d...); diags.HasErrors() {
-		t.Fatal(diags)
+	if diags.HasErrors() {
+		return nil, diags
 	}
-	return s
+	return inbound.NewSet(inbound.Config{}, hooks)
 }
 
 // hook is a webhook with these blocks.
@@ -84,8 +95,13 @@ func hook(blocks string) string {
 
 func open(t *testing.T, src string, answer func(r *http.Request, body string) (int, string)) *place {
 	t.Helper()
-	p := &place{t: t, db: store.NewMemory(), answer: answer}
-	p.inbox = inbound.New(inbound.Options{Store: p.db.Inbox(), Poll: time.Hour, Late: func(ctx context.Context, id string) error { return p.Late(ctx, id) }})
+	p := &place{t: t, db: store.NewMemory(), answer: answer, over: func(s oversight.Store) oversight.Store { return s }}
+	p.inbox = inbound.New(inbound.Options{
+		Store: p.db.Inbox(), Poll: time.Hour, Late: func(ctx context.Context, id string) error { return p.Late(ctx, id) },
+		Woken: func(ctx context.Context, hook *inbound.Webhook, account string) error {
+			return p.Woken(ctx, hook, account)
+		},
+	})
 	p.inbox.Swap(set(t, src))
 	p.start()
 	return p
@@ -94,7 +110,7 @@ func open(t *testing.T, src string, answer func(r *http.Request, body string) (i
 // start begins anew on what is stored, as a process that is started does.
 func (p *place) start() {
 	p.Runner = oversight.New(oversight.Options{
-		Inbox: p.inbox, Store: p.db.Oversight(), Egress: p.egress,
+		Inbox: p.inbox, Store: p.over(p.db.Oversight()), Egress: p.egress,
 		Accounts: func(context.Context, string) ([]string, error) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
@@ -135,8 +151,11 @@ func (p *place) egress(provider, account string) func(*http.Request) (*http.Resp
 		}
 		p.mu.Lock()
 		p.asked = append(p.asked, strings.TrimSpace(strings.Join([]string{r.Method, r.URL.String(), account, body}, " ")))
-		answer := p.answer
+		answer, each := p.answer, p.byAccount
 		p.mu.Unlock()
+		if each != nil {
+			answer = func(r *http.Request, body string) (int, string) { return each(account, r, body) }
+		}
 		status, text := answer(r, body)
 		h := http.Header{"Content-Type": {"application/json"}, "Postern-Source": {"provider"}, "Postern-Outcome": {"ok"}}
 		if status == 0 {
@@ -153,15 +172,27 @@ func (p *place) answers(answer func(r *http.Request, body string) (int, string))
 	p.answer, p.asked = answer, nil
 }
 
+// quiet forgets what was asked so far.
+func (p *place) quiet() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked = nil
+}
+
 // push receives a webhook.
 func (p *place) push(body string) {
 	p.t.Helper()
+	if status := p.send(body); status != http.StatusOK {
+		p.t.Fatalf("push: %d", status)
+	}
+}
+
+// send posts a webhook and returns what the sender is answered.
+func (p *place) send(body string) int {
 	w := &recorder{header: http.Header{}}
 	r, _ := http.NewRequestWithContext(p.t.Context(), http.MethodPost, "/hook", strings.NewReader(body))
 	p.inbox.ServeHTTP(w, r)
-	if w.status != http.StatusOK {
-		p.t.Fatalf("push: %d %s", w.status, w.text)
-	}
+	return w.status
 }
 
 type recorder struct {

@@ -101,13 +101,27 @@ func (p *pass) read(raw [][]byte, answered *answer) (items []*item, err error) {
 		switch at := it.event.Occurred; {
 		case it.event.Weak:
 			return nil, fmt.Errorf("an item of the list has no id: %s", clip(string(text)))
-		case !at.IsZero() && (at.Before(p.sweep.Report.Since) || at.After(p.sweep.Report.Until)), !b.Covers(it.event.Type), seen[key]:
+		case p.outside(at), !b.Covers(it.event.Type), seen[key]:
 			continue
 		}
 		seen[key] = true
 		items = append(items, it)
 	}
 	return items, nil
+}
+
+// outside reports whether something happened at a time that a run is not about. A
+// list that goes on from a position of the provider's names each thing once: what is
+// passed over there never comes again, however young it is.
+func (p *pass) outside(at time.Time) bool {
+	r := &p.sweep.Report
+	switch {
+	case at.IsZero():
+		return false
+	case p.hook.Reconcile.Cursor != nil:
+		return at.Before(p.state.First) && !p.manual
+	}
+	return at.Before(r.Since) || at.After(r.Until)
 }
 
 // fill stores what is missing of the items, the oldest first, and counts.

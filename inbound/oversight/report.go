@@ -25,8 +25,9 @@ type Report struct {
 	Pages   int       `json:"pages"`
 	Listed  int       `json:"listed"` // items of the lists, whether counted before or not
 	Tally
-	Gone  int    `json:"gone,omitempty"`  // named, not there, and not to be had any more
-	Error string `json:"error,omitempty"` // why it is not at its end
+	Gone    int    `json:"gone,omitempty"`    // named, not there, and not to be had any more
+	Expired int    `json:"expired,omitempty"` // times the provider did not know the position in its list any more
+	Error   string `json:"error,omitempty"`   // why it is not at its end
 }
 
 // state is what is kept between runs.

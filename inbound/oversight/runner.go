@@ -8,6 +8,7 @@
 //	sweep.go     one run of reconcile: page after page, from a cursor that is on disk
 //	items.go     what becomes of the items of a page
 //	report.go    what a run has found, and what is kept between runs
+//	wake.go      runs at once, because a webhook says that there is something new
 //	silence.go   for how long a webhook may be silent, and is
 //	subscription.go  whether the provider still has it
 //	question.go  how a provider is asked
@@ -23,6 +24,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/postern-proxy/postern/inbound"
 )
@@ -76,6 +78,9 @@ type Runner struct {
 	silences map[string]Silence   // by webhook, while this process watches
 	heard    map[string]time.Time // when the newest event came, at the last look
 	asked    chan request         // runs that a person asks for
+	signs    map[Watch]sign       // that ask for a run which has not begun
+	rung     chan struct{}        // there is a sign
+	marking  singleflight.Group   // by webhook and account
 	wg       sync.WaitGroup
 }
 
@@ -96,7 +101,7 @@ func New(o Options) *Runner {
 	if o.Accounts == nil {
 		o.Accounts = func(context.Context, string) ([]string, error) { return nil, nil }
 	}
-	return &Runner{opt: o, token: uuid.NewString(), running: map[Watch]bool{}, due: map[Watch]time.Time{}, silences: map[string]Silence{}, heard: map[string]time.Time{}, asked: make(chan request)}
+	return &Runner{opt: o, token: uuid.NewString(), running: map[Watch]bool{}, due: map[Watch]time.Time{}, silences: map[string]Silence{}, heard: map[string]time.Time{}, asked: make(chan request), signs: map[Watch]sign{}, rung: make(chan struct{}, 1)}
 }
 
 // tick is how often it is looked whether something is due.
@@ -108,6 +113,7 @@ func (r *Runner) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	all.Go(func() { r.opt.Alone(ctx, "oversight", r.scheduled) })
 	all.Go(func() { r.onDemand(ctx) })
+	all.Go(func() { r.wakeful(ctx) })
 	all.Wait()
 	r.wg.Wait()
 }
@@ -140,7 +146,12 @@ func (r *Runner) scheduled(ctx context.Context) {
 		clear(r.heard)
 		r.mu.Unlock()
 	}()
+	var looked time.Time
 	for {
+		if now := time.Now(); now.Sub(looked) >= orphaned {
+			looked = now
+			r.orphans(ctx)
+		}
 		for _, w := range r.opt.Inbox.Set().Webhooks() {
 			if w.Reconcile != nil {
 				r.each(ctx, w, KindReconcile, w.Reconcile.Accounts, &wg, r.sweepDue)

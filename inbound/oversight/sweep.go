@@ -1,12 +1,15 @@
 package oversight
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
+	"github.com/postern-proxy/postern/config/block"
 	"github.com/postern-proxy/postern/inbound"
 )
 
@@ -51,14 +54,24 @@ func (r *Runner) holding(ctx context.Context, w Watch) (held context.Context, do
 	return held, func() { cancel(); <-ended }
 }
 
+// errTaken says that another process, or a person, is at it.
+var errTaken = errors.New("a run of somebody else's is under way")
+
 // sweepDue does the run that is due, and returns when the next one is.
 func (r *Runner) sweepDue(ctx context.Context, hook *inbound.Webhook, w Watch) time.Time {
+	next, _ := r.sweepNow(ctx, hook, w, false)
+	return next
+}
+
+// sweepNow does a run, if it is due or at once. It returns when the next one is due,
+// and why this one has not come to its end.
+func (r *Runner) sweepNow(ctx context.Context, hook *inbound.Webhook, w Watch, atOnce bool) (time.Time, error) {
 	value, ok, err := r.opt.Store.Take(ctx, w, r.token, sweepLease)
-	if err != nil || !ok { // another process, or a person's
+	if err != nil || !ok {
 		if err != nil && ctx.Err() == nil {
 			r.opt.Observer.trouble("reconciling", err)
 		}
-		return time.Now().Add(10 * tick)
+		return time.Now().Add(10 * tick), cmp.Or(err, errTaken)
 	}
 	ctx, done := r.holding(ctx, w)
 	p := &pass{r: r, hook: hook, watch: w, done: done}
@@ -67,9 +80,9 @@ func (r *Runner) sweepDue(ctx context.Context, hook *inbound.Webhook, w Watch) t
 		r.opt.Observer.trouble("reconciling", fmt.Errorf("webhook %q: %w; it begins anew", hook.Name, err))
 		p.state = new(state)
 	}
-	if now := time.Now(); p.state.Due.After(now) {
+	if now := time.Now(); p.state.Due.After(now) && !atOnce {
 		_ = p.keep(ctx, 0)
-		return p.state.Due
+		return p.state.Due, nil
 	}
 	fresh := p.state.First.IsZero()
 	p.begin(time.Now())
@@ -82,8 +95,10 @@ func (r *Runner) sweepDue(ctx context.Context, hook *inbound.Webhook, w Watch) t
 	if err == nil || ctx.Err() == nil { // a run that is cut off goes on where it is
 		p.settle(err)
 	}
-	_ = p.keep(ctx, 0)
-	return p.state.Due
+	if kept := p.keep(ctx, 0); err == nil {
+		err = kept
+	}
+	return p.state.Due, err
 }
 
 // begin takes up the run that was interrupted, or begins one.
@@ -148,18 +163,17 @@ func (p *pass) page(ctx context.Context) (last bool, err error) {
 		}
 	}
 	a, err := p.r.ask(ctx, p.hook.Provider, p.watch.Account, to)
+	n.response = a
 	if err != nil {
+		if p.expired(&n, err) {
+			return false, nil
+		}
 		if p.sweep.Page != nil && refused(err) {
 			p.sweep.Page = nil // the place is not good any more
 		}
 		return false, err
 	}
-	n.response = a
-	v, err := b.Events.Eval(&n)
-	if err != nil {
-		return false, fmt.Errorf("events: %w", err)
-	}
-	raw, err := itemsOf(v)
+	raw, err := p.items(&n)
 	if err != nil {
 		return false, err
 	}
@@ -184,6 +198,38 @@ func (p *pass) page(ctx context.Context) (last bool, err error) {
 		return true, nil
 	}
 	return p.turn(&n, to)
+}
+
+// items are those of a page. One that has no list, and says where it goes on, has
+// none: that is how a feed is asked where it stands.
+func (p *pass) items(n *names) ([][]byte, error) {
+	b := p.hook.Reconcile
+	v, err := b.Events.Eval(n)
+	if err != nil {
+		return nil, fmt.Errorf("events: %w", err)
+	}
+	if v.Kind == block.Null && b.Cursor != nil {
+		if _, ok := b.Cursor.String(n); ok {
+			return nil, nil
+		}
+	}
+	return itemsOf(v)
+}
+
+// expired begins the list anew if the provider says that it does not know the
+// position any more. What happened since then and is not on the new list is lost.
+func (p *pass) expired(n *names, err error) bool {
+	b, f := p.hook.Reconcile, (*failure)(nil)
+	if b.Cursor == nil || p.names.cursor == "" || !errors.As(err, &f) {
+		return false
+	}
+	if b.Expired == nil && f.status != http.StatusGone || b.Expired != nil && !b.Expired.True(n) {
+		return false
+	}
+	p.state.Cursor, p.sweep.Cursor, p.sweep.Page, p.names.cursor = "", "", nil, ""
+	p.sweep.Report.Expired++
+	p.r.opt.Observer.trouble("reconciling", fmt.Errorf("webhook %q: the provider does not know the position in its list any more: %w; it begins anew, and what happened meanwhile may be missing", p.hook.Name, err))
+	return true
 }
 
 // turn finds the next page.

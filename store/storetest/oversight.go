@@ -94,6 +94,13 @@ func watchValue(s *overseer) {
 	if err != nil || len(rows) != 2 || rows[0].Account != "a" || string(rows[0].Value) != `{"n":1}` || !rows[0].Busy || string(rows[1].Value) != `{"n":0}` || rows[1].Busy {
 		s.Errorf("%+v, %v", rows, err)
 	}
+	w := oversight.Watch{Kind: "reconcile", Webhook: "hook", Account: "a"}
+	if err := s.over.Keep(s.ctx(), w, "me", nil, 0); err != nil {
+		s.Error(err)
+	}
+	if rows, _ := s.over.Watches(s.ctx(), "reconcile"); len(rows) != 2 || rows[0].Value != nil || rows[0].Busy {
+		s.Errorf("after it was emptied: %+v", rows)
+	}
 	if rows, _ := s.over.Watches(s.ctx(), "expect"); len(rows) != 1 || rows[0].Value != nil {
 		s.Errorf("nothing kept: %+v", rows)
 	}

@@ -1,0 +1,426 @@
+package oversight_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/inbound/oversight"
+)
+
+// feed is a webhook that says only which accounts have something new, and a list that
+// goes on from a position by POST, as Dropbox has it.
+const feed = `webhook "hook" {
+  path     = "/hook"
+  provider = "acme"
+  verify "none" {}
+  event {
+    split   = body.accounts
+    account = item
+    repeat  = "1s"
+  }
+  deliver { to = "http://127.0.0.1:1/" }
+  reconcile {
+    every    = "1h"
+    accounts = ACCOUNTS
+    wake     = true
+    method   = "POST"
+    list     = cursor == null ? "/latest" : "/continue"
+    json     = { cursor = try(coalesce(response.body.cursor, cursor), null) }
+    events   = response.body.entries
+    next     = response.body.has_more == true ? "/continue" : null
+    cursor   = response.body.cursor
+    expired  = response.status == 409 && startswith(response.body.error, "reset")
+    pages    = 4
+    event {
+      id      = item.id
+      type    = "change"
+      account = account
+      time    = item.at
+    }
+  }
+}
+`
+
+// log is the provider's list of what has happened, by account. A position is how many
+// an account had, and says from which making of the list it is.
+type log struct {
+	mu      sync.Mutex
+	entries map[string][]string
+	making  int
+	size    int                    // of a page
+	fail    func(path string) bool // answers 503
+	hold    chan struct{}          // answers wait for it
+}
+
+func (l *log) add(account string, id string, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries[account] = append(l.entries[account], fmt.Sprintf(`{"id":%q, "at":%q}`, id, at.UTC().Format(time.RFC3339Nano)))
+}
+
+func (l *log) answer(account string, r *http.Request, body string) (int, string) {
+	status, text := l.look(account, r, body)
+	l.mu.Lock()
+	hold := l.hold
+	l.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
+	return status, text
+}
+
+func (l *log) look(account string, r *http.Request, body string) (int, string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fail != nil && l.fail(r.URL.Path) {
+		return 503, "{}"
+	}
+	all := l.entries[account]
+	if r.URL.Path == "/latest" {
+		if body != "{}" {
+			return 400, `{"error":"` + body + `"}`
+		}
+		return 200, fmt.Sprintf(`{"cursor":"%d-%d"}`, l.making, len(all))
+	}
+	var q struct{ Cursor string }
+	making, from := 0, 0
+	if err := json.Unmarshal([]byte(body), &q); err != nil {
+		return 400, "{}"
+	}
+	if _, err := fmt.Sscanf(q.Cursor, "%d-%d", &making, &from); err != nil {
+		return 400, "{}"
+	}
+	if making != l.making {
+		return 409, `{"error":"reset/.."}`
+	}
+	to := min(from+l.size, len(all))
+	return 200, fmt.Sprintf(`{"entries":[%s],"cursor":"%d-%d","has_more":%v}`, strings.Join(all[from:to], ","), l.making, to, to < len(all))
+}
+
+// opened is a place over a log. accounts are those that are connected.
+func (l *log) opened(t *testing.T, accounts ...string) *place {
+	l.entries, l.size = map[string][]string{}, 2
+	src := strings.Replace(feed, "ACCOUNTS", fmt.Sprint(len(accounts) > 0), 1)
+	var p *place
+	p = open(t, src, func(r *http.Request, body string) (int, string) { return 503, "" })
+	p.mu.Lock()
+	p.accounts = accounts
+	p.mu.Unlock()
+	p.byAccount = l.answer
+	return p
+}
+
+func signs(accounts ...string) string {
+	text, _ := json.Marshal(map[string][]string{"accounts": accounts})
+	return string(text)
+}
+
+// changes are the ids of what was fetched, by account in the order of storing, and the
+// states of the signs.
+func (p *place) changes() (ids map[string][]string, states map[string]int) {
+	p.t.Helper()
+	ids, states = map[string][]string{}, map[string]int{}
+	f := inbound.Filter{Limit: inbound.MaxPage}
+	for {
+		page, err := p.db.Inbox().List(p.t.Context(), f)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for _, e := range page.Events {
+			if e.Type == "change" {
+				ids[e.Account] = append(ids[e.Account], e.EventID)
+			} else {
+				states[string(e.Status)]++
+			}
+		}
+		if f.Cursor = page.Next; f.Cursor == "" {
+			break
+		}
+	}
+	for _, list := range ids {
+		slices.Reverse(list)
+	}
+	return ids, states
+}
+
+// TestWake: a sign has what is new fetched at once, in its order and however young; it
+// is not delivered itself; many signs share a run, and one that comes during a run has another.
+func TestWake(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := &log{}
+		p := l.opened(t, "ann", "bob")
+		defer p.stop()
+		l.add("ann", "before", time.Now())
+		pause(5 * time.Second) // the first run says where the list stands
+		for i := range 5 {
+			l.add("ann", fmt.Sprint("a", i), time.Now())
+		}
+		l.add("bob", "b0", time.Now())
+		p.quiet()
+		for range 20 {
+			p.push(signs("ann"))
+		}
+		pause(3 * time.Second)
+		ids, states := p.changes()
+		if !slices.Equal(ids["ann"], []string{"a0", "a1", "a2", "a3", "a4"}) || ids["bob"] != nil || states["ignored"] != 1 || len(states) != 1 {
+			t.Fatalf("%v %v, asked %q, %q", ids, states, seen(p, &p.asked), seen(p, &p.troubles))
+		}
+		if n := len(seen(p, &p.asked)); n != 3 {
+			t.Errorf("asked %d times for three pages: %q", n, seen(p, &p.asked))
+		}
+		page, _ := p.db.Inbox().List(t.Context(), inbound.Filter{})
+		for _, e := range page.Events {
+			d := e.Deliveries[0]
+			if e.Type == "change" && (d.State != inbound.Received || d.Origin != inbound.Backfill || !e.Verified) || e.Type != "change" && !strings.HasPrefix(d.Reason, "only a sign, what is new is fetched: true (policy.hcl:") {
+				t.Errorf("%+v", e)
+			}
+		}
+
+		l.mu.Lock()
+		l.hold = make(chan struct{})
+		hold := l.hold
+		l.mu.Unlock()
+		p.push(signs("ann"))
+		pause(3 * time.Second) // it runs, and has not been answered
+		l.add("ann", "a5", time.Now())
+		p.push(signs("ann"))
+		l.mu.Lock()
+		l.hold = nil
+		l.mu.Unlock()
+		close(hold)
+		pause(4 * time.Second)
+		if ids, _ := p.changes(); len(ids["ann"]) != 6 || len(seen(p, &p.troubles)) != 0 {
+			t.Errorf("%v, %q", ids, seen(p, &p.troubles))
+		}
+		if rows, err := p.db.Oversight().Watches(t.Context(), oversight.KindWake); err != nil || len(rows) != 1 || rows[0].Value != nil {
+			t.Errorf("marks that are left: %+v, %v", rows, err)
+		}
+		p.quiet()
+		pause(10 * time.Minute)
+		if n := len(seen(p, &p.asked)); n != 0 {
+			t.Errorf("asked without a sign: %q", seen(p, &p.asked))
+		}
+		p.push(signs("nobody"))
+		pause(3 * time.Second)
+		if told := seen(p, &p.troubles); len(told) != 1 || !strings.Contains(told[0], `account "nobody" is not connected`) || len(seen(p, &p.asked)) != 0 {
+			t.Errorf("%q, asked %q", told, seen(p, &p.asked))
+		}
+	})
+}
+
+// TestWakeOutlivesTheProcess: a sign that was acknowledged is followed by the next
+// process, and a run that was cut off between two pages goes on there.
+func TestWakeOutlivesTheProcess(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := &log{}
+		p := l.opened(t)
+		pause(5 * time.Second)
+		p.stop()
+		for i := range 7 {
+			l.add("", fmt.Sprint("a", i), time.Now())
+		}
+		p.push(signs("ann")) // and then it dies
+		p.start()
+		n := 0
+		l.mu.Lock()
+		l.fail = func(string) bool { n++; return n == 2 }
+		l.mu.Unlock()
+		pause(time.Second)
+		if ids, _ := p.changes(); len(ids[""]) != 2 {
+			t.Fatalf("%v", ids)
+		}
+		p.stop()
+		p.start()
+		defer p.stop()
+		pause(10 * time.Second)
+		ids, _ := p.changes()
+		if !slices.Equal(ids[""], []string{"a0", "a1", "a2", "a3", "a4", "a5", "a6"}) {
+			t.Errorf("%v", ids)
+		}
+	})
+}
+
+// TestWakeMarkOfALaterSign: what came while a run was under way is not forgotten with
+// the mark of that run.
+func TestWakeMarkOfALaterSign(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := &log{}
+		p := l.opened(t)
+		pause(5 * time.Second)
+		hold := make(chan struct{})
+		l.mu.Lock()
+		l.hold = hold
+		l.mu.Unlock()
+		p.push(signs("ann"))
+		pause(3 * time.Second) // it has been answered without what follows
+		l.add("", "a0", time.Now())
+		p.push(signs("ann"))
+		l.mu.Lock()
+		l.hold = nil
+		l.mu.Unlock()
+		close(hold)
+		pause(500 * time.Millisecond)
+		p.stop()
+		p.start()
+		defer p.stop()
+		pause(2 * time.Second)
+		if ids, _ := p.changes(); len(ids[""]) != 1 {
+			t.Errorf("%v", ids)
+		}
+	})
+}
+
+// TestWakeNotMarked: a sign that cannot be written down is not acknowledged; its
+// repeat, a duplicate, is followed.
+func TestWakeNotMarked(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := &log{}
+		broken := &fickle{}
+		p := l.opened(t)
+		p.stop()
+		p.over = func(s oversight.Store) oversight.Store { broken.Store = s; return broken }
+		p.start()
+		defer p.stop()
+		pause(5 * time.Second)
+		l.add("", "a0", time.Now())
+		broken.down.Store(true)
+		if status := p.send(signs("ann")); status != 503 {
+			t.Errorf("answered %d", status)
+		}
+		broken.down.Store(false)
+		p.push(signs("ann"))
+		pause(3 * time.Second)
+		if ids, states := p.changes(); len(ids[""]) != 1 || states["ignored"] != 1 {
+			t.Errorf("%v %v", ids, states)
+		}
+	})
+}
+
+// TestExpiredPosition: a position that the provider does not know any more is given
+// up, which is told and counted, and the list begun anew.
+func TestExpiredPosition(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := &log{}
+		p := l.opened(t)
+		defer p.stop()
+		pause(5 * time.Second)
+		l.add("", "lost", time.Now())
+		l.mu.Lock()
+		l.making++
+		l.mu.Unlock()
+		p.push(signs("ann"))
+		pause(3 * time.Second)
+		all, err := p.Standings(t.Context())
+		if err != nil || all[0].Last.Expired != 1 || all[0].Last.Error != "" {
+			t.Errorf("%+v, %v", all[0].Last, err)
+		}
+		if told := seen(p, &p.troubles); len(told) != 1 || !strings.Contains(told[0], "does not know the position in its list any more") {
+			t.Errorf("%q", told)
+		}
+		l.add("", "a0", time.Now())
+		p.push(signs("ann"))
+		pause(3 * time.Second)
+		if ids, _ := p.changes(); !slices.Equal(ids[""], []string{"a0"}) {
+			t.Errorf("%v, asked %q", ids, seen(p, &p.asked))
+		}
+	})
+	for status, again := range map[int]bool{410: true, 400: false, 404: false} {
+		bubble(t, func(t *testing.T) {
+			p := open(t, hook("reconcile {\nevery = \"1h\"\nlist = \"/list?from=${coalesce(cursor, \"start\")}\"\nevents = response.body.data\ncursor = response.body.cursor\n}"), func(r *http.Request, _ string) (int, string) {
+				if r.URL.Query().Get("from") == "start" {
+					return 200, `{"data":[],"cursor":"c"}`
+				}
+				return status, "{}"
+			})
+			defer p.stop()
+			pause(time.Second)
+			p.quiet()
+			pause(time.Hour)
+			if asked := seen(p, &p.asked); slices.Contains(asked, "GET /list?from=start") != again {
+				t.Errorf("%d: %q", status, asked)
+			}
+		})
+	}
+}
+
+// TestLossyFeed: signs that are lost, repeated and mixed up, answers that fail, and a
+// process that is started anew again and again: at the end everything that has
+// happened is there once, and in its order.
+func TestLossyFeed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		random := rand.New(rand.NewPCG(7, 11))
+		l := &log{}
+		accounts := []string{"ann", "bob", "cyd"}
+		p := l.opened(t, accounts...)
+		pause(10 * time.Second)
+		l.mu.Lock()
+		l.fail = func(string) bool { return random.IntN(6) == 0 }
+		l.mu.Unlock()
+		want, sent := map[string][]string{}, 0
+		for i := range 600 {
+			who := accounts[random.IntN(3)]
+			id := fmt.Sprintf("%s-%03d", who, i)
+			l.add(who, id, time.Now())
+			want[who] = append(want[who], id)
+			for range []int{0, 1, 1, 2}[random.IntN(4)] {
+				p.push(signs(accounts[:1+random.IntN(3)]...))
+				sent++
+			}
+			if i%50 == 49 {
+				p.stop()
+				p.start()
+			}
+			pause(time.Duration(random.IntN(4000)) * time.Millisecond)
+		}
+		l.mu.Lock()
+		l.fail = nil
+		l.mu.Unlock()
+		pause(70 * time.Minute)
+		p.stop()
+		ids, states := p.changes()
+		for _, who := range accounts {
+			if !slices.Equal(ids[who], want[who]) {
+				t.Errorf("%s: %d of %d, or in another order", who, len(ids[who]), len(want[who]))
+			}
+		}
+		if len(states) != 1 || states["ignored"] == 0 || sent < 300 {
+			t.Errorf("%d signs: %v", sent, states)
+		}
+	})
+}
+
+// TestWakeRefused: what makes no sense is said where it stands.
+func TestWakeRefused(t *testing.T) {
+	for lines, want := range map[string]string{
+		"wake = true": "is for a list that goes on from a position", "expired = response.status == 410": "is for a list that goes on from a position",
+		"cursor = response.body.c\nwake = response.status == 1": "There is no response", "cursor = response.body.c\nexpired = body.x": "There is no body",
+	} {
+		if _, diags := load(hook("reconcile {\nlist = \"/l\"\nevents = response.body\n" + lines + "\n}")); !diags.HasErrors() || !strings.Contains(diags.Error(), want) {
+			t.Errorf("%s: %v", lines, diags)
+		}
+	}
+}
+
+// fickle is a store whose marks can fail to be written.
+type fickle struct {
+	oversight.Store
+	down atomic.Bool
+}
+
+func (f *fickle) Take(ctx context.Context, w oversight.Watch, token string, lease time.Duration) ([]byte, bool, error) {
+	if w.Kind == oversight.KindWake && f.down.Load() {
+		return nil, false, errors.New("the disk is full")
+	}
+	return f.Store.Take(ctx, w, token, lease)
+}

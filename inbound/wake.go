@@ -1,0 +1,46 @@
+package inbound
+
+import (
+	"context"
+	"fmt"
+)
+
+// wakes reports whether an event says only that there is something new, which
+// reconcile has to fetch. One that is not for the application says nothing.
+func (w *Webhook) wakes(n *Names) bool {
+	if w.Reconcile == nil || w.Reconcile.Wake == nil || !w.Reconcile.Wake.True(n) {
+		return false
+	}
+	return w.Accept == nil || w.Accept.True(n)
+}
+
+// sign holds back an event that is only a sign of others: these are delivered.
+func (w *Webhook) sign(n *Names, to []Placement) {
+	if w.wakes(n) {
+		hold(to, Ignored, "only a sign, what is new is fetched: "+written(w.Reconcile.Wake))
+	}
+}
+
+// wake asks for a run of reconcile after a sign, be it a duplicate: what is new need
+// not be what the first one was about.
+func (in *Inbox) wake(ctx context.Context, hook *Webhook, req *Request, v Verdict, e *Event) error {
+	if in.opt.Woken == nil || !hook.wakes(hook.names(req, v, e)) {
+		return nil
+	}
+	if err := in.opt.Woken(ctx, hook, e.Account); err != nil {
+		return fmt.Errorf("have fetched what is new: %w", err)
+	}
+	return nil
+}
+
+// listed is w for an event of a list, which is what a sign stands for and never one.
+func (w *Webhook) listed(names *EventNames) *Webhook {
+	out := *w
+	out.Event = names
+	if r := w.Reconcile; r != nil && r.Wake != nil {
+		silent := *r
+		silent.Wake = nil
+		out.Reconcile = &silent
+	}
+	return &out
+}

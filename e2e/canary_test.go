@@ -466,6 +466,9 @@ func (l *leak) asked() {
 		{"inbox", "list"},
 		{"inbox", "list", "--output", "json"},
 		{"inbox", "list", "--output", "ndjson"},
+		{"inbox", "groups"},
+		{"inbox", "expect"},
+		{"inbox", "subscriptions"},
 		{"health"},
 		{"version"},
 	} {
@@ -487,7 +490,7 @@ func (l *leak) asked() {
 // adminPaths are the fixed ones, and every GET of the API's own document that takes no parameter in its path.
 func (l *leak) adminPaths() []string {
 	paths := []string{
-		"/livez", "/readyz", "/readyz?verbose", "/startupz", "/metrics", "/", "/api/v1/openapi.json",
+		"/livez", "/readyz", "/readyz?verbose", "/startupz", "/metrics", "/", "/inbox", "/api/v1/openapi.json",
 		"/debug/pprof/", "/debug/pprof/cmdline", "/debug/vars",
 	}
 	_, doc, err := l.p.Get("/api/v1/openapi.json")

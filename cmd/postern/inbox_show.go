@@ -47,6 +47,9 @@ func printEvent(w io.Writer, e *admin.Event) error {
 	if e.Items > 0 {
 		row("items", fmt.Sprintf("%d: it brought so many events, and is not one itself", e.Items))
 	}
+	if e.Variant > 1 {
+		row("variant", fmt.Sprintf("%d: there is another event of this id", e.Variant))
+	}
 	row("webhook", e.Webhook)
 	row("type", e.Type)
 	row("account", e.Account)

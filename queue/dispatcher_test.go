@@ -271,7 +271,7 @@ func TestTroubleClosesTheWindow(t *testing.T) {
 		w.trouble()
 	}
 	if w.size != 1 {
-		t.Errorf("size %d after trouble, want 1", w.size)
+		t.Errorf("size %v after trouble, want 1", w.size)
 	}
 	for range 40 {
 		w.well(now, time.Millisecond, 16)

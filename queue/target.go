@@ -113,7 +113,7 @@ func (s *state) end(now time.Time, key int64, probe bool, r Report, t Target) (c
 }
 
 func (s *state) condition() Condition {
-	return Condition{Paused: s.open, Since: s.since, Until: s.until, Window: s.size, InFlight: s.inflight}
+	return Condition{Paused: s.open, Since: s.since, Until: s.until, Window: s.width(), InFlight: s.inflight}
 }
 
 // Conditions says how each target stands for which there was work.

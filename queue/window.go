@@ -1,6 +1,9 @@
 package queue
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // window is how many attempts one target may have in flight, between 1 and the
 // target's concurrency. It opens by one with every answer and closes by one with
@@ -8,13 +11,17 @@ import "time"
 //
 // After a pause it begins with one and opens slowly, however long the backlog: in
 // rounds of at least [pace], by a quarter after each in which answers took about
-// as long as they usually do. If they took longer, the target is at its limit: the
-// window closes by one.
+// as long as they usually do. If they took longer, requests wait for each other,
+// those of other targets included that are the same application: the window closes
+// by a quarter, and opens by one from then on, so that such targets come to have
+// equal shares.
 type window struct {
-	size     int
+	size     float64
 	inflight int
 	slow     bool          // since a pause, until it is open again
+	met      bool          // it was too much once since the pause
 	usual    time.Duration // that an answer takes
+	long     time.Time     // since when they take longer, one at a time; zero if they do not
 	round    round
 }
 
@@ -28,24 +35,28 @@ type round struct {
 const (
 	firstWindow = 4
 	pace        = time.Second
-	strained    = 1.25 // times as long as usual: requests wait for each other
+	strained    = 1.25        // times as long as usual: requests wait for each other
+	learn       = time.Minute // that answers take longer one at a time makes it usual
 )
 
 func newWindow() window { return window{size: firstWindow} }
 
+// width is how many attempts may be in flight.
+func (w *window) width() int { return max(int(w.size), 1) }
+
 // free returns how many more attempts may start now.
 func (w *window) free(concurrency int) int {
-	return max(min(w.size, concurrency)-w.inflight, 0)
+	return max(min(w.width(), concurrency)-w.inflight, 0)
 }
 
 // shut makes it begin anew, slowly.
 func (w *window) shut(now time.Time) {
-	w.size, w.slow, w.round = 1, true, round{began: now}
+	w.size, w.slow, w.met, w.long, w.round = 1, true, false, time.Time{}, round{began: now}
 }
 
 func (w *window) well(now time.Time, took time.Duration, concurrency int) {
 	if !w.slow {
-		w.size = min(w.size+1, max(concurrency, 1))
+		w.size = min(w.size+1, float64(max(concurrency, 1)))
 		if took > 0 && w.usual == 0 {
 			w.usual = took
 		} else if took > 0 {
@@ -55,7 +66,7 @@ func (w *window) well(now time.Time, took time.Duration, concurrency int) {
 	}
 	w.round.n++
 	w.round.took += took
-	if w.round.n < max(w.size, firstWindow) || now.Sub(w.round.began) < pace {
+	if w.round.n < max(w.width(), firstWindow) || now.Sub(w.round.began) < pace {
 		return
 	}
 	average := w.round.took / time.Duration(w.round.n)
@@ -64,15 +75,29 @@ func (w *window) well(now time.Time, took time.Duration, concurrency int) {
 		w.usual = average
 	}
 	switch long := float64(average) > strained*float64(w.usual); {
-	case long && w.size > 1:
-		w.size--
-		return
-	case long: // not our doing: what is usual has changed
-		w.usual += (average - w.usual) / 4
-		return
+	case long && w.width() > 1:
+		w.size, w.met = w.size*3/4, true
+	case long && w.long.IsZero():
+		w.long = now
+	case long:
+		if now.Sub(w.long) >= learn {
+			w.usual = average
+		}
+	default:
+		w.usual -= max(w.usual-average, 0) / 2
+		w.long = time.Time{}
+		w.widen(concurrency)
 	}
-	w.size = min(w.size+max(w.size/4, 1), max(concurrency, 1))
-	w.slow = w.size < concurrency
+}
+
+// widen opens it after a round in which nobody waited.
+func (w *window) widen(concurrency int) {
+	step := 1.0
+	if !w.met {
+		step = max(math.Floor(w.size/4), 1)
+	}
+	w.size = min(w.size+step, float64(max(concurrency, 1)))
+	w.slow = w.width() < concurrency
 }
 
 func (w *window) trouble() {

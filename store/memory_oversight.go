@@ -111,7 +111,7 @@ func (m memoryOversight) Unnamed(_ context.Context, webhook string, since time.T
 	m.mu.Lock()
 	for _, me := range slices.Backward(m.order) {
 		e := &me.event
-		if _, named := m.listed[me.seq]; named || e.Webhook != webhook || e.Variant != 1 || e.Received.Before(since) {
+		if _, named := m.listed[me.seq]; named || e.Webhook != webhook || e.Variant != 1 || e.Items > 0 || e.Received.Before(since) {
 			continue
 		}
 		s := oversight.Seen{ID: e.ID, Type: e.Type, Account: e.Account, At: e.Received, Backfilled: e.Proof.Backfilled()}

@@ -217,7 +217,7 @@ func (s overseen) Unnamed(ctx context.Context, webhook string, since time.Time, 
 			each(e)
 			return nil
 		}, "SELECT e.seq, e.id, e.type, e.account, e.proof, "+s.occurred+", "+s.received+", l.seq IS NOT NULL FROM "+s.events+
-			" e LEFT JOIN postern_listed l ON l.seq = e.seq WHERE e.webhook = $1 AND e.variant = 1 AND e.seq < $2 ORDER BY e.seq DESC LIMIT $3", webhook, before, unnamedAtOnce)
+			" e LEFT JOIN postern_listed l ON l.seq = e.seq WHERE e.webhook = $1 AND e.variant = 1 AND e.items = 0 AND e.seq < $2 ORDER BY e.seq DESC LIMIT $3", webhook, before, unnamedAtOnce)
 		if err != nil {
 			return fmt.Errorf("look for events that no list has named: %w", err)
 		}

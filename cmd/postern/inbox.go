@@ -190,7 +190,7 @@ func printEvents(w io.Writer, output string, events []admin.Event) error {
 		attempts, status := 0, e.Status
 		for _, d := range e.Deliveries {
 			attempts = max(attempts, d.Attempt)
-			if d.Stand != "" && d.Status == e.Status {
+			if d.Stand != "" {
 				status = e.Status + ", " + d.Stand
 			}
 		}

@@ -67,7 +67,7 @@ type Store interface {
 	// Late takes note of a push of a backfilled event, by its id.
 	Late(ctx context.Context, id string) error
 	// Unnamed calls each with the events of a webhook, received at or after since, that
-	// no list has named, the newest first.
+	// no list has named, the newest first; requests that brought several are none.
 	Unnamed(ctx context.Context, webhook string, since time.Time, each func(Seen)) error
 	// Unknown takes note of events, by their ids, that a list should have named. It
 	// returns how many are new to it; one that was named meanwhile is passed over.

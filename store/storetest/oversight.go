@@ -210,6 +210,11 @@ func unnamed(s *overseer) {
 	other := s.event("evt_3", "three")
 	other.Webhook = "hook_2"
 	s.insert(other)
+	batch := s.event("evt_5", "a request that brought several, of which no list knows")
+	batch.Items = 2
+	if err := s.Insert(s.ctx(), &inbound.Arrival{Event: batch}); err != nil {
+		s.Fatal(err)
+	}
 	last := s.event("evt_4", "four")
 	s.insert(last)
 	if _, err := s.over.Name(s.ctx(), []string{named}); err != nil {

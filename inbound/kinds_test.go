@@ -161,7 +161,7 @@ var shownBy = map[string]string{
 	"sns": "TestC38SNS", "paypal": "TestPayPal", "plaid": "TestPlaidAccepted", "jws": "TestDetached", "form": "TestV10Twilio", "mailgun": "TestC39Mailgun", "adyen": "TestC39Adyen",
 	"client_state": "TestGraph", "apple": "TestApple", "jwt": "TestC37AlgorithmConfusion", "google": "TestGoogleAndMicrosoft",
 	"sendgrid": "TestKeyPairs", "fireblocks": "TestDetached", "neon": "TestDetached", "twilio": "TestV10Twilio", "microsoft_graph": "TestGraph",
-	"none": "TestSplit", "strava": "TestSplit", // which accept all that comes
+	"none": "TestSplit", "strava": "TestSplit", "mollie": "TestSplit", // which accept all that comes
 }
 
 // TestEveryKind: each kind of verification there is, of code or of the catalogue,

@@ -24,6 +24,7 @@ type Latest struct {
 	Debounce  block.Duration `hcl:"debounce,optional"` // after the first event of a key; those that come before the state is read share it
 	Version   *block.Expr    `hcl:"version,optional" scope:"response"`
 	Unchanged Repeat         `hcl:"unchanged,optional"`
+	Gone      Repeat         `hcl:"gone,optional"` // of what the provider does not have; "" is as doubtful says
 	Timeout   block.Duration `hcl:"timeout,optional"`
 	Within    block.Duration `hcl:"within,optional"` // how long reading is tried
 	Max       block.Size     `hcl:"max,optional"`    // of the state
@@ -46,14 +47,13 @@ func (s *Shape) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Repeat is what becomes of an event after which the state is what was delivered
-// before.
+// Repeat is what becomes of an event after which there is no new state to tell of.
 type Repeat string
 
 // UnmarshalText accepts skip and deliver.
 func (r *Repeat) UnmarshalText(text []byte) error {
 	if *r = Repeat(text); *r != "skip" && *r != "deliver" {
-		return fmt.Errorf("%q says nothing about what is unchanged: use skip or deliver", text)
+		return fmt.Errorf("%q is no way to deal with it: use skip or deliver", text)
 	}
 	return nil
 }
@@ -149,6 +149,9 @@ func (in *Inbox) latest(ctx context.Context, d *Delivery, t target, lane Lane, m
 	if s.known && l.Unchanged == "skip" && d.Origin != Replay {
 		return nil, d.ignored(unchanged + "the latest state is what was delivered before")
 	}
+	if s.mark == markGone && t.hook.doubtful(lane) && d.Origin != Replay {
+		return nil, d.ignored(unconfirmed + "the provider has no such thing")
+	}
 	if d.reached == nil {
 		d.reached = &Reached{Rank: d.Event.Rank}
 	}
@@ -157,6 +160,16 @@ func (in *Inbox) latest(ctx context.Context, d *Delivery, t target, lane Lane, m
 		d.reached.Rank += "!"
 	}
 	return s.into(l.As, msg), nil
+}
+
+// doubtful reports whether an event is not delivered about what the provider does
+// not have. Unless the policy says so, one that nobody has signed is not, if the
+// application was told of no such thing before: anybody can make up a name.
+func (w *Webhook) doubtful(lane Lane) bool {
+	if w.Latest.Gone != "" {
+		return w.Latest.Gone == "skip"
+	}
+	return w.check.None
 }
 
 // unread is the move after a failure to read the latest state.

@@ -228,6 +228,8 @@ func (w *Webhook) ordered(d *Delivery, m Move) Move {
 const (
 	overtaken = "overtaken: "
 	unchanged = "unchanged: "
+
+	unconfirmed = "unconfirmed: "
 )
 
 // turn says which move is made instead of a delivery because of what else there is,
@@ -295,9 +297,9 @@ func (d *Delivery) postponed(why string) *Move {
 }
 
 // Why is the class of a reason for which a delivery is ignored: stale, overtaken,
-// unchanged, or other.
+// unchanged, unconfirmed, or other.
 func Why(reason string) string {
-	for _, class := range [...]string{staleReason, overtaken, unchanged} {
+	for _, class := range [...]string{staleReason, overtaken, unchanged, unconfirmed} {
 		if word, _, _ := strings.Cut(class, ":"); strings.HasPrefix(reason, word+": ") {
 			return word
 		}

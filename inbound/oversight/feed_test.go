@@ -110,9 +110,8 @@ func (l *log) opened(t *testing.T, accounts ...string) *place {
 	var p *place
 	p = open(t, src, func(r *http.Request, body string) (int, string) { return 503, "" })
 	p.mu.Lock()
-	p.accounts = accounts
+	p.accounts, p.byAccount = accounts, l.answer
 	p.mu.Unlock()
-	p.byAccount = l.answer
 	return p
 }
 

@@ -87,7 +87,7 @@ func printConnections(w io.Writer, output string, all []admin.Connection) error 
 	fmt.Fprintln(tw, "PROVIDER\tACCOUNT\tSTATE\tHEALTH\tEXPIRES\tCHANGED\tNOTE")
 	for i := range all {
 		c := &all[i]
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Provider, fallback(c.Account, "-"), c.State, c.Health, clockTime(c.Expires), clockTime(c.Changed), remark(c))
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Provider, fallback(onLine(c.Account), "-"), c.State, c.Health, clockTime(c.Expires), clockTime(c.Changed), onLine(remark(c)))
 	}
 	return tw.Flush()
 }
@@ -157,7 +157,7 @@ func printConnection(w io.Writer, output string, c *admin.Connection) error {
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, value string) {
-		if value != "" && value != "-" {
+		if value = onLine(value); value != "" && value != "-" {
 			fmt.Fprintf(tw, "%s\t%s\n", name, value)
 		}
 	}
@@ -180,11 +180,7 @@ func printConnection(w io.Writer, output string, c *admin.Connection) error {
 	row("failure", c.Failure)
 	fmt.Fprintln(tw, "\nAT\tMOVE\tGENERATION\tREPLICA\tREASON")
 	for _, m := range c.History {
-		reason := m.Reason
-		if m.By != "" {
-			reason += " (" + m.By + ")"
-		}
-		fmt.Fprintf(tw, "%s\t%s -> %s\t%d\t%s\t%s\n", m.At.UTC().Format("2006-01-02T15:04:05.000Z"), fallback(m.From, "new"), m.To, m.Generation, fallback(m.Replica, "-"), reason)
+		fmt.Fprintf(tw, "%s\t%s -> %s\t%d\t%s\t%s\n", m.At.UTC().Format("2006-01-02T15:04:05.000Z"), fallback(m.From, "new"), m.To, m.Generation, fallback(m.Replica, "-"), onLine(byWhom(m.Reason, m.By)))
 	}
 	return tw.Flush()
 }

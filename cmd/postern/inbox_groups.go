@@ -23,6 +23,9 @@ func inboxGroups(o *options, output *string) *cobra.Command {
 			if err != nil {
 				return &exitError{exitFailure, err}
 			}
+			if len(got.Groups) == 0 {
+				fmt.Fprintln(cmd.ErrOrStderr(), "Nothing that matches is in quarantine for its schema.")
+			}
 			return printGroups(cmd.OutOrStdout(), *output, got.Groups)
 		}),
 	}

@@ -99,6 +99,8 @@ func printNotice(w io.Writer, output string, n *admin.Notice) error {
 			more = append(more, m.Target)
 		}
 		more = append(more, byWhom(m.Reason, m.By))
+	} else if e.Items > 0 {
+		what = fmt.Sprintf("brought %s, and is none itself", count(e.Items, "event"))
 	} else {
 		what = "new: " + what
 		more = append(more, e.EventID)

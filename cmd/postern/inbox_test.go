@@ -36,6 +36,13 @@ func TestListOfEventsShowsStand(t *testing.T) {
 	}
 }
 
+func TestTailOfABatch(t *testing.T) {
+	var out bytes.Buffer
+	if err := printNotice(&out, "table", &admin.Notice{Event: admin.Event{ID: "e1", Webhook: "hook", EventID: "batch sha256:1", Status: "ignored", Items: 2}}); err != nil || !strings.HasSuffix(out.String(), "  e1  hook  -  brought 2 events, and is none itself\n") {
+		t.Errorf("%v %q", err, &out)
+	}
+}
+
 // TestHostileTextOnATerminal: text of others neither begins a line nor moves the
 // cursor, whichever command shows it.
 func TestHostileTextOnATerminal(t *testing.T) {
@@ -60,6 +67,12 @@ func TestHostileTextOnATerminal(t *testing.T) {
 		},
 		"reconcile": func(w *bytes.Buffer) error {
 			return writeReconciled(w, "table", []admin.ReconcileStanding{{Webhook: "hook", Account: evil, Last: &admin.ReconcileReport{}}})
+		},
+		"connections": func(w *bytes.Buffer) error {
+			return printConnections(w, "table", []admin.Connection{{Provider: "acme", Account: evil, Failure: evil}})
+		},
+		"connection": func(w *bytes.Buffer) error {
+			return printConnection(w, "table", &admin.Connection{Account: evil, Granted: []string{evil}, Failure: evil, History: []admin.ConnectionMove{{Reason: evil, By: evil}}})
 		},
 		"status": func(w *bytes.Buffer) error {
 			_, err := fmt.Fprintln(w, strings.Join(oversights(&admin.Oversight{Subscriptions: []admin.Subscription{{Account: evil, Status: "missing", Reason: evil}}}), "\n"))

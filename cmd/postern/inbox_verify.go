@@ -254,18 +254,18 @@ func printExplanation(w io.Writer, output string, explain bool, notes []string, 
 		if e.Verdict.Why != "" {
 			text += ": " + e.Verdict.Why
 		}
-		_, err := fmt.Fprintln(w, text)
+		_, err := fmt.Fprintln(w, onLine(text))
 		return err
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, n := range notes {
-		fmt.Fprintf(tw, "note\t%s\n", n)
+		fmt.Fprintf(tw, "note\t%s\n", onLine(n))
 	}
 	for _, s := range e.Steps {
-		fmt.Fprintf(tw, "%s\t%s\n", s.Name, s.Text)
+		fmt.Fprintf(tw, "%s\t%s\n", s.Name, onLine(s.Text))
 	}
 	for _, h := range e.Hints {
-		fmt.Fprintf(tw, "hint\t%s\n", h)
+		fmt.Fprintf(tw, "hint\t%s\n", onLine(h))
 	}
 	return tw.Flush()
 }

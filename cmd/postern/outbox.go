@@ -77,6 +77,9 @@ func outboxList(o *options, output *string) *cobra.Command {
 			if err != nil {
 				return &exitError{exitFailure, err}
 			}
+			if len(calls) == 0 {
+				fmt.Fprintln(cmd.ErrOrStderr(), "No call matches.")
+			}
 			return printCalls(cmd.OutOrStdout(), *output, calls)
 		}),
 	}

@@ -116,7 +116,9 @@ func (f *fake) finish(l Lease) error {
 func (f *fake) retry(l Lease, in time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.rows[l.Key].due = time.Now().Add(in)
+	r := f.rows[l.Key]
+	r.due = time.Now().Add(in)
+	r.token++ // a renewal that comes now does not put it off
 }
 
 func dispatcher(f *fake, concurrency map[string]int, attempt func(context.Context, Item[string]) Report) *Dispatcher[string] {

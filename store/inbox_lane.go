@@ -24,6 +24,11 @@ const (
 	inLine     = " AND standing = 0"
 	outOfLine  = "lane <> '' AND standing <> 0"
 	headOfLane = openLane + " AND due < 4611686018427387904"
+
+	leaderSQL    = "SELECT id, due, state = 'processing', standing FROM deliveries WHERE target = ? AND lane = ? AND "
+	holderOfLane = outOfLine + " AND state = 'failed' LIMIT 1"
+	firstOfLane  = openLane + inLine + " ORDER BY id LIMIT 1"
+	asideOfLane  = outOfLine + " AND state IN ('received', 'processing', 'retrying') AND due >= 4611686018427387904 ORDER BY due LIMIT 1"
 )
 
 // lane is what deliveries are in order with.
@@ -45,7 +50,7 @@ func (t *tx) leader(condition string, l lane) (found leader, err error) {
 			found.due -= waiting
 		}
 		return err
-	}, "SELECT id, due, state = 'processing', standing FROM deliveries WHERE target = ? AND lane = ? AND "+condition, l.target, l.name)
+	}, leaderSQL+condition, l.target, l.name)
 	return found, err
 }
 
@@ -54,7 +59,7 @@ func (t *tx) head(l lane) (leader, error) { return t.leader(headOfLane, l) }
 
 // holder returns what has failed and holds its lane.
 func (t *tx) holder(l lane) (leader, error) {
-	return t.leader(outOfLine+" AND state = 'failed' LIMIT 1", l)
+	return t.leader(holderOfLane, l)
 }
 
 // place returns the due of a new delivery of a lane, and whether the lane has to be
@@ -108,11 +113,11 @@ func (t *tx) next(l lane, head leader) (next leader, err error) {
 	if holder, err := t.holder(l); err != nil || holder.id != 0 {
 		return leader{}, err
 	}
-	first, err := t.leader(openLane+inLine+" ORDER BY id LIMIT 1", l)
+	first, err := t.leader(firstOfLane, l)
 	if err != nil {
 		return leader{}, err
 	}
-	aside, err := t.leader(outOfLine+" AND state IN ('received', 'processing', 'retrying') AND due >= 4611686018427387904 ORDER BY due LIMIT 1", l)
+	aside, err := t.leader(asideOfLane, l)
 	if err != nil {
 		return leader{}, err
 	}

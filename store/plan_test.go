@@ -1,0 +1,54 @@
+package store
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestClaimsScanNothing: what a claim and the end of an attempt ask of SQLite is
+// found in an index and comes in its order, so that it costs no more however many
+// deliveries are due.
+func TestClaimsScanNothing(t *testing.T) {
+	s, err := OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "postern.db"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	now := time.Now().UnixMicro()
+	for name, q := range map[string]struct {
+		text string
+		args []any
+	}{
+		"whether something is due": {peekSQL, []any{`["hook"]`}},
+		"what is due":              {dueSQL, []any{"hook", now, 32}},
+		"the head of a lane":       {leaderSQL + headOfLane, []any{"hook", "a"}},
+		"what holds a lane":        {leaderSQL + holderOfLane, []any{"hook", "a"}},
+		"the first of a lane":      {leaderSQL + firstOfLane, []any{"hook", "a"}},
+		"what has stepped aside":   {leaderSQL + asideOfLane, []any{"hook", "a"}},
+	} {
+		rows, err := s.read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+q.text, q.args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		searches := 0
+		for rows.Next() {
+			var id, parent, unused int
+			var step string
+			if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasPrefix(step, "SEARCH") {
+				searches++
+			}
+			if strings.Contains(step, "SCAN deliveries") || strings.Contains(step, "SCAN d") || strings.Contains(step, "TEMP B-TREE") {
+				t.Errorf("%s: %s", name, step)
+			}
+		}
+		if err := rows.Err(); err != nil || searches == 0 {
+			t.Errorf("%s: %d searches, %v", name, searches, err)
+		}
+		rows.Close()
+	}
+}

@@ -16,11 +16,15 @@ webhook "meta" {
     }
   }
   # Up to 1000 changes are in one request. A Page's time is in s or ms by its product: not verified.
+  # What changed is in changes of an entry, or in messaging or standby (developers.facebook.com/docs/graph-api/webhooks
+  # and …/messenger-platform/webhooks; not looked up, 2026-11-29): of an entry with one of these lists each of it is an
+  # event, and an entry with several stays whole.
   event {
     split   = body.entry
-    type    = body.object
-    account = item.id
-    time    = item.time
+    nested  = item.messaging == null && item.standby == null ? item.changes : item.changes == null && item.standby == null ? item.messaging : item.changes == null && item.messaging == null ? item.standby : null
+    type    = item.field == null ? body.object : "${body.object} ${item.field}"
+    account = group.id
+    time    = group.time
     unit    = "ms"
   }
 }

@@ -14,9 +14,15 @@ webhook "whatsapp" {
       body      = query["hub.challenge"]
     }
   }
+  # Each change of an entry is an event. It brings what is said of whose number it is beside the messages or statuses,
+  # of which there may be several: then it has no id of its own.
   event {
     split   = body.entry
-    type    = item.changes[0].field
-    account = item.id
+    nested  = item.changes
+    id      = item.value.messages[1] != null || item.value.statuses[1] != null || item.value.messages[0] != null && item.value.statuses[0] != null ? null : item.value.messages[0].id != null ? item.value.messages[0].id : item.value.statuses[0].id != null ? "${item.value.statuses[0].id} ${item.value.statuses[0].status}" : null
+    type    = item.field
+    account = group.id
+    time    = coalesce(item.value.messages[0].timestamp, item.value.statuses[0].timestamp)
+    key     = coalesce(item.value.messages[0].from, item.value.statuses[0].id)
   }
 }

@@ -71,6 +71,9 @@ func (e *EventNames) Check() error {
 	if e.Split != nil && !e.Split.Exact() {
 		return block.At("split", "split must name a list in the body, such as %q: what an expression makes is not what was signed", "body.events")
 	}
+	if e.Nested != nil && (e.Split == nil || !e.Nested.Exact() || !e.Nested.Reads("item")) {
+		return block.At("nested", "nested must name a list in an item of split, such as %q: what an expression makes is not what was signed", "item.changes")
+	}
 	if e.Repeat.Duration < 0 || e.Repeat.Duration > 0 && e.Repeat.Duration < time.Second {
 		return block.At("repeat", "repeat must be at least a second")
 	}

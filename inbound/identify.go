@@ -34,12 +34,13 @@ func (w *Webhook) identify(e *Event, names *Names, v Verdict) {
 
 // digest stands for an event that has no id: its bytes, and what the policy reads
 // of it besides them. Nothing else of the request is in it, no signature and no
-// date, so that it is the same when the provider signs anew and sends it again.
+// date but that of the group, so that it is the same when the provider signs anew and
+// sends it again.
 // What whoever replays a request can choose is not in it either.
 func (w *Webhook) digest(e *Event, names *Names) string {
 	var words []byte
-	for _, x := range []*block.Expr{w.Event.Type, w.Event.Account, w.Event.Key} {
-		beside := x != nil && (x.Reads("header") || x.Reads("query") || x.Reads("url") || names.Item != nil && x.Reads("body"))
+	for i, x := range []*block.Expr{w.Event.Type, w.Event.Account, w.Event.Key, w.Event.Time} {
+		beside := x != nil && (i < 3 && (x.Reads("header") || x.Reads("query") || x.Reads("url") || names.Item != nil && x.Reads("body")) || x.Reads("group"))
 		if beside && !(w.check.BodyOnly && w.unsigned(x)) {
 			t := text(x, names)
 			words = append(binary.BigEndian.AppendUint64(words, uint64(len(t))), t...) // so that no two sets of texts are one

@@ -18,6 +18,7 @@ type Names struct {
 	Timestamp string
 	Event     *Event // nil where event.* is not in scope
 	Item      []byte // of a list in the body, as JSON; nil if the event is the whole body
+	Group     []byte // the item of that list that Item is nested in, or is
 
 	read map[string]block.Value // of the body, for all its items
 }
@@ -44,6 +45,11 @@ func (n *Names) Lookup(ref *block.Ref) block.Value {
 			return block.Value{}
 		}
 		return block.JSONField(n.Item, ref.Path)
+	case "group":
+		if n.Group == nil {
+			return block.Value{}
+		}
+		return block.JSONField(n.Group, ref.Path)
 	case "header":
 		if ref.Key == "" {
 			return block.ObjectValue(n.Header)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -30,14 +31,14 @@ func (w *Webhook) unsignedSample(kind string, body []byte, header http.Header, n
 	if r.Header == nil {
 		r.Header = http.Header{}
 	}
-	made := &sampled{header: r.Header, body: map[string]any{}, item: map[string]any{}}
+	made := &sampled{header: r.Header, body: map[string]any{}, item: map[string]any{}, group: map[string]any{}}
 	made.set(w.Event.Type, kind)
 	if body == nil {
 		made.set(w.Event.ID, "evt_"+strings.ReplaceAll(uuid.NewString(), "-", "")[:24])
 		made.set(w.Event.Account, "acct_sample")
 		made.set(w.Event.Key, "key_sample")
 		made.set(w.Event.Time, w.Event.Unit.sample(now))
-		r.Body, _ = json.Marshal(made.whole(w.Event.Split)) // of maps, lists and texts
+		r.Body, _ = json.Marshal(made.whole(w.Event.Split, w.Event.Nested)) // of maps, lists and texts
 	}
 	if r.Header.Get("Content-Type") == "" {
 		r.Header.Set("Content-Type", "application/json")
@@ -94,23 +95,40 @@ type sampled struct {
 	header http.Header
 	body   map[string]any
 	item   map[string]any // of a list that is split
+	group  map[string]any // that the item is nested in
 }
 
 // whole is the body, with the item in the list that is split.
-func (s *sampled) whole(split *block.Expr) any {
+func (s *sampled) whole(split, nested *block.Expr) any {
 	if split == nil {
 		return s.body
 	}
+	item := s.nested(nested)
 	for _, ref := range split.Refs() {
 		if ref.Name != "body" {
 			continue
 		}
 		if ref.Path == "" {
-			return []any{s.item}
+			return []any{item}
 		}
-		put(s.body, strings.Split(ref.Path, "."), []any{s.item})
+		put(s.body, strings.Split(ref.Path, "."), []any{item})
 	}
 	return s.body
+}
+
+// nested is the item of the outer list.
+func (s *sampled) nested(in *block.Expr) map[string]any {
+	if in == nil {
+		maps.Copy(s.item, s.group)
+		return s.item
+	}
+	for _, ref := range in.Refs() {
+		if ref.Name == "item" && ref.Path != "" {
+			put(s.group, strings.Split(ref.Path, "."), []any{s.item})
+			break
+		}
+	}
+	return s.group
 }
 
 // set puts a value where an expression reads first.
@@ -124,6 +142,8 @@ func (s *sampled) set(x *block.Expr, value any) {
 			if s.header.Get(ref.Key) == "" {
 				s.header.Set(ref.Key, fmt.Sprint(value))
 			}
+		case ref.Name == "group" && ref.Path != "":
+			put(s.group, strings.Split(ref.Path, "."), value)
 		case ref.Name == "item" && ref.Path != "":
 			put(s.item, strings.Split(ref.Path, "."), value)
 		case ref.Name == "body" && ref.Path != "":

@@ -24,7 +24,7 @@ func (w *Webhook) misplaced() (diags hcl.Diagnostics) {
 		return nil
 	}
 	for _, x := range []*block.Expr{w.Event.ID, w.Event.Type, w.Event.Account, w.Event.Time, w.Event.Key, w.Accept, w.RevokedBy} {
-		if x != nil && x.Reads("item") {
+		if x != nil && (x.Reads("item") || x.Reads("group")) {
 			at := x.Range()
 			diags = append(diags, &hcl.Diagnostic{
 				Severity: hcl.DiagError, Summary: "Unknown name", Subject: &at,
@@ -44,7 +44,7 @@ func (w *Webhook) split(names *Names, v Verdict, id func() string) []*Arrival {
 		return nil
 	}
 	list, err := w.Event.Split.Eval(names)
-	items, n, ok := list.Items(maxItems)
+	groups, n, ok := list.Items(maxItems)
 	switch {
 	case list.Kind == block.Null && err == nil && nothing(names.body("")):
 		return nil
@@ -55,21 +55,59 @@ func (w *Webhook) split(names *Names, v Verdict, id func() string) []*Arrival {
 	case n == 0:
 		return nil
 	}
-	parent := w.parent(names, v, n)
-	if n == 1 && items[0] == string(names.Body) {
+	items := w.nested(names, groups)
+	if len(items) > maxItems {
+		return []*Arrival{w.whole(names, v, id(), fmt.Sprintf("nested: %s makes more than %d items", written(w.Event.Nested), maxItems))}
+	}
+	parent := w.parent(names, v, len(items))
+	if len(items) == 1 && string(items[0].Item) == string(names.Body) {
 		parent = nil // the item is all there is
 	}
-	all := make([]*Arrival, 0, n+1)
+	all := make([]*Arrival, 0, len(items)+1)
 	if parent != nil {
 		all = append(all, &Arrival{Event: parent})
 	}
 	seen := map[string]int{}
-	for _, text := range items {
-		one := *names
-		one.Item = []byte(text)
-		all = append(all, w.item(&one, v, id(), parent, seen))
+	for _, one := range items {
+		all = append(all, w.item(one, v, id(), parent, seen))
 	}
 	return all
+}
+
+// nested are the names of each event of a list: of what is nested in its items, and of
+// those items in which nothing is. It stops when there are too many.
+func (w *Webhook) nested(names *Names, groups []string) (all []*Names) {
+	for _, text := range groups {
+		group := *names
+		group.Item, group.Group = []byte(text), []byte(text)
+		inner := w.inner(&group)
+		if len(inner) == 0 {
+			all = append(all, &group)
+		}
+		for _, text := range inner {
+			one := group
+			one.Item = []byte(text)
+			all = append(all, &one)
+		}
+		if len(all) > maxItems {
+			break
+		}
+	}
+	return all
+}
+
+// inner are the items that are nested in one; none where nested names no list, so
+// that the item itself is kept.
+func (w *Webhook) inner(group *Names) []string {
+	if w.Event.Nested == nil {
+		return nil
+	}
+	list, err := w.Event.Nested.Eval(group)
+	if err != nil || list.Kind != block.JSON || list.Str == "" || list.Str[0] != '[' {
+		return nil
+	}
+	items, _, _ := list.Items(maxItems + 1)
+	return items
 }
 
 // item is one event of several. Items without an id of their own that are the same

@@ -241,3 +241,65 @@ func TestRepeat(t *testing.T) {
 		t.Error("a repeat of a millisecond was accepted")
 	}
 }
+
+// TestNested: what is in the lists of items are the events, byte for byte, with what
+// their item says of all of them; an item that holds none, or several lists, stays whole.
+func TestNested(t *testing.T) {
+	const meta = `event {
+split   = body.entry
+nested  = item.messaging == null ? item.changes : item.changes == null ? item.messaging : null
+type    = item.field
+account = group.id
+time    = group.time
+unit    = "ms"
+}`
+	b := serve(t, webhook(t, unsigned, meta))
+	body := "{\"object\":\"page\",\"entry\":[{\"id\":\"p1\",\"time\":1458692752478,\"changes\":[{\"field\":\"feed\", \"v\":1.0},{\"field\":\"name\"}]},\n" +
+		`{"id":"p2","messaging":[{"m":1}]},{"id":"p3","changes":[]},{"id":"p4"},{"id":"p5","changes":[{"field":"a"}],"messaging":[{"m":2}]},{"id":"p6","changes":"none"}]}`
+	if got := b.post("/h", body, jsonBody); got.status != 200 {
+		t.Fatalf("answered %d", got.status)
+	}
+	want := []string{`{"field":"feed", "v":1.0}`, `{"field":"name"}`, `{"m":1}`, `{"id":"p3","changes":[]}`, `{"id":"p4"}`, `{"id":"p5","changes":[{"field":"a"}],"messaging":[{"m":2}]}`, `{"id":"p6","changes":"none"}`}
+	if got := b.bodies(); !slices.Equal(got, want) {
+		t.Fatalf("%q", got)
+	}
+	all := b.stored()
+	slices.Reverse(all)
+	for i, account := range []string{"p1", "p1", "p2", "p3", "p4", "p5", "p6"} {
+		if all[i].Account != account || all[i].Parent == "" || all[i].Parent != all[0].Parent || (i < 2) == all[i].Occurred.IsZero() {
+			t.Errorf("%d: %+v", i, all[i].Event)
+		}
+	}
+	if all[0].Type != "feed" || all[2].Type != "" {
+		t.Errorf("types %q, %q", all[0].Type, all[2].Type)
+	}
+	if whole, err := b.Body(t.Context(), all[0].Parent); err != nil || string(whole.Body) != body || whole.Items != 7 {
+		t.Errorf("the request is kept as %+v, %v", whole, err)
+	}
+	b.post("/h", body, jsonBody)
+	if n := len(b.stored()); n != 7 {
+		t.Errorf("%d events after a repeat", n)
+	}
+	// The same change of another time is another event.
+	b.post("/h", `{"entry":[{"id":"p1","time":1458692752479,"changes":[{"field":"name"}]}]}`, jsonBody)
+	if n := len(b.stored()); n != 8 {
+		t.Errorf("%d events after the same change again", n)
+	}
+	for _, n := range []int{2500, 2501} { // in each of two items
+		many := `{"id":"x","changes":[` + strings.TrimSuffix(strings.Repeat("{},", n), ",") + `]}`
+		m := serve(t, webhook(t, unsigned, meta))
+		m.post("/h", `{"entry":[`+many+","+many+`]}`, jsonBody)
+		if all := m.stored(); (all[0].Status == inbound.Quarantined) != (n > 2500) {
+			t.Errorf("%d items: %d events, %s", 2*n, len(all), all[0].Status)
+		}
+	}
+	for event, want := range map[string]string{
+		"event {\nnested = item.a\n}": "must name a list in an item of split", "event {\nsplit = body.a\nnested = body.b\n}": "must name a list in an item of split",
+		"event {\nsplit = body.a\nnested = coalesce(item.a, item.b)\n}": "must name a list in an item of split", "event {\nid = group.id\n}": "only a webhook whose event block has split",
+		"event { split = body.a }\naccept = group.x == 1": "There is no group",
+	} {
+		if _, diags := load("webhook \"h\" {\npath = \"/h\"\n" + unsigned + "\ndeliver { to = \"http://127.0.0.1:1/\" }\n" + event + "\n}\n"); !diags.HasErrors() || !strings.Contains(diags.Error(), want) {
+			t.Errorf("%s: %v", event, diags)
+		}
+	}
+}

@@ -65,6 +65,10 @@ type EventNames struct {
 	Unit    Unit        `hcl:"unit,optional"`
 	Split   *block.Expr `hcl:"split,optional" scope:"webhook"` // the list in the body of which each item is an event
 
+	// Nested is a list in an item of which each is an event in its place; null where the
+	// item itself is one.
+	Nested *block.Expr `hcl:"nested,optional" scope:"items"`
+
 	// Repeat is after how long at most the same bytes are another event, where there
 	// is no id; 0 is never.
 	Repeat block.Duration `hcl:"repeat,optional"`

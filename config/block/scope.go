@@ -52,7 +52,7 @@ var scopes = map[string]map[string]shape{
 	"verify":       join(webhook, verify),
 	"confirmation": join(webhook, map[string]shape{"token": scalar}),
 	"answer":       join(webhook, map[string]shape{"method": scalar, "path": scalar, "signature.hex": scalar, "signature.base64": scalar, "hash.hex": scalar, "hash.base64": scalar}),
-	"items":        join(webhook, item),
+	"items":        join(webhook, item, map[string]shape{"group": tree}),
 	"event":        join(webhook, item, event),
 	"delivery":     join(deliver, event),
 	"account":      account,

@@ -23,9 +23,11 @@ import (
 
 	jose "github.com/go-jose/go-jose/v4"
 
+	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/inbound/keys"
 	"github.com/postern-proxy/postern/inbound/scheme/apple"
 	"github.com/postern-proxy/postern/inbound/scheme/form"
+	"github.com/postern-proxy/postern/store"
 )
 
 // one is a request and what has to come of it.
@@ -489,5 +491,30 @@ func TestMTLS(t *testing.T) {
 	}
 	if _, err := post(evil, "client.webhooks.fbclientcerts.com"); err == nil {
 		t.Error("a certificate of another authority was taken")
+	}
+}
+
+// TestC39MailgunRestarted: where the memory of a token is gone, the store knows it, as
+// the id of its event: another body is kept, reported, and not delivered.
+func TestC39MailgunRestarted(t *testing.T) {
+	stamp := strconv.FormatInt(time.Now().Unix(), 10)
+	body := func(event string) string {
+		return fmt.Sprintf(`{"signature":{"timestamp":%q,"token":"aa01","signature":%q},"event-data":{"id":%q}}`, stamp, hex.EncodeToString(digest("key-of-mailgun", stamp+"aa01")), event)
+	}
+	kept := store.NewMemory().Inbox()
+	begin := func() *box {
+		set, diags := loadWith(schemes(offline(), nil), hooked("verify \"mailgun\" { secrets = [env(\"S\")] }"), "S=key-of-mailgun")
+		if diags.HasErrors() {
+			t.Fatal(diags)
+		}
+		return serve(t, set, func(o *inbound.Options) { o.Store = kept })
+	}
+	begin().each([]one{{"as it is", "", body("1"), nil, "accepted", true}})
+	b := begin()
+	b.each([]one{{"its token for another event, after a restart", "", body("2"), nil, "conflict", true}, {"the first again", "", body("1"), nil, "bad_signature", false}})
+	begin().each([]one{{"the first again, after another restart", "", body("1"), nil, "duplicate", true}})
+	page, err := kept.List(t.Context(), inbound.Filter{})
+	if err != nil || len(page.Events) != 2 || page.Events[0].Deliveries[0].State != inbound.Conflict || page.Events[1].Deliveries[0].State != inbound.Received {
+		t.Errorf("%+v, %v", page.Events, err)
 	}
 }

@@ -4,18 +4,7 @@ webhook "gitlab" {
   headers = ["X-Gitlab-Event", "X-Gitlab-Event-UUID", "Idempotency-Key"]
   # docs.gitlab.com/user/project/integrations/webhooks; not looked up, 2026-11-29. A webhook with the
   # older secret token only is verify "token" { header = "X-Gitlab-Token" }.
-  verify "hmac" {
-    header          = "Webhook-Signature"
-    separator       = " "
-    assign          = ","
-    field           = "v1"
-    encoding        = "base64"
-    timestamp       = "Webhook-Timestamp"
-    message         = "${header["webhook-id"]}.${timestamp}.${raw_body}"
-    secret_encoding = "base64"
-    secret_prefix   = "whsec_"
-    id              = "Webhook-Id"
-  }
+  verify "standard" {}
   event {
     type    = body.object_kind
     account = body.project.id

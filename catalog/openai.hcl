@@ -105,18 +105,7 @@ webhook "openai" {
   provider = "openai"
   # The Webhooks of the API, by Standard Webhooks (github.com/hookdeck/webhook-skills f8a4801,
   # openai-webhooks; not looked up at OpenAI, 2026-11-29).
-  verify "hmac" {
-    header          = "Webhook-Signature"
-    separator       = " "
-    assign          = ","
-    field           = "v1"
-    encoding        = "base64"
-    timestamp       = "Webhook-Timestamp"
-    message         = "${header["webhook-id"]}.${timestamp}.${raw_body}"
-    secret_encoding = "base64"
-    secret_prefix   = "whsec_"
-    id              = "Webhook-Id"
-  }
+  verify "standard" {}
   event {
     type = body.type
     time = body.created_at

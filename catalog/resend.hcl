@@ -2,18 +2,7 @@
 
 webhook "resend" {
   # github.com/hookdeck/webhook-skills f8a4801, resend-webhooks; not looked up at Resend, 2026-11-29.
-  verify "hmac" {
-    header          = "Svix-Signature"
-    separator       = " "
-    assign          = ","
-    field           = "v1"
-    encoding        = "base64"
-    timestamp       = "Svix-Timestamp"
-    message         = "${header["svix-id"]}.${timestamp}.${raw_body}"
-    secret_encoding = "base64"
-    secret_prefix   = "whsec_"
-    id              = "Svix-Id"
-  }
+  verify "svix" {}
   event {
     type = body.type
     time = body.created_at

@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"hash"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -34,14 +36,39 @@ type signature struct {
 	body *hclsyntax.Body // the verify block of the catalogue
 }
 
-// signatures are all of the catalogue that are made with a shared key.
+// signatures are all of the catalogue that are made with a shared key, also those
+// that are another one's by another name.
 func signatures(t testing.TB) (all []signature) {
+	t.Helper()
+	own, _ := hclsyntax.ParseConfig([]byte(`secrets = [env("S")]`), "x.hcl", hcl.InitialPos)
+	verifies := catalogVerifies(t)
+	for _, name := range slices.Sorted(maps.Keys(verifies)) {
+		v := verifies[name]
+		for verifies[v.Labels[0]] != nil {
+			v = verifies[v.Labels[0]]
+		}
+		if v.Labels[0] != "hmac" {
+			continue
+		}
+		laid := block.Overlay(v.Body, own.Body.(*hclsyntax.Body))
+		laid.Blocks = nil
+		s := signature{name: name, g: &scheme.Grammar{}, body: v.Body}
+		if diags := block.Decode(laid, block.NewContext("test", block.NewSecrets(nil)), s.g); diags.HasErrors() {
+			t.Fatal(diags)
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// catalogVerifies are the verify blocks of the catalogue, by webhook.
+func catalogVerifies(t testing.TB) map[string]*hclsyntax.Block {
 	t.Helper()
 	names, err := fs.Glob(catalog.Files, "*.hcl")
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, _ := hclsyntax.ParseConfig([]byte(`secrets = [env("S")]`), "x.hcl", hcl.InitialPos)
+	all := map[string]*hclsyntax.Block{}
 	for _, name := range names {
 		text, err := fs.ReadFile(catalog.Files, name)
 		if err != nil {
@@ -53,16 +80,9 @@ func signatures(t testing.TB) (all []signature) {
 		}
 		for _, b := range f.Body.(*hclsyntax.Body).Blocks {
 			for _, v := range b.Body.Blocks {
-				if b.Type != "webhook" || v.Type != "verify" || v.Labels[0] != "hmac" {
-					continue
+				if b.Type == "webhook" && v.Type == "verify" {
+					all[b.Labels[0]] = v
 				}
-				laid := block.Overlay(v.Body, own.Body.(*hclsyntax.Body))
-				laid.Blocks = nil
-				s := signature{name: b.Labels[0], g: &scheme.Grammar{}, body: v.Body}
-				if diags := block.Decode(laid, block.NewContext("test", block.NewSecrets(nil)), s.g); diags.HasErrors() {
-					t.Fatal(diags)
-				}
-				all = append(all, s)
 			}
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -19,10 +18,6 @@ import (
 	"time"
 
 	jose "github.com/go-jose/go-jose/v4"
-	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
-
-	"github.com/postern-proxy/postern/catalog"
 )
 
 // kindOf is a kind of verification, and requests that it has to accept and to refuse.
@@ -191,25 +186,13 @@ func kindNames(t *testing.T) (all []string) {
 	for name := range schemes(offline(), nil) {
 		all = append(all, name)
 	}
-	names, err := fs.Glob(catalog.Files, "*.hcl")
-	if err != nil {
-		t.Fatal(err)
+	shared := map[string]bool{}
+	for _, s := range signatures(t) {
+		shared[s.name] = true
 	}
-	for _, name := range names {
-		text, err := fs.ReadFile(catalog.Files, name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, diags := hclsyntax.ParseConfig(text, name, hcl.InitialPos)
-		if diags.HasErrors() {
-			t.Fatal(diags)
-		}
-		for _, b := range f.Body.(*hclsyntax.Body).Blocks {
-			for _, v := range b.Body.Blocks {
-				if b.Type == "webhook" && v.Type == "verify" && v.Labels[0] != "hmac" {
-					all = append(all, b.Labels[0])
-				}
-			}
+	for name := range catalogVerifies(t) {
+		if !shared[name] {
+			all = append(all, name)
 		}
 	}
 	if len(all) < 35 {

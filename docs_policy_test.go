@@ -113,6 +113,7 @@ var documented = map[string]string{
 	"inbound/scheme/jwt.Google":             `verify "google"`,
 	"inbound/scheme/jwt.Microsoft":          `verify "microsoft"`,
 	"inbound/scheme/plaid.Block":            `verify "plaid"`,
+	"inbound/scheme/circle.Block":           `verify "circle"`,
 	"inbound/scheme/sns.Block":              `verify "sns"`,
 	"inbound/scheme/paypal.Block":           `verify "paypal"`,
 	"inbound/scheme/jws.Block":              `verify "jws"`,

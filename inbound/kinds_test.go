@@ -153,7 +153,7 @@ func monday(t *testing.T) kindOf {
 // TestCatalogSignatures and TestC35CatalogNegativeCases.
 var shownBy = map[string]string{
 	"hmac": "TestC35NegativeCases", "token": "TestC31TokenAndBasic", "basic": "TestC31TokenAndBasic", "ed25519": "TestVectorsOfRooms", "ecdsa": "TestKeyPairs", "rsa": "TestKeyPairs", "mtls": "TestMTLS",
-	"sns": "TestC38SNS", "paypal": "TestPayPal", "plaid": "TestPlaidAccepted", "jws": "TestDetached", "form": "TestV10Twilio", "mailgun": "TestC39Mailgun", "adyen": "TestC39Adyen",
+	"sns": "TestC38SNS", "paypal": "TestPayPal", "plaid": "TestPlaidAccepted", "circle": "TestCircle", "jws": "TestDetached", "form": "TestV10Twilio", "mailgun": "TestC39Mailgun", "adyen": "TestC39Adyen",
 	"client_state": "TestGraph", "apple": "TestApple", "jwt": "TestC37AlgorithmConfusion", "google": "TestGoogleAndMicrosoft",
 	"sendgrid": "TestKeyPairs", "fireblocks": "TestDetached", "neon": "TestDetached", "twilio": "TestV10Twilio", "microsoft_graph": "TestGraph",
 	"none": "TestSplit", "strava": "TestSplit", "mollie": "TestSplit", // which accept all that comes

@@ -11,6 +11,7 @@ import (
 	"github.com/postern-proxy/postern/inbound/scheme/adyen"
 	"github.com/postern-proxy/postern/inbound/scheme/apple"
 	"github.com/postern-proxy/postern/inbound/scheme/basic"
+	"github.com/postern-proxy/postern/inbound/scheme/circle"
 	"github.com/postern-proxy/postern/inbound/scheme/ecdsa"
 	"github.com/postern-proxy/postern/inbound/scheme/ed25519"
 	"github.com/postern-proxy/postern/inbound/scheme/form"
@@ -33,7 +34,7 @@ import (
 func All(f *keys.Fetcher, ask plaid.Egress) inbound.Schemes {
 	all := inbound.Schemes{
 		"hmac": hmac.Scheme, "token": token.Scheme, "basic": basic.Scheme, "none": none.Scheme, "ed25519": ed25519.Scheme, "ecdsa": ecdsa.Scheme, "rsa": rsa.Scheme, "mtls": mtls.Scheme,
-		"sns": sns.Scheme(f, sns.Amazon()), "paypal": paypal.Scheme(f, paypal.PayPal()), "plaid": plaid.Scheme(f, ask),
+		"sns": sns.Scheme(f, sns.Amazon()), "paypal": paypal.Scheme(f, paypal.PayPal()), "plaid": plaid.Scheme(f, ask), "circle": circle.Scheme(f, circle.Egress(ask)),
 		"jws": jws.Scheme(f), "form": form.Scheme, "mailgun": mailgun.Scheme, "adyen": adyen.Scheme,
 		"client_state": graph.Scheme(f), "apple": apple.Scheme(apple.Apple()),
 	}

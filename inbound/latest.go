@@ -169,7 +169,7 @@ func (w *Webhook) doubtful(lane Lane) bool {
 	if w.Latest.Gone != "" {
 		return w.Latest.Gone == "skip"
 	}
-	return w.check.None
+	return w.check.None && lane.State == ""
 }
 
 // unread is the move after a failure to read the latest state.

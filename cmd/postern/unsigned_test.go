@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 const unsignedPolicy = `
@@ -102,8 +103,15 @@ func TestUnsignedIsConfirmed(t *testing.T) {
 	}
 	wait := func(want string) {
 		t.Helper()
-		if is := <-got; is != want {
-			t.Errorf("delivered %s, want %s", is, want)
+		select {
+		case is := <-got:
+			if is != want {
+				t.Errorf("delivered %s, want %s", is, want)
+			}
+		case <-time.After(20 * time.Second):
+			resp, _ := http.Get("http://" + l.admins + "/api/v1/inbox/events")
+			b, _ := io.ReadAll(resp.Body)
+			t.Fatalf("%s was not delivered: %s", want, b)
 		}
 	}
 	mollie("tr_made_up")

@@ -66,3 +66,11 @@ func (a *Address) HostPort() string {
 	}
 	return net.JoinHostPort(a.url.Hostname(), map[bool]string{false: "80", true: "443"}[a.Secure()])
 }
+
+// Place is what is connected to: the same for all that one application answers.
+func (a *Address) Place() string {
+	if a.socket != "" {
+		return "unix:" + a.socket
+	}
+	return a.HostPort()
+}

@@ -220,7 +220,7 @@ func TestF28Backlog(t *testing.T) {
 	if soak && (quantile(away, 0.5) > 3*quantile(before, 0.5) || quantile(draining, 0.99) > 500*time.Millisecond) {
 		t.Error("senders noticed the outage")
 	}
-	if soak && drain > 2*usual {
+	if soak && drain > 2*max(usual, appServes*3/2) { // what is usual was measured for a few seconds
 		t.Error("the application was run over")
 	}
 	p.checkWaits(app, back, drained, late)

@@ -141,7 +141,7 @@ func (in *Inbox) takes() map[string]queue.Target {
 		if t.deliver.Pull {
 			continue
 		}
-		out[name] = queue.Target{Concurrency: t.deliver.Concurrency, Rate: t.deliver.perSecond() / float64(max(n, 1)), Pause: t.retry().Backoff.Max.Duration}
+		out[name] = queue.Target{Concurrency: t.deliver.Concurrency, Rate: t.deliver.perSecond() / float64(max(n, 1)), Pause: t.retry().Backoff.Max.Duration, Place: t.deliver.address.Place()}
 	}
 	return out
 }

@@ -230,7 +230,11 @@ func (d *Dispatcher[T]) start(h *hold, it Item[T], t Target) {
 			h.end()
 			d.mu.Lock()
 			delete(d.held, it.Lease.id())
-			changed, now := s.end(time.Now(), it.Lease.Key, it.Probe, report, t), s.condition()
+			changed := s.end(time.Now(), it.Lease.Key, it.Probe, report, t)
+			now := s.condition()
+			if changed && !now.Paused {
+				d.reached(s, time.Now())
+			}
 			d.mu.Unlock()
 			if changed && d.Changed != nil {
 				d.Changed(it.Target, now)

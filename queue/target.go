@@ -13,6 +13,7 @@ type Target struct {
 	Concurrency int           // attempts at once
 	Rate        float64       // attempts a second that this process begins; 0 sets no limit
 	Pause       time.Duration // the longest that it may ask to be left alone
+	Place       string        // where it is reached, with others maybe; "" if that tells nothing
 }
 
 // Condition is how a target stands.
@@ -29,7 +30,8 @@ type state struct {
 	window
 	breaker
 	limit *rate.Limiter // nil if there is none
-	full  bool          // it took nothing when it was last asked, and no attempt has ended since
+	place string
+	full  bool // it took nothing when it was last asked, and no attempt has ended since
 }
 
 // newest says how many attempts a burst may have: what comes in a tenth of a
@@ -112,6 +114,16 @@ func (s *state) end(now time.Time, key int64, probe bool, r Report, t Target) (c
 	return changed
 }
 
+// reached has those tried at once that could not be reached at the same place as s,
+// which has been. d.mu is held.
+func (d *Dispatcher[T]) reached(s *state, now time.Time) {
+	for _, other := range d.states {
+		if s.place != "" && other.place == s.place && other.open && other.down && !other.asked {
+			other.until = now
+		}
+	}
+}
+
 func (s *state) condition() Condition {
 	return Condition{Paused: s.open, Since: s.since, Until: s.until, Window: s.width(), InFlight: s.inflight}
 }
@@ -146,6 +158,7 @@ func (d *Dispatcher[T]) demand(targets map[string]Target) (want map[string]int, 
 			d.states[name] = s
 		}
 		s.meter(t.Rate)
+		s.place = t.Place
 		n, later := s.takes(now, t)
 		s.full = n == 0
 		if n > 0 {

@@ -237,3 +237,63 @@ func TestTargetsAreApart(t *testing.T) {
 		stop()
 	})
 }
+
+// TestOnePlace: when one target is back, the others that could not be reached at the
+// same place are tried at once, and those that are elsewhere, that answer badly, or
+// that asked to be left alone, when they would be anyway.
+func TestOnePlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := map[string]Target{}
+		for name, place := range map[string]string{"first": "app", "second": "app", "elsewhere": "other", "nowhere": "", "bad": "app", "asked": "app"} {
+			all[name] = Target{Concurrency: 4, Place: place, Pause: time.Hour}
+		}
+		f, start := &fake{}, time.Now()
+		ended := map[string]time.Duration{} // when each was attempted last
+		var mu sync.Mutex
+		d := dispatcher(f, nil, func(_ context.Context, it Item[string]) Report {
+			since := time.Since(start)
+			mu.Lock()
+			ended[it.Target] = since
+			mu.Unlock()
+			switch {
+			case it.Target == "bad":
+				f.retry(it.Lease, time.Second)
+				return Report{Health: Trouble}
+			case it.Target == "asked":
+				f.retry(it.Lease, time.Second)
+				return Report{Health: Busy, Pause: time.Hour}
+			case since < 100*time.Second:
+				f.retry(it.Lease, time.Second)
+				return Report{Health: Down}
+			}
+			_ = f.finish(it.Lease)
+			return Report{Health: Well}
+		})
+		d.Targets = func() map[string]Target { return all }
+		stop := run(d)
+		// Pauses of 30 s since: they begin at different times.
+		for _, name := range []string{"first", "asked", "second", "elsewhere", "nowhere", "bad"} {
+			for range 6 {
+				f.add(name, time.Now())
+			}
+			d.Wake()
+			time.Sleep(3 * time.Second)
+		}
+		var back time.Duration
+		for back == 0 {
+			time.Sleep(10 * time.Millisecond)
+			mu.Lock()
+			if at := ended["first"]; at >= 100*time.Second {
+				back = at
+			}
+			mu.Unlock()
+		}
+		time.Sleep(50 * time.Millisecond)
+		stop()
+		for name, at := range ended {
+			if soon := at >= back; soon != (name == "first" || name == "second") {
+				t.Errorf("first is back after %v, and %s was attempted last after %v", back, name, at)
+			}
+		}
+	})
+}

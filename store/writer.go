@@ -48,7 +48,11 @@ func (s *SQLite) submit(ctx context.Context, o *op) error {
 	case <-s.done:
 		return errClosed
 	}
-	s.lead()
+	if _, hasty := ctx.Deadline(); hasty { // who writes cannot give up while the disk hangs
+		s.follow()
+	} else {
+		s.lead()
+	}
 	select {
 	case err := <-o.done:
 		return err
@@ -68,8 +72,9 @@ func (s *SQLite) submit(ctx context.Context, o *op) error {
 // waits, and commits all of it together; it never waits for more.
 
 // lead writes what waits, if nobody does. So a change that comes alone is made by who
-// asked for it, without a word to another goroutine. What came meanwhile is left to the
-// writer: nobody writes for others only.
+// asked for it, without a word to another goroutine, unless there is a time by which he
+// needs an answer. What came meanwhile is left to the writer: nobody writes for others
+// only.
 func (s *SQLite) lead() {
 	select {
 	case w := <-s.turn:
@@ -85,7 +90,7 @@ func (s *SQLite) lead() {
 }
 
 // follow wakes the writer if something waits. It is called by who gave the session
-// back: what comes later finds it there.
+// back, as what comes later finds it there, and by who does not lead.
 func (s *SQLite) follow() {
 	if len(s.ops) == 0 {
 		return
@@ -96,8 +101,8 @@ func (s *SQLite) follow() {
 	}
 }
 
-// writer writes as long as something waits, whenever there is more than who asked for
-// it has written, and what is left at the end.
+// writer writes as long as something waits, whenever it is woken, and what is left at the
+// end.
 func (s *SQLite) writer() {
 	defer close(s.done)
 	write := func() *session {

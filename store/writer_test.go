@@ -67,3 +67,34 @@ func TestEveryChangeIsMade(t *testing.T) {
 		t.Errorf("%d were refused, want %d", n, senders)
 	}
 }
+
+// TestNobodyWaitsForAHangingDisk: who has to answer by some time does, also if the disk
+// hangs over his own change and nobody else is there to write it.
+func TestNobodyWaitsForAHangingDisk(t *testing.T) {
+	s, err := OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "postern.db"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	hangs, back := make(chan struct{}), make(chan struct{})
+	defer close(back)
+	ask := func(whose string, change func(*tx) error) {
+		answered := make(chan error, 1)
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+			defer cancel()
+			answered <- s.do(ctx, 0, change)
+		}()
+		select {
+		case err := <-answered:
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("while the disk hangs over %s: %v", whose, err)
+			}
+		case <-time.After(5 * time.Second):
+			t.Errorf("nobody is answered while the disk hangs over %s", whose)
+		}
+	}
+	ask("its own change", func(*tx) error { close(hangs); <-back; return nil })
+	<-hangs
+	ask("that of another", func(*tx) error { return nil })
+}

@@ -8,6 +8,7 @@
 package hmac
 
 import (
+	"sync"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -45,6 +46,8 @@ type Grammar struct {
 	SecretIn       Place    `hcl:"secret_in,optional"`       // where the key goes
 
 	ID string `hcl:"id,optional"` // a header with the event id, covered by the signature
+
+	macs sync.Pool // of *mac
 }
 
 // defaultTolerance is how far a timestamp may be from now where nothing is said.

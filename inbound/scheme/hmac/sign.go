@@ -1,12 +1,10 @@
 package hmac
 
 import (
-	"crypto/hmac"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"strconv"
 	"strings"
 	"time"
@@ -45,12 +43,7 @@ func (g *Grammar) sign(r *inbound.Request) error {
 			}
 		}
 	}
-	var h hash.Hash
-	if g.SecretIn == InMessage {
-		h = g.Algorithm.New()
-	} else {
-		h = hmac.New(g.Algorithm.New, keys[0])
-	}
+	h := g.mac(keys[0])
 	if no := g.clear(s); no != nil {
 		return errors.New(no.why)
 	}

@@ -118,21 +118,37 @@ func (g *Grammar) judge(r *inbound.Request, c *group, keys [][]byte) inbound.Ver
 	return v
 }
 
+// mac is what signatures are made with under one key.
+type mac struct {
+	hash.Hash
+	key string
+}
+
+// mac returns one under this key, with nothing written to it: the last one, if it can,
+// because to begin an HMAC costs as much as a short body.
+func (g *Grammar) mac(key []byte) *mac {
+	if m, ok := g.macs.Get().(*mac); ok && m.key == string(key) {
+		m.Reset()
+		return m
+	}
+	if g.SecretIn == InMessage {
+		return &mac{g.Algorithm.New(), string(key)}
+	}
+	return &mac{hmac.New(g.Algorithm.New, key), string(key)}
+}
+
 // match compares every signature with what every key makes, and takes as long
 // whichever of them matches. nil is none.
 func (g *Grammar) match(s *signed, keys [][]byte) []byte {
 	at := -1
 	for i, key := range keys {
-		var h hash.Hash
-		if s.secret = key; g.SecretIn == InMessage {
-			h = g.Algorithm.New()
-		} else {
-			h = hmac.New(g.Algorithm.New, key)
-		}
-		if !g.write(h, s) {
+		s.secret = key
+		m := g.mac(key)
+		if !g.write(m, s) {
 			return nil
 		}
-		sum, same := h.Sum(nil), 0
+		sum, same := m.Sum(nil), 0
+		g.macs.Put(m)
 		for _, signature := range s.group.signatures {
 			same |= subtle.ConstantTimeCompare(sum, signature)
 		}

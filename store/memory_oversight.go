@@ -47,6 +47,9 @@ func (m memoryOversight) Keep(_ context.Context, w oversight.Watch, token string
 	if k == nil || k.token != token {
 		return fmt.Errorf("keep the %s of webhook %q: %w", w.Kind, w.Webhook, oversight.ErrLease)
 	}
+	if len(value) == 0 && lease == 0 {
+		delete(m.watches, w)
+	}
 	k.value, k.until = slices.Clone(value), time.Now().Add(lease)
 	return nil
 }

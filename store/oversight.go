@@ -86,6 +86,11 @@ func (s overseen) Keep(ctx context.Context, w oversight.Watch, token string, val
 		if err != nil {
 			return err
 		}
+		if len(value) == 0 && lease == 0 {
+			n, err := q.change("DELETE FROM postern_watches WHERE kind = $1 AND webhook = $2 AND account = $3 AND token = $4", w.Kind, w.Webhook, escaped(w.Account), token)
+			held = n == 1
+			return err
+		}
 		until := int64(0)
 		if lease > 0 {
 			until = now + lease.Microseconds()

@@ -53,8 +53,8 @@ type Store interface {
 	// Take gets the lease of w for whoever has token; false if another has it. It
 	// returns what is kept for w.
 	Take(ctx context.Context, w Watch, token string, lease time.Duration) (value []byte, ok bool, err error)
-	// Keep stores value under a lease that was taken, and renews it; 0 gives it back.
-	// It returns [ErrLease] if another has taken it since.
+	// Keep stores value under a lease that was taken, and renews it; 0 gives it back, and
+	// if there is no value either, nothing is kept of w any more. It returns [ErrLease] if another has taken it since.
 	Keep(ctx context.Context, w Watch, token string, value []byte, lease time.Duration) error
 	// Watches lists what is kept of a kind, by webhook and account.
 	Watches(ctx context.Context, kind string) ([]Row, error)

@@ -55,15 +55,17 @@ func (r *Runner) Woken(ctx context.Context, hook *inbound.Webhook, account strin
 	return err
 }
 
-// mark changes what is kept of w. Whoever else does so at the moment is soon done.
+// mark changes what is kept of w. Whoever else does so at the moment, in this process or
+// another, is soon done.
 func (r *Runner) mark(ctx context.Context, w Watch, change func([]byte) []byte) error {
+	token := uuid.NewString()
 	for {
-		value, ok, err := r.opt.Store.Take(ctx, w, r.token, markLease)
+		value, ok, err := r.opt.Store.Take(ctx, w, token, markLease)
 		if err != nil {
 			return err
 		}
 		if ok {
-			return r.opt.Store.Keep(ctx, w, r.token, change(value), 0)
+			return r.opt.Store.Keep(ctx, w, token, change(value), 0)
 		}
 		select {
 		case <-ctx.Done():
@@ -78,6 +80,17 @@ func (r *Runner) awaits(w Watch) bool {
 	defer r.mu.Unlock()
 	_, ok := r.signs[w]
 	return ok
+}
+
+// later puts off the run that a sign asks for, s unless another one came since: the
+// provider is not asked before its time, however many signs come while a run fails.
+func (r *Runner) later(w Watch, s sign) {
+	r.mu.Lock()
+	if newer, ok := r.signs[w]; ok {
+		s.mark = newer.mark
+	}
+	r.signs[w] = s
+	r.mu.Unlock()
 }
 
 // await has a run follow s; one that is awaited already is enough.
@@ -160,10 +173,10 @@ func (r *Runner) follow(ctx context.Context, w Watch) {
 		r.opt.Observer.trouble("following a sign", fmt.Errorf("webhook %q: %w", w.Webhook, err))
 		again = time.Now().Add(10 * time.Second)
 	}
-	r.ended(w)
 	if !again.IsZero() {
-		r.await(w, sign{s.mark, again})
+		r.later(w, sign{s.mark, again})
 	}
+	r.ended(w)
 	r.ring()
 }
 

@@ -65,7 +65,7 @@ func TestWake(t *testing.T) {
 		if ids, _ := p.changes(); len(ids["ann"]) != 6 || len(seen(p, &p.troubles)) != 0 {
 			t.Errorf("%v, %q", ids, seen(p, &p.troubles))
 		}
-		if rows, err := p.db.Oversight().Watches(t.Context(), oversight.KindWake); err != nil || len(rows) != 1 || rows[0].Value != nil {
+		if rows, err := p.db.Oversight().Watches(t.Context(), oversight.KindWake); err != nil || len(rows) != 0 {
 			t.Errorf("marks that are left: %+v, %v", rows, err)
 		}
 		p.quiet()
@@ -139,6 +139,85 @@ func TestWakeMarkOfALaterSign(t *testing.T) {
 		pause(2 * time.Second)
 		if ids, _ := p.changes(); len(ids[""]) != 1 {
 			t.Errorf("%v", ids)
+		}
+	})
+}
+
+// TestWakeWhileAMarkIsTaken: a sign that comes at the very moment in which the mark of
+// the run before is taken away is followed, even if the process dies right then.
+func TestWakeWhileAMarkIsTaken(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := &log{}
+		between := &between{}
+		p := l.opened(t)
+		p.stop()
+		p.over = func(s oversight.Store) oversight.Store { between.Store = s; return between }
+		p.start()
+		pause(5 * time.Second)
+		between.do = func() {
+			l.add("", "a0", time.Now())
+			p.push(signs("bob"))
+		}
+		p.push(signs("ann"))
+		pause(3 * time.Second)
+		p.stop()
+		if ids, _ := p.changes(); between.do != nil || len(ids[""]) != 0 {
+			t.Fatalf("nothing came between: %v", ids)
+		}
+		p.start()
+		defer p.stop()
+		pause(2 * time.Second)
+		if ids, _ := p.changes(); len(ids[""]) != 1 {
+			t.Errorf("%v", ids)
+		}
+	})
+}
+
+// TestWakeOfWhatFails: signs that come while a run fails do not have the provider asked
+// before its time, however many they are.
+func TestWakeOfWhatFails(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := &log{}
+		p := l.opened(t)
+		defer p.stop()
+		pause(5 * time.Second)
+		p.mu.Lock()
+		p.byAccount = func(string, *http.Request, string) (int, string) { time.Sleep(time.Second); return 429, "{}" }
+		p.mu.Unlock()
+		p.quiet()
+		for range 600 {
+			p.push(signs("ann"))
+			pause(700 * time.Millisecond)
+		}
+		if n := len(seen(p, &p.asked)); n < 4 || n > 8 {
+			t.Errorf("asked %d times in seven minutes", n)
+		}
+		p.mu.Lock()
+		p.byAccount = l.answer
+		p.mu.Unlock()
+		l.add("", "a0", time.Now())
+		pause(20 * time.Minute)
+		if ids, _ := p.changes(); len(ids[""]) != 1 {
+			t.Errorf("%v", ids)
+		}
+	})
+}
+
+// TestWakeLeavesNothing: nothing stays in the store of signs that are followed, or that
+// name accounts which are not connected: anybody can make up names.
+func TestWakeLeavesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := &log{}
+		p := l.opened(t, "ann")
+		defer p.stop()
+		pause(5 * time.Second)
+		p.push(signs("ann"))
+		for i := range 20 {
+			p.push(signs(fmt.Sprint("nobody", i)))
+		}
+		pause(10 * time.Second)
+		if rows, err := p.db.Oversight().Watches(t.Context(), oversight.KindWake); err != nil || len(rows) != 0 {
+			t.Errorf("%d marks are left, %v", len(rows), err)
 		}
 	})
 }
@@ -286,4 +365,20 @@ func (f *fickle) Take(ctx context.Context, w oversight.Watch, token string, leas
 		return nil, false, errors.New("the disk is full")
 	}
 	return f.Store.Take(ctx, w, token, lease)
+}
+
+// between is a store in which something happens between the two steps in which a mark is
+// taken away.
+type between struct {
+	oversight.Store
+	do func()
+}
+
+func (b *between) Keep(ctx context.Context, w oversight.Watch, token string, value []byte, lease time.Duration) error {
+	if do := b.do; do != nil && w.Kind == oversight.KindWake && value == nil {
+		b.do = nil
+		go do()
+		time.Sleep(time.Millisecond)
+	}
+	return b.Store.Keep(ctx, w, token, value, lease)
 }

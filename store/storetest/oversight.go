@@ -98,8 +98,11 @@ func watchValue(s *overseer) {
 	if err := s.over.Keep(s.ctx(), w, "me", nil, 0); err != nil {
 		s.Error(err)
 	}
-	if rows, _ := s.over.Watches(s.ctx(), "reconcile"); len(rows) != 2 || rows[0].Value != nil || rows[0].Busy {
+	if rows, _ := s.over.Watches(s.ctx(), "reconcile"); len(rows) != 1 || rows[0].Account == "a" {
 		s.Errorf("after it was emptied: %+v", rows)
+	}
+	if err := s.over.Keep(s.ctx(), w, "me", []byte("1"), 0); !errors.Is(err, oversight.ErrLease) {
+		s.Errorf("the lease of what is gone: %v", err)
 	}
 	if rows, _ := s.over.Watches(s.ctx(), "expect"); len(rows) != 1 || rows[0].Value != nil {
 		s.Errorf("nothing kept: %+v", rows)

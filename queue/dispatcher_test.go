@@ -74,6 +74,12 @@ func (f *fake) Claim(_ context.Context, want map[string]int, lease time.Duration
 	return items, next, nil
 }
 
+func (f *fake) asked() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.claims
+}
+
 func (f *fake) Renew(_ context.Context, leases []Lease, lease time.Duration) (lost []Lease, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -113,6 +119,7 @@ func (f *fake) finish(l Lease) error {
 	return nil
 }
 
+// retry has an item be due again later, or at once, behind all that is due now.
 func (f *fake) retry(l Lease, in time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -193,9 +200,12 @@ func TestPollingFindsWhatNobodyAnnounced(t *testing.T) {
 func TestWakeFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, start := &fake{}, time.Now()
+		var mu sync.Mutex
 		at := map[string]time.Duration{}
 		d := dispatcher(f, map[string]int{"a": 1, "b": 1}, func(_ context.Context, it Item[string]) Report {
+			mu.Lock()
 			at[it.Work] = time.Since(start)
+			mu.Unlock()
 			time.Sleep(3 * time.Second)
 			_ = f.finish(it.Lease)
 			return Report{Health: Well}
@@ -203,14 +213,14 @@ func TestWakeFor(t *testing.T) {
 		f.add("a", start)
 		stop := run(d)
 		time.Sleep(time.Second)
-		before := f.claims
+		before := f.asked()
 		for range 100 {
 			f.add("a", time.Now())
 			d.WakeFor("a")
 			time.Sleep(10 * time.Millisecond)
 		}
-		if f.claims != before {
-			t.Errorf("asked %d times for a target that takes nothing", f.claims-before)
+		if n := f.asked() - before; n != 0 {
+			t.Errorf("asked %d times for a target that takes nothing", n)
 		}
 		f.add("b", time.Now())
 		d.WakeFor("b")

@@ -19,7 +19,7 @@ func crowd(t *testing.T, downFor map[string]time.Duration, length time.Duration,
 		inflight := 0
 		for target := range downFor {
 			concurrency[target] = 64
-			for range 9000 {
+			for range 200 { // never fewer: what was answered lines up again
 				f.add(target, start)
 			}
 		}
@@ -34,7 +34,7 @@ func crowd(t *testing.T, downFor map[string]time.Duration, length time.Duration,
 			took := serving(since) * time.Duration(max(inflight, 8)) / 8
 			mu.Unlock()
 			time.Sleep(took)
-			_ = f.finish(it.Lease)
+			f.retry(it.Lease, 0)
 			mu.Lock()
 			defer mu.Unlock()
 			inflight--

@@ -20,7 +20,7 @@ type Names struct {
 	Item      []byte // of a list in the body, as JSON; nil if the event is the whole body
 	Group     []byte // the item of that list that Item is nested in, or is
 
-	read map[string]block.Value // of the body, for all its items
+	read, groupRead map[string]block.Value // of the body and of the group, for all their items
 }
 
 // bodyKind is what a body can be read as.
@@ -46,10 +46,7 @@ func (n *Names) Lookup(ref *block.Ref) block.Value {
 		}
 		return block.JSONField(n.Item, ref.Path)
 	case "group":
-		if n.Group == nil {
-			return block.Value{}
-		}
-		return block.JSONField(n.Group, ref.Path)
+		return n.group(ref.Path)
 	case "header":
 		if ref.Key == "" {
 			return block.ObjectValue(n.Header)
@@ -127,6 +124,21 @@ func (n *Names) body(path string) block.Value {
 	v := n.field(path)
 	if n.read != nil { // whatever the number of items, the body is looked through once
 		n.read[path] = v
+	}
+	return v
+}
+
+// group reads the item of the outer list.
+func (n *Names) group(path string) block.Value {
+	if n.Group == nil {
+		return block.Value{}
+	}
+	v, ok := n.groupRead[path]
+	if !ok {
+		v = block.JSONField(n.Group, path)
+		if n.groupRead != nil {
+			n.groupRead[path] = v
+		}
 	}
 	return v
 }

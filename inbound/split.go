@@ -79,7 +79,7 @@ func (w *Webhook) split(names *Names, v Verdict, id func() string) []*Arrival {
 func (w *Webhook) nested(names *Names, groups []string) (all []*Names) {
 	for _, text := range groups {
 		group := *names
-		group.Item, group.Group = []byte(text), []byte(text)
+		group.Item, group.Group, group.groupRead = []byte(text), []byte(text), map[string]block.Value{}
 		inner := w.inner(&group)
 		if len(inner) == 0 {
 			all = append(all, &group)

@@ -285,10 +285,15 @@ unit    = "ms"
 	if n := len(b.stored()); n != 8 {
 		t.Errorf("%d events after the same change again", n)
 	}
-	for _, n := range []int{2500, 2501} { // in each of two items
-		many := `{"id":"x","changes":[` + strings.TrimSuffix(strings.Repeat("{},", n), ",") + `]}`
+	// As many as there may be, and one more in each of two items; of 1 MB, which is looked
+	// through once for what they all read of it.
+	for _, n := range []int{2500, 2501} {
+		change := `{"v":"` + strings.Repeat("x", 400) + `"},`
+		many := `{"id":"x","changes":[` + strings.TrimSuffix(strings.Repeat(change, n), ",") + `]}`
 		m := serve(t, webhook(t, unsigned, meta))
-		m.post("/h", `{"entry":[`+many+","+many+`]}`, jsonBody)
+		if got := m.post("/h", `{"entry":[`+many+","+many+`]}`, jsonBody); got.status != 200 {
+			t.Fatalf("%d items: answered %d", 2*n, got.status)
+		}
 		if all := m.stored(); (all[0].Status == inbound.Quarantined) != (n > 2500) {
 			t.Errorf("%d items: %d events, %s", 2*n, len(all), all[0].Status)
 		}

@@ -21,13 +21,12 @@ import (
 	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/inbound/keys"
 	"github.com/postern-proxy/postern/inbound/scheme"
-	"github.com/postern-proxy/postern/inbound/scheme/plaid"
 	"github.com/postern-proxy/postern/inbound/scheme/sns"
 	"github.com/postern-proxy/postern/store"
 )
 
 // schemes are those of the product, but for Amazon's certificates: the tests make some.
-func schemes(f *keys.Fetcher, ask plaid.Egress) inbound.Schemes {
+func schemes(f *keys.Fetcher, ask keys.Egress) inbound.Schemes {
 	all := scheme.All(f, ask)
 	all["sns"] = sns.Scheme(f, amazon())
 	return all

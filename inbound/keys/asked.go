@@ -2,7 +2,10 @@ package keys
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -36,4 +39,32 @@ func (f *Fetcher) Asked(ctx context.Context, source, id string, limit *rate.Limi
 		return Key{}, err
 	}
 	return *v.v, nil
+}
+
+// Egress makes a call under the policy of a provider, for an account of it; it returns
+// nil if there is no such provider.
+type Egress func(provider, account string) func(*http.Request) (*http.Response, error)
+
+// maxKey is how large the answer with a key may be.
+const maxKey = 64 << 10
+
+// Ask asks a provider for a key by a request whose URL is a path. It returns what is
+// answered, whatever the status.
+func (e Egress) Ask(provider string, req *http.Request) (status int, text []byte, err error) {
+	if e == nil {
+		return 0, nil, errors.New("no provider is asked here")
+	}
+	call := e(provider, "")
+	if call == nil {
+		return 0, nil, fmt.Errorf("there is no provider %q whose policy asks for keys", provider)
+	}
+	resp, err := call(req)
+	if err != nil {
+		return 0, nil, fmt.Errorf("ask %q for a key: %w", provider, err)
+	}
+	defer resp.Body.Close()
+	if text, err = io.ReadAll(io.LimitReader(resp.Body, maxKey)); err != nil {
+		return 0, nil, fmt.Errorf("ask %q for a key: %w", provider, err)
+	}
+	return resp.StatusCode, text, nil
 }

@@ -31,10 +31,10 @@ import (
 
 // All are the schemes by label. Keys that are published are got by f; those that a
 // provider's API gives out are asked for by way of ask.
-func All(f *keys.Fetcher, ask plaid.Egress) inbound.Schemes {
+func All(f *keys.Fetcher, ask keys.Egress) inbound.Schemes {
 	all := inbound.Schemes{
 		"hmac": hmac.Scheme, "token": token.Scheme, "basic": basic.Scheme, "none": none.Scheme, "ed25519": ed25519.Scheme, "ecdsa": ecdsa.Scheme, "rsa": rsa.Scheme, "mtls": mtls.Scheme,
-		"sns": sns.Scheme(f, sns.Amazon()), "paypal": paypal.Scheme(f, paypal.PayPal()), "plaid": plaid.Scheme(f, ask), "circle": circle.Scheme(f, circle.Egress(ask)),
+		"sns": sns.Scheme(f, sns.Amazon()), "paypal": paypal.Scheme(f, paypal.PayPal()), "plaid": plaid.Scheme(f, ask), "circle": circle.Scheme(f, ask),
 		"jws": jws.Scheme(f), "form": form.Scheme, "mailgun": mailgun.Scheme, "adyen": adyen.Scheme,
 		"client_state": graph.Scheme(f), "apple": apple.Scheme(apple.Apple()),
 	}

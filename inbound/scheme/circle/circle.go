@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"regexp"
 
@@ -22,9 +21,6 @@ import (
 	"github.com/postern-proxy/postern/inbound/claim"
 	"github.com/postern-proxy/postern/inbound/keys"
 )
-
-// Egress makes a call under the policy of a provider, as [inbound.Options] has it.
-type Egress func(provider, account string) func(*http.Request) (*http.Response, error)
 
 // Block is the body of a verify "circle" block.
 type Block struct {
@@ -53,7 +49,7 @@ const (
 )
 
 // Scheme returns the scheme circle: keys are kept by f and asked for by way of ask.
-func Scheme(f *keys.Fetcher, ask Egress) inbound.Scheme {
+func Scheme(f *keys.Fetcher, ask keys.Egress) inbound.Scheme {
 	return func(body hcl.Body, ctx *block.Context) (*inbound.Verification, hcl.Diagnostics) {
 		b := &Block{}
 		if diags := block.Decode(body, ctx, b); diags.HasErrors() {
@@ -103,37 +99,22 @@ func verify(ctx context.Context, r *inbound.Request, get func(context.Context, s
 	return inbound.Verdict{Result: inbound.Accepted, Proof: inbound.Proof{Key: inbound.Fingerprint(k.Text)}}
 }
 
-// maxKey is how large the answer with a key may be.
-const maxKey = 64 << 10
-
 // get asks for a key. The answer is {"data": {"id", "algorithm", "publicKey"}}, the key
 // in Base64 of SubjectPublicKeyInfo (developers.circle.com/api-reference/w3s/common/get-notification-signature,
 // looked up 2026-11-29).
-func get(ctx context.Context, ask Egress, b *Block, id string) ([]byte, error) {
-	if ask == nil {
-		return nil, errors.New("no provider is asked here")
-	}
-	call := ask(b.Provider, "")
-	if call == nil {
-		return nil, fmt.Errorf("there is no provider %q whose policy asks for keys", b.Provider)
-	}
+func get(ctx context.Context, ask keys.Egress, b *Block, id string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.Path+"/"+id, nil)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := call(req)
-	if err != nil {
-		return nil, fmt.Errorf("ask %q for a key: %w", b.Provider, err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxKey))
+	status, text, err := ask.Ask(b.Provider, req)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("ask %q for a key: %w", b.Provider, err)
-	case resp.StatusCode == http.StatusNotFound:
+		return nil, err
+	case status == http.StatusNotFound:
 		return nil, fmt.Errorf("%q does not know key %s: %w", b.Provider, id, keys.ErrUnknown)
-	case resp.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("%q answers %d when it is asked for a key", b.Provider, resp.StatusCode)
+	case status != http.StatusOK:
+		return nil, fmt.Errorf("%q answers %d when it is asked for a key", b.Provider, status)
 	}
 	return read(text, id)
 }

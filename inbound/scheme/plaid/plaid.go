@@ -6,9 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"regexp"
 	"time"
@@ -21,9 +19,6 @@ import (
 	"github.com/postern-proxy/postern/inbound/jws"
 	"github.com/postern-proxy/postern/inbound/keys"
 )
-
-// Egress makes a call under the policy of a provider, as [inbound.Options] has it.
-type Egress func(provider, account string) func(*http.Request) (*http.Response, error)
 
 // Block is the body of a verify "plaid" block.
 type Block struct {
@@ -42,7 +37,7 @@ const (
 )
 
 // Scheme returns the scheme plaid: keys are kept by f and asked for by way of ask.
-func Scheme(f *keys.Fetcher, ask Egress) inbound.Scheme {
+func Scheme(f *keys.Fetcher, ask keys.Egress) inbound.Scheme {
 	return func(body hcl.Body, ctx *block.Context) (*inbound.Verification, hcl.Diagnostics) {
 		b := &Block{}
 		if diags := block.Decode(body, ctx, b); diags.HasErrors() {
@@ -75,10 +70,7 @@ func verify(ctx context.Context, r *inbound.Request, from jws.Source) inbound.Ve
 // name is what a key may be called. It goes into a request body only, as JSON.
 var name = regexp.MustCompile(`^[0-9A-Za-z._-]{1,80}$`)
 
-// maxKey is how large the answer with a key may be.
-const maxKey = 64 << 10
-
-func asked(f *keys.Fetcher, ask Egress, provider string) jws.Source {
+func asked(f *keys.Fetcher, ask keys.Egress, provider string) jws.Source {
 	limit := keys.Strangers()
 	return func(ctx context.Context, kid string) ([]keys.Key, error) {
 		if !name.MatchString(kid) {
@@ -97,14 +89,7 @@ func asked(f *keys.Fetcher, ask Egress, provider string) jws.Source {
 const unknown = "INVALID_WEBHOOK_VERIFICATION_KEY_ID"
 
 // get asks POST /webhook_verification_key/get, whose answer is {"key": JWK}.
-func get(ctx context.Context, ask Egress, provider, kid string) ([]byte, error) {
-	if ask == nil {
-		return nil, errors.New("no provider is asked here")
-	}
-	call := ask(provider, "")
-	if call == nil {
-		return nil, fmt.Errorf("there is no provider %q whose policy asks for keys", provider)
-	}
+func get(ctx context.Context, ask keys.Egress, provider, kid string) ([]byte, error) {
 	body, err := json.Marshal(map[string]string{"key_id": kid})
 	if err != nil {
 		return nil, err
@@ -114,14 +99,9 @@ func get(ctx context.Context, ask Egress, provider, kid string) ([]byte, error) 
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := call(req)
+	status, text, err := ask.Ask(provider, req)
 	if err != nil {
-		return nil, fmt.Errorf("ask %q for a key: %w", provider, err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxKey))
-	if err != nil {
-		return nil, fmt.Errorf("ask %q for a key: %w", provider, err)
+		return nil, err
 	}
 	var answer struct {
 		Key  json.RawMessage `json:"key"`
@@ -131,8 +111,8 @@ func get(ctx context.Context, ask Egress, provider, kid string) ([]byte, error) 
 	switch {
 	case bad == nil && answer.Code == unknown:
 		return nil, fmt.Errorf("%q does not know key %s: %w", provider, kid, keys.ErrUnknown)
-	case resp.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("%q answers %d when it is asked for a key", provider, resp.StatusCode)
+	case status != http.StatusOK:
+		return nil, fmt.Errorf("%q answers %d when it is asked for a key", provider, status)
 	case bad != nil || len(answer.Key) == 0:
 		return nil, fmt.Errorf("what %q answers holds no key", provider)
 	}

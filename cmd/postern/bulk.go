@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,14 +21,14 @@ import (
 // them, asks, and does it a page at a time. What was done stays done; what is
 // interrupted, says how to go on.
 type bulk struct {
-	what, thing    string // such as replay, and event
-	yes, dry, all  bool
-	limit          int
-	rate           string
-	cursor, began  string // of what is begun anew
-	again          bool   // a page may be asked for a second time: nothing is done twice
-	delivered      bool   // deliveries are moved, of which a thing may have several
-	started, since time.Time
+	what, thing   string // such as replay, and event
+	yes, dry, all bool
+	limit         int
+	rate          string
+	cursor, began string    // of what is begun anew
+	again         bool      // a page may be asked for a second time: nothing is done twice
+	delivered     bool      // deliveries are moved, of which a thing may have several
+	since         time.Time // what came later is not meant
 
 	misfits, emptied int // deliveries that were not made, because of the schema in force and because the body is gone
 }
@@ -90,9 +88,6 @@ func outputOf(cmd *cobra.Command) string {
 func (b *bulk) run(cmd *cobra.Command, named int, any bool, count1 func(context.Context) (counted, error), page func(ctx context.Context, began time.Time, limit int, cursor string) (pageDone, error)) error {
 	if !any && !b.all {
 		return &exitError{exitUsage, errUnnamed}
-	}
-	if out := outputOf(cmd); !slices.Contains([]string{"table", "json", "ndjson"}, out) {
-		return &exitError{exitUsage, fmt.Errorf("--output: %q is none of table, json and ndjson", out)}
 	}
 	pace, err := b.pace()
 	if err != nil {
@@ -213,8 +208,8 @@ func (b *bulk) moved(n int) string {
 func (b *bulk) report(cmd *cobra.Command, sum pageDone) error {
 	if outputOf(cmd) == "table" {
 		b.say(cmd.OutOrStdout(), sum)
-	} else if err := json.NewEncoder(cmd.OutOrStdout()).Encode(bulkReport{b.what, sum.moved, sum.skipped, sum.held, sum.why, b.misfits, b.emptied}); err != nil {
-		return &exitError{exitFailure, err}
+	} else if err := printValue(cmd.OutOrStdout(), "ndjson", bulkReport{b.what, sum.moved, sum.skipped, sum.held, sum.why, b.misfits, b.emptied}); err != nil {
+		return err
 	}
 	switch {
 	case sum.held > 0:

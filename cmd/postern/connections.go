@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,16 +15,10 @@ import (
 )
 
 func connectionsCommand(o *options) *cobra.Command {
-	var output string
+	output := "table"
 	cmd := &cobra.Command{Use: "connections", Short: "Connect accounts of customers, look at their connections, end them, and take them elsewhere"}
 	cmd.PersistentFlags().StringVar(&o.admin, "admin", "", "URL of the admin listener (POSTERN_ADMIN; else as the configuration says)")
-	cmd.PersistentFlags().StringVar(&output, "output", "table", "table, json or ndjson")
-	cmd.PersistentPreRunE = func(*cobra.Command, []string) error {
-		if output != "table" && output != "json" && output != "ndjson" {
-			return &exitError{exitUsage, fmt.Errorf("--output: %q is none of table, json and ndjson", output)}
-		}
-		return nil
-	}
+	cmd.PersistentFlags().Var((*outputFlag)(&output), "output", outputUsage)
 	cmd.AddCommand(connectionsList(o, &output), connectionsShow(o, &output), connectionsConnect(o, &output),
 		connectionsRefresh(o, &output), connectionsRevoke(o, &output), connectionsExport(o), connectionsImport(o, &output))
 	return cmd
@@ -92,21 +85,6 @@ func printConnections(w io.Writer, output string, all []admin.Connection) error 
 	return tw.Flush()
 }
 
-// printValues writes JSON: one value, or one line each.
-func printValues[T any](w io.Writer, output string, all []T) error {
-	enc := json.NewEncoder(w)
-	if output == "json" {
-		enc.SetIndent("", "  ")
-		return enc.Encode(append([]T{}, all...))
-	}
-	for i := range all {
-		if err := enc.Encode(all[i]); err != nil {
-			return &exitError{exitFailure, err}
-		}
-	}
-	return nil
-}
-
 // clockTime is a time in a table.
 func clockTime(t time.Time) string {
 	if t.IsZero() {
@@ -149,11 +127,7 @@ func connectionsShow(o *options, output *string) *cobra.Command {
 
 func printConnection(w io.Writer, output string, c *admin.Connection) error {
 	if output != "table" {
-		enc := json.NewEncoder(w)
-		if output == "json" {
-			enc.SetIndent("", "  ")
-		}
-		return enc.Encode(c)
+		return printValue(w, output, c)
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, value string) {

@@ -76,10 +76,10 @@ func moment(s string) (time.Time, error) {
 }
 
 func inboxCommand(o *options) *cobra.Command {
-	var output string
+	output := "table"
 	cmd := &cobra.Command{Use: "inbox", Short: "Look at stored webhooks, and deliver them again"}
 	cmd.PersistentFlags().StringVar(&o.admin, "admin", "", "URL of the admin listener (POSTERN_ADMIN; else as the configuration says)")
-	cmd.PersistentFlags().StringVar(&output, "output", "table", "table, json or ndjson")
+	cmd.PersistentFlags().Var((*outputFlag)(&output), "output", outputUsage)
 	cmd.AddCommand(inboxList(o, &output), inboxShow(o, &output), inboxRaw(o), inboxTail(o, &output), inboxExport(o), inboxReconcile(o, &output),
 		inboxExpect(o, &output), inboxSubscriptions(o, &output), inboxGroups(o, &output), inboxVerify(o, &output),
 		inboxAct(o, inbound.ActReplay, "Deliver events again that were applied or have failed"),

@@ -83,7 +83,7 @@ func printReconciled(w io.Writer, output string, all []admin.ReconcileStanding) 
 
 func writeReconciled(w io.Writer, output string, all []admin.ReconcileStanding) error {
 	if output != "table" {
-		return printAll(w, output, all, nil, nil)
+		return printValues(w, output, all)
 	}
 	var rows [][]string
 	row := func(s *admin.ReconcileStanding, run string, r *admin.ReconcileReport) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -23,9 +22,7 @@ func inboxShow(o *options, output *string) *cobra.Command {
 				return &exitError{exitFailure, err}
 			}
 			if *output != "table" {
-				enc := json.NewEncoder(cmd.OutOrStdout())
-				enc.SetIndent("", "  ")
-				return enc.Encode(e)
+				return printValue(cmd.OutOrStdout(), *output, e)
 			}
 			return printEvent(cmd.OutOrStdout(), &e)
 		}),

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -240,12 +239,8 @@ func (r *saved) cut(body []byte) error {
 }
 
 func printExplanation(w io.Writer, output string, explain bool, notes []string, e *inbound.Explanation) error {
-	if output == "json" || output == "ndjson" {
-		enc := json.NewEncoder(w)
-		if output == "json" {
-			enc.SetIndent("", "  ")
-		}
-		return enc.Encode(map[string]any{
+	if output != "table" {
+		return printValue(w, output, map[string]any{
 			"webhook": e.Webhook, "result": e.Verdict.Result.String(), "why": e.Verdict.Why, "proof": e.Verdict.Proof, "steps": e.Steps, "hints": e.Hints, "notes": notes,
 		})
 	}

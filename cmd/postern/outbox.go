@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -56,10 +55,10 @@ func (f *callFlags) filter(ids []string) (out admin.CallFilter, err error) {
 }
 
 func outboxCommand(o *options) *cobra.Command {
-	var output string
+	output := "table"
 	cmd := &cobra.Command{Use: "outbox", Short: "Look at calls that are kept, send them again, or give them up"}
 	cmd.PersistentFlags().StringVar(&o.admin, "admin", "", "URL of the admin listener (POSTERN_ADMIN; else as the configuration says)")
-	cmd.PersistentFlags().StringVar(&output, "output", "table", "table, json or ndjson")
+	cmd.PersistentFlags().Var((*outputFlag)(&output), "output", outputUsage)
 	cmd.AddCommand(outboxList(o, &output), outboxShow(o, &output), outboxReplay(o), outboxDiscard(o), outboxResolve(o))
 	return cmd
 }
@@ -129,9 +128,7 @@ func outboxShow(o *options, output *string) *cobra.Command {
 				return &exitError{exitFailure, err}
 			}
 			if *output != "table" {
-				enc := json.NewEncoder(cmd.OutOrStdout())
-				enc.SetIndent("", "  ")
-				return enc.Encode(call)
+				return printValue(cmd.OutOrStdout(), *output, call)
 			}
 			return printCall(cmd.OutOrStdout(), &call)
 		}),

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -40,16 +39,13 @@ func secretsCommand(o *options) *cobra.Command {
 }
 
 func secretsCheck(o *options) *cobra.Command {
-	var output string
+	output := "table"
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Read every secret of the configuration, as a start does, and say how each stands; exit with 3 if one cannot be used",
 		Long:  "Read every secret of the configuration, as a start does, commands included, and say how each stands: ok, missing or wrong. Fingerprints are those of the log and of the admin API. A value is never shown.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !slices.Contains([]string{"table", "json", "ndjson"}, output) {
-				return &exitError{exitUsage, fmt.Errorf("--output: %q is none of table, json and ndjson", output)}
-			}
 			l, err := checked(o.config, cmd.ErrOrStderr())
 			if err != nil {
 				return err
@@ -70,7 +66,7 @@ func secretsCheck(o *options) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&output, "output", "table", "table, json or ndjson")
+	cmd.Flags().Var((*outputFlag)(&output), "output", outputUsage)
 	return cmd
 }
 
@@ -162,18 +158,8 @@ func onlyUnread(err error) bool {
 }
 
 func printSecrets(w io.Writer, output string, list []secretState) error {
-	enc := json.NewEncoder(w)
-	switch output {
-	case "json":
-		enc.SetIndent("", "  ")
-		return enc.Encode(list)
-	case "ndjson":
-		for _, s := range list {
-			if err := enc.Encode(s); err != nil {
-				return err
-			}
-		}
-		return nil
+	if output != "table" {
+		return printValues(w, output, list)
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "REFERENCE\tAT\tSTATE\tFINGERPRINT\tAGE\tPROBLEM")

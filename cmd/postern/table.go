@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -94,36 +93,4 @@ func cut(s string, n int) string {
 		return s
 	}
 	return string([]rune(s)[:max(n-1, 0)]) + "…"
-}
-
-// printAll writes what was asked for: as JSON, or a row of each under the heads of
-// columns.
-func printAll[T any](w io.Writer, output string, all []T, columns []column, row func(T) []string) error {
-	enc := json.NewEncoder(w)
-	switch output {
-	case "ndjson":
-		for _, one := range all {
-			if err := enc.Encode(one); err != nil {
-				return &exitError{exitFailure, err}
-			}
-		}
-		return nil
-	case "json":
-		enc.SetIndent("", "  ")
-		if all == nil {
-			all = []T{}
-		}
-		if err := enc.Encode(all); err != nil {
-			return &exitError{exitFailure, err}
-		}
-		return nil
-	case "table":
-	default:
-		return &exitError{exitUsage, fmt.Errorf("--output: %q is none of table, json and ndjson", output)}
-	}
-	rows := make([][]string, len(all))
-	for i, one := range all {
-		rows[i] = row(one)
-	}
-	return printTable(w, columns, rows)
 }

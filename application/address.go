@@ -35,9 +35,7 @@ func Parse(text string) (*Address, error) {
 }
 
 func parseSocket(rest string) (*Address, error) {
-	if strings.HasPrefix(rest, "//") { // unix:///run/app.sock
-		rest = rest[2:]
-	}
+	rest = strings.TrimPrefix(rest, "//") // unix:///run/app.sock
 	socket, target, _ := strings.Cut(rest, ":")
 	if target == "" {
 		target = "/"

@@ -3,7 +3,6 @@ package inbound_test
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -89,7 +88,7 @@ func TestRetentionOfMany(t *testing.T) {
 		s := &summed{Store: store.NewMemory().Inbox()}
 		time.Sleep(time.Hour)
 		for i := range 1000 {
-			e := storetest.Event(http.StatusText(100)+string(rune(1000+i)), string(rune(1000+i)), "0123456789")
+			e := storetest.Event("Continue"+string(rune(1000+i)), string(rune(1000+i)), "0123456789")
 			e.Received = time.Now()
 			if err := s.Insert(t.Context(), &inbound.Arrival{Event: e, To: []inbound.Placement{{Target: "hook", State: inbound.Ignored}}}); err != nil {
 				t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -82,7 +81,6 @@ type Outbox struct {
 	dispatch *queue.Dispatcher[Call]
 	client   *application.Client
 	index    index
-	ended    atomic.Bool
 }
 
 // New returns an outbox that does nothing yet: see [Outbox.Run].

@@ -194,12 +194,6 @@ func newLossyApp(t *testing.T) *lossyApp {
 	return a
 }
 
-func (a *lossyApp) has(id string) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.applied[id]
-}
-
 func (a *lossyApp) count() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()

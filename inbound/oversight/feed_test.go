@@ -107,8 +107,7 @@ func (l *log) look(account string, r *http.Request, body string) (int, string) {
 func (l *log) opened(t *testing.T, accounts ...string) *place {
 	l.entries, l.size = map[string][]string{}, 2
 	src := strings.Replace(feed, "ACCOUNTS", fmt.Sprint(len(accounts) > 0), 1)
-	var p *place
-	p = open(t, src, func(r *http.Request, body string) (int, string) { return 503, "" })
+	p := open(t, src, func(r *http.Request, body string) (int, string) { return 503, "" })
 	p.mu.Lock()
 	p.accounts, p.byAccount = accounts, l.answer
 	p.mu.Unlock()

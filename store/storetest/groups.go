@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -79,6 +78,6 @@ func groups(s *suite) {
 		s.Fatal(err)
 	}
 	if got, err := s.Groups(s.ctx(), inbound.Filter{}); err != nil || len(got) != 3 {
-		s.Error(fmt.Sprintf("after a release: %+v, %v", got, err))
+		s.Errorf("after a release: %+v, %v", got, err)
 	}
 }

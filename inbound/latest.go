@@ -150,6 +150,9 @@ func (in *Inbox) latest(ctx context.Context, d *Delivery, t target, lane Lane, m
 		return nil, d.ignored(unchanged + "the latest state is what was delivered before")
 	}
 	if s.mark == markGone && t.hook.doubtful(lane) && d.Origin != Replay {
+		if again := d.Event.Received.Add(confirmAfter); l.Gone == "" && time.Now().Before(again) {
+			return nil, &Move{To: Retrying, Due: again, Attempt: d.Attempt - 1, Wait: d.Wait, Reason: "the provider has no such thing, and is asked once more"}
+		}
 		return nil, d.ignored(unconfirmed + "the provider has no such thing")
 	}
 	if d.reached == nil {
@@ -161,6 +164,10 @@ func (in *Inbox) latest(ctx context.Context, d *Delivery, t target, lane Lane, m
 	}
 	return s.into(l.As, msg), nil
 }
+
+// confirmAfter is how long after an event that nobody has signed came its provider is
+// asked once more about what it did not have: who tells may be ahead of who is asked.
+const confirmAfter = 10 * time.Second
 
 // doubtful reports whether an event is not delivered about what the provider does
 // not have. Unless the policy says so, one that nobody has signed is not, if the

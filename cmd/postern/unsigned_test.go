@@ -52,10 +52,12 @@ webhook "strava" {
 
 // TestUnsignedIsConfirmed: events of Mollie and Strava, which nobody signs, are delivered
 // with the state that their provider tells, also the next one of the same bytes; what
-// the provider does not have is not delivered, unless it had it before.
+// the provider does not have is not delivered, unless it had it before, or has it a
+// moment later.
 func TestUnsignedIsConfirmed(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
+	late := 0
 	things := map[string]string{"/v2/payments/tr_1": `{"id":"tr_1","status":"open"}`, "/api/v3/activities/7": `{"id":7,"name":"Run"}`}
 	change := func(at, to string) { mu.Lock(); things[at] = to; mu.Unlock() }
 	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -65,6 +67,11 @@ func TestUnsignedIsConfirmed(t *testing.T) {
 		switch {
 		case r.Header.Get("Authorization") != "Bearer key-of-the-provider":
 			w.WriteHeader(http.StatusUnauthorized)
+		case r.URL.Path == "/v2/payments/tr_late":
+			if late++; late == 1 { // the one who tells is ahead of the one who is asked
+				w.WriteHeader(http.StatusNotFound)
+			}
+			_, _ = io.WriteString(w, `{"id":"tr_late"}`)
 		case !ok || state == "":
 			w.WriteHeader(http.StatusNotFound)
 			_, _ = io.WriteString(w, `{"status":404}`)
@@ -127,6 +134,9 @@ func TestUnsignedIsConfirmed(t *testing.T) {
 	change("/api/v3/activities/7", "")
 	strava(7, "delete", 2)
 	wait(`latest {"event": ` + stravaEvent(7, "delete", 2) + `, "latest": null`)
+
+	mollie("tr_late")
+	wait(`latest {"event": "id=tr_late", "latest": {"id":"tr_late"}`)
 
 	ignored := func() (n int) {
 		resp, err := http.Get("http://" + l.admins + "/api/v1/inbox/events?status=ignored&error=" + url.QueryEscape("unconfirmed: the provider has no such thing"))

@@ -35,15 +35,23 @@ func (w *session) text(q *rowsSQL, n int) string {
 	return text
 }
 
-// fewRows is up to how many rows there is a statement for each number of them.
-const fewRows = 64
+// fewRows is up to how many rows there is a statement for each number of them, and
+// someRows is up to how many there is one for each fourth number. Each is kept, compiled,
+// and takes some hundred bytes a row.
+const (
+	fewRows  = 16
+	someRows = 64
+)
 
-// portion is how many of n rows the next statement takes: all if they are few, or
-// else a power of two, or one and a half, so that few statements have to be prepared
-// and few are needed.
+// portion is how many of n rows the next statement takes: all if they are few, all but
+// three at most if they are some, or else a power of two, or one and a half, so that few
+// statements have to be prepared and few are needed.
 func portion(n int) int {
-	if n <= fewRows {
+	switch {
+	case n <= fewRows:
 		return n
+	case n <= someRows:
+		return n &^ 3
 	}
 	n = min(n, maxRows)
 	p := 1 << (bits.Len(uint(n)) - 1)

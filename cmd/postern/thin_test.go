@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -191,12 +192,16 @@ func thinRound(t *testing.T, n int, store string) {
 // TestThinProvider: the signs of a thin provider on both stores, over real sockets.
 func TestThinProvider(t *testing.T) {
 	t.Parallel()
+	n := 60
+	if os.Getenv("POSTERN_SOAK") != "" {
+		n = 600
+	}
 	t.Run("SQLite", func(t *testing.T) {
 		t.Parallel()
-		thinRound(t, 200, "")
+		thinRound(t, n, "")
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
 		t.Parallel()
-		thinRound(t, 100, fmt.Sprintf("store { url = %q }\nseal { keys = [file(\"seal\")] }\n", peers.Database(t)))
+		thinRound(t, n, fmt.Sprintf("store { url = %q }\nseal { keys = [file(\"seal\")] }\n", peers.Database(t)))
 	})
 }

@@ -32,7 +32,10 @@ webhook "mollie" {
   path     = "/mollie"
   provider = "money"
   verify "mollie" {}
-  latest { get = "/v2/payments/${event.key}" }
+  latest {
+    get      = "/v2/payments/${event.key}"
+    debounce = "1100ms"                        # longer than the catalogue's repeat: the next of the same bytes is new
+  }
   deliver { to = %[2]q }
 }
 webhook "strava" {

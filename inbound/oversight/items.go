@@ -112,19 +112,21 @@ func (p *pass) read(raw [][]byte, answered *answer) (items []*item, err error) {
 
 // outside reports whether something happened at a time that a run is not about. A
 // list that goes on from a position of the provider's names each thing once: what is
-// passed over there never comes again, however young it is.
+// passed over there never comes again, however young it is, and what comes after the
+// position is new, however old it says that it is.
 func (p *pass) outside(at time.Time) bool {
 	r := &p.sweep.Report
 	switch {
 	case at.IsZero():
 		return false
 	case p.hook.Reconcile.Cursor != nil:
-		return at.Before(p.state.First) && !p.manual
+		return p.names.cursor == "" && at.Before(p.state.First) && !p.manual
 	}
 	return at.Before(r.Since) || at.After(r.Until)
 }
 
-// fill stores what is missing of the items, the oldest first, and counts.
+// fill stores what is missing of the items, the oldest first, and counts. A list that
+// goes on from a position is in its order already.
 func (p *pass) fill(ctx context.Context, items []*item) error {
 	keys := make([]Key, len(items))
 	for i, it := range items {
@@ -145,7 +147,9 @@ func (p *pass) fill(ctx context.Context, items []*item) error {
 		t.Expected, t.Received, t.Backfilled = t.Expected+len(items), t.Received+len(items)-len(missing), t.Backfilled+len(missing)
 		return nil
 	}
-	slices.SortStableFunc(missing, func(a, b *item) int { return a.event.Occurred.Compare(b.event.Occurred) })
+	if p.hook.Reconcile.Cursor == nil {
+		slices.SortStableFunc(missing, func(a, b *item) int { return a.event.Occurred.Compare(b.event.Occurred) })
+	}
 	var arrivals []*inbound.Arrival
 	for _, it := range missing {
 		a, err := p.arrival(ctx, it)

@@ -222,6 +222,27 @@ func TestWakeLeavesNothing(t *testing.T) {
 	})
 }
 
+// TestWakeFetchesWhatIsOld: what a list names after the position where it stood is new,
+// whatever time it says, and comes in the order of the list: a file that is moved is as
+// old as before, and what is deleted has no time at all.
+func TestWakeFetchesWhatIsOld(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := &log{}
+		p := l.opened(t)
+		defer p.stop()
+		l.add("", "before", time.Now())
+		pause(5 * time.Second)
+		l.add("", "new", time.Now())
+		l.add("", "deleted", time.Time{})
+		l.add("", "moved", time.Now().AddDate(-1, 0, 0))
+		p.push(signs("ann"))
+		pause(3 * time.Second)
+		if ids, _ := p.changes(); !slices.Equal(ids[""], []string{"new", "deleted", "moved"}) {
+			t.Errorf("%v", ids)
+		}
+	})
+}
+
 // TestWakeNotMarked: a sign that cannot be written down is not acknowledged; its
 // repeat, a duplicate, is followed.
 func TestWakeNotMarked(t *testing.T) {

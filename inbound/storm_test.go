@@ -92,18 +92,17 @@ const inOneLane = `order { mode = "lane" }`
 
 // storms runs a script against an inbox that is restarted now and then, and returns
 // what the application was told and what is stored, the oldest first.
-func storms(t *testing.T, seed uint64, keys int, order string, open func() (inbound.Store, func())) (*world, map[string]change, []inbound.Record) {
+func storms(t *testing.T, seed uint64, keys int, order string, open func() (inbound.Store, func())) (w *world, newest map[string]change, all []inbound.Record) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
-	storm, newest := script(r, keys)
-	w := newWorld(t, rand.New(rand.NewPCG(seed, 2)))
+	var storm []change
+	storm, newest = script(r, keys)
+	w = newWorld(t, rand.New(rand.NewPCG(seed, 2)))
 	src := strings.NewReplacer("attempts = 3", "attempts = 1000", `first  = "5ms"`, `first  = "1ms"`, `max    = "10ms"`, `max    = "20ms"`).Replace(ordered(w.URL, order))
 	set := mustLoad(t, src)
-	var s inbound.Store
 	rounds := 3
 	for round := range rounds {
-		var shut func()
-		s, shut = open()
+		s, shut := open()
 		in := inbound.New(inbound.Options{Store: s, Grace: time.Millisecond, Poll: 20 * time.Millisecond})
 		in.Swap(set)
 		ctx, cancel := context.WithCancel(context.Background())
@@ -145,12 +144,11 @@ func storms(t *testing.T, seed uint64, keys int, order string, open func() (inbo
 		cancel()
 		running.Wait()
 		if round == rounds-1 {
-			t.Cleanup(shut)
-		} else {
-			shut()
+			all = everything(t, s)
 		}
+		shut()
 	}
-	return w, newest, everything(t, s)
+	return w, newest, all
 }
 
 func drained(t *testing.T, in *inbound.Inbox) {

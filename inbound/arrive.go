@@ -51,7 +51,7 @@ func (w *Webhook) place(n *Names) []Placement {
 		}
 	}
 	w.admit(n, to)
-	w.sign(n, to)
+	w.holdPing(n, to)
 	return to
 }
 

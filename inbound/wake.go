@@ -14,14 +14,14 @@ func (w *Webhook) wakes(n *Names) bool {
 	return w.Accept == nil || w.Accept.True(n)
 }
 
-// sign holds back an event that is only a sign of others: these are delivered.
-func (w *Webhook) sign(n *Names, to []Placement) {
+// holdPing holds back an event that is only a ping: what it is about is delivered.
+func (w *Webhook) holdPing(n *Names, to []Placement) {
 	if w.wakes(n) {
-		hold(to, Ignored, "only a sign, what is new is fetched: "+written(w.Reconcile.Wake))
+		hold(to, Ignored, "only a ping, what is new is fetched: "+written(w.Reconcile.Wake))
 	}
 }
 
-// wake asks for a run of reconcile after a sign, be it a duplicate: what is new need
+// wake asks for a run of reconcile after a ping, be it a duplicate: what is new need
 // not be what the first one was about.
 func (in *Inbox) wake(ctx context.Context, hook *Webhook, req *Request, v Verdict, e *Event) error {
 	if in.opt.Woken == nil || !hook.wakes(hook.names(req, v, e)) {
@@ -33,7 +33,7 @@ func (in *Inbox) wake(ctx context.Context, hook *Webhook, req *Request, v Verdic
 	return nil
 }
 
-// listed is w for an event of a list, which is what a sign stands for and never one.
+// listed is w for an event of a list, which is what a ping stands for and never one.
 func (w *Webhook) listed(names *EventNames) *Webhook {
 	out := *w
 	out.Event = names

@@ -128,7 +128,7 @@ webhook "thin" {
 }
 `
 
-// thinRound has n changes made and signs of them sent, of which a third are lost and
+// thinRound has n changes made and pings of them sent, of which a third are lost and
 // some come twice; Postern is killed twice, and its position forgotten in the end. The
 // application ends with every change, each once.
 func thinRound(t *testing.T, n int, store string) {
@@ -140,7 +140,7 @@ func thinRound(t *testing.T, n int, store string) {
 	put(t, filepath.Join(dir, "postern.hcl"), "proxy { listen = \"127.0.0.1:0\" }\ninbound { listen = \"127.0.0.1:0\" }\nadmin { listen = \"127.0.0.1:0\" }\n"+store)
 	put(t, filepath.Join(dir, "thin.hcl"), fmt.Sprintf(thinPolicy, p.URL, app.URL))
 	l := begin(t, dir, exact, nil, nil)
-	sign := func() {
+	ping := func() {
 		body := `{"new":true}`
 		req, _ := http.NewRequest(http.MethodPost, "http://"+l.inbound+"/lossy", strings.NewReader(body))
 		mac := hmac.New(sha256.New, []byte(lossySecret))
@@ -153,15 +153,15 @@ func thinRound(t *testing.T, n int, store string) {
 		}
 		resp.Body.Close()
 		if resp.StatusCode != http.StatusOK {
-			t.Errorf("a sign was answered %d", resp.StatusCode)
+			t.Errorf("a ping was answered %d", resp.StatusCode)
 		}
 	}
 	for i := range n - 1 {
 		for range p.add(i, false) {
-			sign()
+			ping()
 		}
 		if i%(n/2) == n/2-1 {
-			sign() // the last that this process hears: the next one knows it from the store
+			ping() // the last that this process hears: the next one knows it from the store
 			_ = l.Process.Kill()
 			<-l.ended
 			l = begin(t, dir, exact, nil, nil)
@@ -170,7 +170,7 @@ func thinRound(t *testing.T, n int, store string) {
 	}
 	app.await(t, n-1)
 	p.add(n-1, true)
-	sign()
+	ping()
 	app.await(t, n)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -189,7 +189,7 @@ func thinRound(t *testing.T, n int, store string) {
 	}
 }
 
-// TestThinProvider: the signs of a thin provider on both stores, over real sockets.
+// TestThinProvider: the pings of a thin provider on both stores, over real sockets.
 func TestThinProvider(t *testing.T) {
 	t.Parallel()
 	n := 60

@@ -78,8 +78,8 @@ type Runner struct {
 	silences map[string]Silence   // by webhook, while this process watches
 	heard    map[string]time.Time // when the newest event came, at the last look
 	asked    chan request         // runs that a person asks for
-	signs    map[Watch]sign       // that ask for a run which has not begun
-	rung     chan struct{}        // there is a sign
+	pings    map[Watch]ping       // that ask for a run which has not begun
+	rung     chan struct{}        // there is a ping
 	marking  singleflight.Group   // by webhook and account
 	wg       sync.WaitGroup
 }
@@ -101,7 +101,7 @@ func New(o Options) *Runner {
 	if o.Accounts == nil {
 		o.Accounts = func(context.Context, string) ([]string, error) { return nil, nil }
 	}
-	return &Runner{opt: o, token: uuid.NewString(), running: map[Watch]bool{}, due: map[Watch]time.Time{}, silences: map[string]Silence{}, heard: map[string]time.Time{}, asked: make(chan request), signs: map[Watch]sign{}, rung: make(chan struct{}, 1)}
+	return &Runner{opt: o, token: uuid.NewString(), running: map[Watch]bool{}, due: map[Watch]time.Time{}, silences: map[string]Silence{}, heard: map[string]time.Time{}, asked: make(chan request), pings: map[Watch]ping{}, rung: make(chan struct{}, 1)}
 }
 
 // tick is how often it is looked whether something is due.

@@ -12,12 +12,12 @@ import (
 	"github.com/postern-proxy/postern/inbound"
 )
 
-// Some webhooks say only that there is something new. Such a sign makes a run of
+// Some webhooks say only that there is something new. Such a ping makes a run of
 // reconcile due. It is marked in the store before the sender is answered, and the
-// mark is gone when a run that began after it has come to its end: so a sign is not
+// mark is gone when a run that began after it has come to its end: so a ping is not
 // lost with the process that received it.
 
-// KindWake is the kind of watch of signs that no run has followed yet.
+// KindWake is the kind of watch of pings that no run has followed yet.
 const KindWake = "wake"
 
 const (
@@ -28,8 +28,8 @@ const (
 	markAgain   = 20 * time.Millisecond
 )
 
-// sign is a mark that this process works on.
-type sign struct {
+// ping is a mark that this process works on.
+type ping struct {
 	mark string // what is in the store
 	due  time.Time
 }
@@ -49,7 +49,7 @@ func (r *Runner) Woken(ctx context.Context, hook *inbound.Webhook, account strin
 		if err := r.mark(ctx, w, func([]byte) []byte { return []byte(mark) }); err != nil {
 			return nil, err
 		}
-		r.await(w, sign{mark, time.Now().Add(wakeAfter)})
+		r.await(w, ping{mark, time.Now().Add(wakeAfter)})
 		return nil, nil
 	})
 	return err
@@ -69,7 +69,7 @@ func (r *Runner) mark(ctx context.Context, w Watch, change func([]byte) []byte) 
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("mark a sign of webhook %q: %w", w.Webhook, ctx.Err())
+			return fmt.Errorf("mark a ping of webhook %q: %w", w.Webhook, ctx.Err())
 		case <-time.After(markAgain):
 		}
 	}
@@ -78,26 +78,26 @@ func (r *Runner) mark(ctx context.Context, w Watch, change func([]byte) []byte) 
 func (r *Runner) awaits(w Watch) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, ok := r.signs[w]
+	_, ok := r.pings[w]
 	return ok
 }
 
-// later puts off the run that a sign asks for, s unless another one came since: the
-// provider is not asked before its time, however many signs come while a run fails.
-func (r *Runner) later(w Watch, s sign) {
+// later puts off the run that a ping asks for, s unless another one came since: the
+// provider is not asked before its time, however many pings come while a run fails.
+func (r *Runner) later(w Watch, s ping) {
 	r.mu.Lock()
-	if newer, ok := r.signs[w]; ok {
+	if newer, ok := r.pings[w]; ok {
 		s.mark = newer.mark
 	}
-	r.signs[w] = s
+	r.pings[w] = s
 	r.mu.Unlock()
 }
 
 // await has a run follow s; one that is awaited already is enough.
-func (r *Runner) await(w Watch, s sign) {
+func (r *Runner) await(w Watch, s ping) {
 	r.mu.Lock()
-	if _, ok := r.signs[w]; !ok {
-		r.signs[w] = s
+	if _, ok := r.pings[w]; !ok {
+		r.pings[w] = s
 	}
 	r.mu.Unlock()
 	r.ring()
@@ -110,12 +110,12 @@ func (r *Runner) ring() {
 	}
 }
 
-// wakeful makes the runs that signs ask for, until ctx ends.
+// wakeful makes the runs that pings ask for, until ctx ends.
 func (r *Runner) wakeful(ctx context.Context) {
 	slots := make(chan struct{}, wakesAtOnce)
 	for {
 		next := time.Now().Add(time.Hour)
-		for _, w := range r.dueSigns(&next) {
+		for _, w := range r.duePings(&next) {
 			select {
 			case slots <- struct{}{}:
 			case <-ctx.Done():
@@ -135,12 +135,12 @@ func (r *Runner) wakeful(ctx context.Context) {
 	}
 }
 
-// dueSigns are those that are due now; next becomes when the first of the others is.
-func (r *Runner) dueSigns(next *time.Time) (due []Watch) {
+// duePings are those that are due now; next becomes when the first of the others is.
+func (r *Runner) duePings(next *time.Time) (due []Watch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	for w, s := range r.signs {
+	for w, s := range r.pings {
 		switch {
 		case r.running[w]:
 		case !s.due.After(now):
@@ -153,12 +153,12 @@ func (r *Runner) dueSigns(next *time.Time) (due []Watch) {
 	return due
 }
 
-// follow makes the run that a sign asks for, and takes its mark away. From when it
-// begins, further signs ask for another one.
+// follow makes the run that a ping asks for, and takes its mark away. From when it
+// begins, further pings ask for another one.
 func (r *Runner) follow(ctx context.Context, w Watch) {
 	r.mu.Lock()
-	s := r.signs[w]
-	delete(r.signs, w)
+	s := r.pings[w]
+	delete(r.pings, w)
 	r.mu.Unlock()
 	again, err := r.wakeRun(ctx, w)
 	if err == nil && again.IsZero() {
@@ -166,21 +166,21 @@ func (r *Runner) follow(ctx context.Context, w Watch) {
 			if string(value) == s.mark {
 				return nil
 			}
-			return value // a sign that came meanwhile
+			return value // a ping that came meanwhile
 		})
 	}
 	if err != nil && ctx.Err() == nil {
-		r.opt.Observer.trouble("following a sign", fmt.Errorf("webhook %q: %w", w.Webhook, err))
+		r.opt.Observer.trouble("following a ping", fmt.Errorf("webhook %q: %w", w.Webhook, err))
 		again = time.Now().Add(10 * time.Second)
 	}
 	if !again.IsZero() {
-		r.later(w, sign{s.mark, again})
+		r.later(w, ping{s.mark, again})
 	}
 	r.ended(w)
 	r.ring()
 }
 
-// wakeRun runs reconcile for a sign. again is when to try it once more; zero if it
+// wakeRun runs reconcile for a ping. again is when to try it once more; zero if it
 // is at its end, or there is nothing to run.
 func (r *Runner) wakeRun(ctx context.Context, w Watch) (again time.Time, err error) {
 	hooks := r.opt.Inbox.Set().Webhooks()
@@ -195,7 +195,7 @@ func (r *Runner) wakeRun(ctx context.Context, w Watch) (again time.Time, err err
 	}
 	if hook.Reconcile.Accounts && w.Account != "" {
 		if !slices.Contains(accounts, w.Account) {
-			r.opt.Observer.trouble("following a sign", fmt.Errorf("webhook %q: account %q is not connected: nothing is fetched for it", w.Webhook, w.Account))
+			r.opt.Observer.trouble("following a ping", fmt.Errorf("webhook %q: account %q is not connected: nothing is fetched for it", w.Webhook, w.Account))
 			return again, nil
 		}
 		accounts = []string{w.Account}
@@ -229,12 +229,12 @@ func (r *Runner) sweepAwake(ctx context.Context, hook *inbound.Webhook, w Watch)
 	return next
 }
 
-// orphans finds signs that a process has left behind.
+// orphans finds pings that a process has left behind.
 func (r *Runner) orphans(ctx context.Context) {
 	rows, err := r.opt.Store.Watches(ctx, KindWake)
 	if err != nil {
 		if ctx.Err() == nil {
-			r.opt.Observer.trouble("looking for signs", err)
+			r.opt.Observer.trouble("looking for pings", err)
 		}
 		return
 	}
@@ -246,7 +246,7 @@ func (r *Runner) orphans(ctx context.Context) {
 		running := r.running[row.Watch]
 		r.mu.Unlock()
 		if !running {
-			r.await(row.Watch, sign{string(row.Value), time.Now()})
+			r.await(row.Watch, ping{string(row.Value), time.Now()})
 		}
 	}
 }

@@ -44,7 +44,7 @@ func TestWake(t *testing.T) {
 		page, _ := p.db.Inbox().List(t.Context(), inbound.Filter{})
 		for _, e := range page.Events {
 			d := e.Deliveries[0]
-			if e.Type == "change" && (d.State != inbound.Received || d.Origin != inbound.Backfill || !e.Verified) || e.Type != "change" && !strings.HasPrefix(d.Reason, "only a sign, what is new is fetched: true (policy.hcl:") {
+			if e.Type == "change" && (d.State != inbound.Received || d.Origin != inbound.Backfill || !e.Verified) || e.Type != "change" && !strings.HasPrefix(d.Reason, "only a ping, what is new is fetched: true (policy.hcl:") {
 				t.Errorf("%+v", e)
 			}
 		}

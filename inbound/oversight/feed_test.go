@@ -114,13 +114,13 @@ func (l *log) opened(t *testing.T, accounts ...string) *place {
 	return p
 }
 
-func signs(accounts ...string) string {
+func pings(accounts ...string) string {
 	text, _ := json.Marshal(map[string][]string{"accounts": accounts})
 	return string(text)
 }
 
 // changes are the ids of what was fetched, by account in the order of storing, and the
-// states of the signs.
+// states of the pings.
 func (p *place) changes() (ids map[string][]string, states map[string]int) {
 	p.t.Helper()
 	ids, states = map[string][]string{}, map[string]int{}

@@ -16,8 +16,8 @@ import (
 	"github.com/postern-proxy/postern/inbound/oversight"
 )
 
-// TestWake: a sign has what is new fetched at once, in its order and however young; it
-// is not delivered itself; many signs share a run, and one that comes during a run has another.
+// TestWake: a ping has what is new fetched at once, in its order and however young; it
+// is not delivered itself; many pings share a run, and one that comes during a run has another.
 func TestWake(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := &log{}
@@ -31,7 +31,7 @@ func TestWake(t *testing.T) {
 		l.add("bob", "b0", time.Now())
 		p.quiet()
 		for range 20 {
-			p.push(signs("ann"))
+			p.push(pings("ann"))
 		}
 		pause(3 * time.Second)
 		ids, states := p.changes()
@@ -53,10 +53,10 @@ func TestWake(t *testing.T) {
 		l.hold = make(chan struct{})
 		hold := l.hold
 		l.mu.Unlock()
-		p.push(signs("ann"))
+		p.push(pings("ann"))
 		pause(3 * time.Second) // it runs, and has not been answered
 		l.add("ann", "a5", time.Now())
-		p.push(signs("ann"))
+		p.push(pings("ann"))
 		l.mu.Lock()
 		l.hold = nil
 		l.mu.Unlock()
@@ -71,9 +71,9 @@ func TestWake(t *testing.T) {
 		p.quiet()
 		pause(10 * time.Minute)
 		if n := len(seen(p, &p.asked)); n != 0 {
-			t.Errorf("asked without a sign: %q", seen(p, &p.asked))
+			t.Errorf("asked without a ping: %q", seen(p, &p.asked))
 		}
-		p.push(signs("nobody"))
+		p.push(pings("nobody"))
 		pause(3 * time.Second)
 		if told := seen(p, &p.troubles); len(told) != 1 || !strings.Contains(told[0], `account "nobody" is not connected`) || len(seen(p, &p.asked)) != 0 {
 			t.Errorf("%q, asked %q", told, seen(p, &p.asked))
@@ -81,7 +81,7 @@ func TestWake(t *testing.T) {
 	})
 }
 
-// TestWakeOutlivesTheProcess: a sign that was acknowledged is followed by the next
+// TestWakeOutlivesTheProcess: a ping that was acknowledged is followed by the next
 // process, and a run that was cut off between two pages goes on there.
 func TestWakeOutlivesTheProcess(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -92,7 +92,7 @@ func TestWakeOutlivesTheProcess(t *testing.T) {
 		for i := range 7 {
 			l.add("", fmt.Sprint("a", i), time.Now())
 		}
-		p.push(signs("ann")) // and then it dies
+		p.push(pings("ann")) // and then it dies
 		p.start()
 		n := 0
 		l.mu.Lock()
@@ -113,9 +113,9 @@ func TestWakeOutlivesTheProcess(t *testing.T) {
 	})
 }
 
-// TestWakeMarkOfALaterSign: what came while a run was under way is not forgotten with
+// TestWakeMarkOfALaterPing: what came while a run was under way is not forgotten with
 // the mark of that run.
-func TestWakeMarkOfALaterSign(t *testing.T) {
+func TestWakeMarkOfALaterPing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := &log{}
 		p := l.opened(t)
@@ -124,10 +124,10 @@ func TestWakeMarkOfALaterSign(t *testing.T) {
 		l.mu.Lock()
 		l.hold = hold
 		l.mu.Unlock()
-		p.push(signs("ann"))
+		p.push(pings("ann"))
 		pause(3 * time.Second) // it has been answered without what follows
 		l.add("", "a0", time.Now())
-		p.push(signs("ann"))
+		p.push(pings("ann"))
 		l.mu.Lock()
 		l.hold = nil
 		l.mu.Unlock()
@@ -143,7 +143,7 @@ func TestWakeMarkOfALaterSign(t *testing.T) {
 	})
 }
 
-// TestWakeWhileAMarkIsTaken: a sign that comes at the very moment in which the mark of
+// TestWakeWhileAMarkIsTaken: a ping that comes at the very moment in which the mark of
 // the run before is taken away is followed, even if the process dies right then.
 func TestWakeWhileAMarkIsTaken(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -156,9 +156,9 @@ func TestWakeWhileAMarkIsTaken(t *testing.T) {
 		pause(5 * time.Second)
 		between.do = func() {
 			l.add("", "a0", time.Now())
-			p.push(signs("bob"))
+			p.push(pings("bob"))
 		}
-		p.push(signs("ann"))
+		p.push(pings("ann"))
 		pause(3 * time.Second)
 		p.stop()
 		if ids, _ := p.changes(); between.do != nil || len(ids[""]) != 0 {
@@ -173,7 +173,7 @@ func TestWakeWhileAMarkIsTaken(t *testing.T) {
 	})
 }
 
-// TestWakeOfWhatFails: signs that come while a run fails do not have the provider asked
+// TestWakeOfWhatFails: pings that come while a run fails do not have the provider asked
 // before its time, however many they are.
 func TestWakeOfWhatFails(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -186,7 +186,7 @@ func TestWakeOfWhatFails(t *testing.T) {
 		p.mu.Unlock()
 		p.quiet()
 		for range 600 {
-			p.push(signs("ann"))
+			p.push(pings("ann"))
 			pause(700 * time.Millisecond)
 		}
 		if n := len(seen(p, &p.asked)); n < 4 || n > 8 {
@@ -203,7 +203,7 @@ func TestWakeOfWhatFails(t *testing.T) {
 	})
 }
 
-// TestWakeLeavesNothing: nothing stays in the store of signs that are followed, or that
+// TestWakeLeavesNothing: nothing stays in the store of pings that are followed, or that
 // name accounts which are not connected: anybody can make up names.
 func TestWakeLeavesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -211,9 +211,9 @@ func TestWakeLeavesNothing(t *testing.T) {
 		p := l.opened(t, "ann")
 		defer p.stop()
 		pause(5 * time.Second)
-		p.push(signs("ann"))
+		p.push(pings("ann"))
 		for i := range 20 {
-			p.push(signs(fmt.Sprint("nobody", i)))
+			p.push(pings(fmt.Sprint("nobody", i)))
 		}
 		pause(10 * time.Second)
 		if rows, err := p.db.Oversight().Watches(t.Context(), oversight.KindWake); err != nil || len(rows) != 0 {
@@ -235,7 +235,7 @@ func TestWakeFetchesWhatIsOld(t *testing.T) {
 		l.add("", "new", time.Now())
 		l.add("", "deleted", time.Time{})
 		l.add("", "moved", time.Now().AddDate(-1, 0, 0))
-		p.push(signs("ann"))
+		p.push(pings("ann"))
 		pause(3 * time.Second)
 		if ids, _ := p.changes(); !slices.Equal(ids[""], []string{"new", "deleted", "moved"}) {
 			t.Errorf("%v", ids)
@@ -243,7 +243,7 @@ func TestWakeFetchesWhatIsOld(t *testing.T) {
 	})
 }
 
-// TestWakeNotMarked: a sign that cannot be written down is not acknowledged; its
+// TestWakeNotMarked: a ping that cannot be written down is not acknowledged; its
 // repeat, a duplicate, is followed.
 func TestWakeNotMarked(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -257,11 +257,11 @@ func TestWakeNotMarked(t *testing.T) {
 		pause(5 * time.Second)
 		l.add("", "a0", time.Now())
 		broken.down.Store(true)
-		if status := p.send(signs("ann")); status != 503 {
+		if status := p.send(pings("ann")); status != 503 {
 			t.Errorf("answered %d", status)
 		}
 		broken.down.Store(false)
-		p.push(signs("ann"))
+		p.push(pings("ann"))
 		pause(3 * time.Second)
 		if ids, states := p.changes(); len(ids[""]) != 1 || states["ignored"] != 1 {
 			t.Errorf("%v %v", ids, states)
@@ -281,7 +281,7 @@ func TestExpiredPosition(t *testing.T) {
 		l.mu.Lock()
 		l.making++
 		l.mu.Unlock()
-		p.push(signs("ann"))
+		p.push(pings("ann"))
 		pause(3 * time.Second)
 		all, err := p.Standings(t.Context())
 		if err != nil || all[0].Last.Expired != 1 || all[0].Last.Error != "" {
@@ -291,7 +291,7 @@ func TestExpiredPosition(t *testing.T) {
 			t.Errorf("%q", told)
 		}
 		l.add("", "a0", time.Now())
-		p.push(signs("ann"))
+		p.push(pings("ann"))
 		pause(3 * time.Second)
 		if ids, _ := p.changes(); !slices.Equal(ids[""], []string{"a0"}) {
 			t.Errorf("%v, asked %q", ids, seen(p, &p.asked))
@@ -316,7 +316,7 @@ func TestExpiredPosition(t *testing.T) {
 	}
 }
 
-// TestLossyFeed: signs that are lost, repeated and mixed up, answers that fail, and a
+// TestLossyFeed: pings that are lost, repeated and mixed up, answers that fail, and a
 // process that is started anew again and again: at the end everything that has
 // happened is there once, and in its order.
 func TestLossyFeed(t *testing.T) {
@@ -337,7 +337,7 @@ func TestLossyFeed(t *testing.T) {
 			l.add(who, id, time.Now())
 			want[who] = append(want[who], id)
 			for range []int{0, 1, 1, 2}[random.IntN(4)] {
-				p.push(signs(accounts[:1+random.IntN(3)]...))
+				p.push(pings(accounts[:1+random.IntN(3)]...))
 				sent++
 			}
 			if i%50 == 49 {
@@ -358,7 +358,7 @@ func TestLossyFeed(t *testing.T) {
 			}
 		}
 		if len(states) != 1 || states["ignored"] == 0 || sent < 300 {
-			t.Errorf("%d signs: %v", sent, states)
+			t.Errorf("%d pings: %v", sent, states)
 		}
 	})
 }

@@ -138,6 +138,9 @@ func (in *Inbox) latest(ctx context.Context, d *Delivery, t target, lane Lane, m
 		return msg, nil
 	}
 	s, err := in.read(ctx, d, t.hook, lane, msg)
+	if refused := (errRefused{}); errors.As(err, &refused) && l.Gone == "" && t.hook.doubtful(lane) && d.Origin != Replay {
+		return nil, d.unconfirmed(l, refused.Error())
+	}
 	if err != nil {
 		return nil, in.unread(ctx, d, t.hook, err)
 	}
@@ -150,10 +153,7 @@ func (in *Inbox) latest(ctx context.Context, d *Delivery, t target, lane Lane, m
 		return nil, d.ignored(unchanged + "the latest state is what was delivered before")
 	}
 	if s.mark == markGone && t.hook.doubtful(lane) && d.Origin != Replay {
-		if again := d.Event.Received.Add(confirmAfter); l.Gone == "" && time.Now().Before(again) {
-			return nil, &Move{To: Retrying, Due: again, Attempt: d.Attempt - 1, Wait: d.Wait, Reason: "the provider has no such thing, and is asked once more"}
-		}
-		return nil, d.ignored(unconfirmed + "the provider has no such thing")
+		return nil, d.unconfirmed(l, "the provider has no such thing")
 	}
 	if d.reached == nil {
 		d.reached = &Reached{Rank: d.Event.Rank}
@@ -168,6 +168,21 @@ func (in *Inbox) latest(ctx context.Context, d *Delivery, t target, lane Lane, m
 // confirmAfter is how long after an event that nobody has signed came its provider is
 // asked once more about what it did not have: who tells may be ahead of who is asked.
 const confirmAfter = 10 * time.Second
+
+// unconfirmed is the move of an event of which the provider knows nothing.
+func (d *Delivery) unconfirmed(l *Latest, why string) *Move {
+	if again := d.Event.Received.Add(confirmAfter); l.Gone == "" && time.Now().Before(again) {
+		return &Move{To: Retrying, Due: again, Attempt: d.Attempt - 1, Wait: d.Wait, Reason: why + "; it is asked once more"}
+	}
+	return d.ignored(unconfirmed + why)
+}
+
+// errRefused is the status of an answer that says that what was asked makes no sense.
+type errRefused struct{ status int }
+
+func (e errRefused) Error() string {
+	return fmt.Sprintf("the provider answers %d %s to its name", e.status, http.StatusText(e.status))
+}
 
 // doubtful reports whether an event is not delivered about what the provider does
 // not have. Unless the policy says so, one that nobody has signed is not, if the
@@ -257,6 +272,8 @@ func (l *Latest) understand(resp *http.Response, body []byte, known string, asOf
 		s.mark = known
 	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusGone:
 		s.mark = markGone
+	case resp.StatusCode == http.StatusBadRequest, resp.StatusCode == http.StatusUnprocessableEntity:
+		return nil, errRefused{resp.StatusCode}
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
 		return nil, fmt.Errorf("it answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	case int64(len(body)) > int64(l.Max):

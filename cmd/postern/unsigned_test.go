@@ -75,6 +75,8 @@ func TestUnsignedIsConfirmed(t *testing.T) {
 				w.WriteHeader(http.StatusNotFound)
 			}
 			_, _ = io.WriteString(w, `{"id":"tr_late"}`)
+		case r.URL.Path == "/v2/payments/nonsense":
+			w.WriteHeader(http.StatusBadRequest)
 		case !ok || state == "":
 			w.WriteHeader(http.StatusNotFound)
 			_, _ = io.WriteString(w, `{"status":404}`)
@@ -125,6 +127,7 @@ func TestUnsignedIsConfirmed(t *testing.T) {
 		}
 	}
 	mollie("tr_made_up")
+	mollie("nonsense")
 	mollie("tr_1")
 	wait(`latest {"event": "id=tr_1", "latest": {"id":"tr_1","status":"open"}`)
 	change("/v2/payments/tr_1", `{"id":"tr_1","status":"paid"}`)
@@ -142,7 +145,7 @@ func TestUnsignedIsConfirmed(t *testing.T) {
 	wait(`latest {"event": "id=tr_late", "latest": {"id":"tr_late"}`)
 
 	ignored := func() (n int) {
-		resp, err := http.Get("http://" + l.admins + "/api/v1/inbox/events?status=ignored&error=" + url.QueryEscape("unconfirmed: the provider has no such thing"))
+		resp, err := http.Get("http://" + l.admins + "/api/v1/inbox/events?status=ignored&error=" + url.QueryEscape("unconfirmed: the provider"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,7 +156,7 @@ func TestUnsignedIsConfirmed(t *testing.T) {
 		}
 		return len(page.Events)
 	}
-	eventually(t, "the two that are made up are ignored", func() bool { return ignored() == 2 })
+	eventually(t, "the three that are made up are ignored", func() bool { return ignored() == 3 })
 	if len(got) != 0 {
 		t.Errorf("%s was delivered, too", <-got)
 	}

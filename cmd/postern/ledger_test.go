@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -47,7 +48,7 @@ type ledger struct {
 	first     map[string]bool // refs that were written to
 	seen      map[string]int  // faults
 	conflicts int
-	writes    sync.WaitGroup
+	late      atomic.Int64 // writes under way that nobody waits for any more
 }
 
 func newLedger(t *testing.T, seed uint64) *ledger {
@@ -62,7 +63,7 @@ func newLedger(t *testing.T, seed uint64) *ledger {
 	}
 	s := &ledger{t: t, db: db, rnd: rand.New(rand.NewPCG(seed, 5)), first: map[string]bool{}, seen: map[string]int{}}
 	s.Server = httptest.NewServer(s)
-	t.Cleanup(func() { s.CloseClientConnections(); s.Close(); s.writes.Wait(); db.Close() })
+	t.Cleanup(func() { s.CloseClientConnections(); s.Close(); s.settle(); db.Close() })
 	return s
 }
 
@@ -165,7 +166,12 @@ func (s *ledger) write(w http.ResponseWriter, fault string, change func() (int, 
 		time.Sleep(hangs)
 		panic(http.ErrAbortHandler)
 	case timeoutLate:
-		s.writes.Go(func() { time.Sleep(hangs + 300*time.Millisecond); change() })
+		s.late.Add(1)
+		go func() {
+			defer s.late.Add(-1)
+			time.Sleep(hangs + 300*time.Millisecond)
+			change()
+		}()
 		time.Sleep(hangs)
 		panic(http.ErrAbortHandler)
 	}

@@ -17,6 +17,14 @@ import (
 // for the planner, which takes a range for a large part of the table.
 const ofEvent = "(SELECT * FROM postern_deliveries WHERE id BETWEEN e.seq * 512 AND e.seq * 512 + 511 LIMIT 512)"
 
+// pgOpen are the events with a delivery in an open state, by the three indexes that the
+// open ones stand in: those that are due, those of lanes, and those that stepped aside.
+const pgOpen = "SELECT d.id / 512 FROM postern_deliveries d WHERE d.state = ? AND " + pgIsOpen + " AND NOT d.waiting" +
+	" UNION ALL SELECT d.id / 512 FROM postern_deliveries d WHERE d.state = ? AND " + pgIsOpen + " AND d.waiting AND d.lane IS NOT NULL AND d.standing = 0" +
+	" UNION ALL SELECT d.id / 512 FROM postern_deliveries d WHERE d.state = ? AND " + pgIsOpen + " AND d.waiting AND d.lane IS NOT NULL AND d.standing <> 0"
+
+const pgIsOpen = "d.state IN ('received', 'retrying', 'processing')"
+
 // pgWhere is the condition of a filter, without its cursor. Every value is a
 // parameter.
 func pgWhere(f *inbound.Filter) (conditions string, args []any) {
@@ -65,8 +73,10 @@ func pgWhere(f *inbound.Filter) (conditions string, args []any) {
 	}
 	switch {
 	case f.State == "":
-	case f.State.Open() || f.State == inbound.Applied:
+	case f.State == inbound.Applied: // nearly all of them
 		delivery("d.state = ?", string(f.State))
+	case f.State.Open():
+		add("e.seq IN ("+pgOpen+")", string(f.State))
 	default: // few: they have an index
 		add("e.seq IN (SELECT d.id / 512 FROM postern_deliveries d WHERE d.state = ? AND d.state NOT IN ('received', 'retrying', 'processing', 'applied'))", string(f.State))
 	}

@@ -42,13 +42,11 @@ type SQLite struct {
 	batch    int // operations in one transaction
 	tally    tally
 	lock     *os.File
-	write    *sql.DB   // one connection, that of the session
+	write    *sql.DB   // one connection, owned by the writer
 	read     *sql.DB   // query only
 	firstDue *sql.Stmt // of read, as whole
 	whole    *sql.Stmt
 	ops      chan *op
-	turn     chan *session // holds it while nobody writes
-	more     chan struct{}
 	done     chan struct{} // closed when the writer has ended
 	stop     chan struct{}
 }
@@ -61,12 +59,11 @@ func OpenSQLite(ctx context.Context, path string, o Options) (*SQLite, error) {
 }
 
 func openSQLite(ctx context.Context, path string, o Options, batch int) (*SQLite, error) {
-	s := &SQLite{path: path, replica: o.Replica, retain: o.Retain, answers: o.Answers, copying: o.copying, driver: cmp.Or(o.driver, "sqlite"), batch: batch, ops: make(chan *op, maxWaiting), turn: make(chan *session, 1), more: make(chan struct{}, 1), done: make(chan struct{}), stop: make(chan struct{})}
+	s := &SQLite{path: path, replica: o.Replica, retain: o.Retain, answers: o.Answers, copying: o.copying, driver: cmp.Or(o.driver, "sqlite"), batch: batch, ops: make(chan *op, maxWaiting), done: make(chan struct{}), stop: make(chan struct{})}
 	if err := s.start(ctx); err != nil {
 		s.closeFiles()
 		return nil, fmt.Errorf("open the store %s: %w", path, damaged(err))
 	}
-	s.turn <- &session{db: s.write, replica: s.replica, tally: &s.tally}
 	go s.writer()
 	return s, nil
 }
@@ -293,11 +290,6 @@ func (s *SQLite) Close() error {
 
 func (s *SQLite) closeFiles() error {
 	var errs []error
-	for _, st := range []*sql.Stmt{s.firstDue, s.whole} {
-		if st != nil {
-			errs = append(errs, st.Close())
-		}
-	}
 	for _, db := range []*sql.DB{s.read, s.write} {
 		if db != nil {
 			errs = append(errs, db.Close())

@@ -2,7 +2,7 @@
 //
 // Read store.go for what every database offers, config.go for how one is
 // named; then, for SQLite, sqlite.go for how it is opened and what is checked
-// first, writer.go for who writes, one at a time, inbox_write.go,
+// first, writer.go for the one goroutine that writes, inbox_write.go,
 // inbox_claim.go, inbox_lane.go and inbox_read.go for the inbox, and
 // connections.go, connections_write.go and connections_read.go for connections,
 // answers.go and answers_sqlite.go for calls with an idempotency key, stale.go for

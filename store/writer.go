@@ -48,11 +48,6 @@ func (s *SQLite) submit(ctx context.Context, o *op) error {
 	case <-s.done:
 		return errClosed
 	}
-	if _, hasty := ctx.Deadline(); hasty { // who writes cannot give up while the disk hangs
-		s.follow()
-	} else {
-		s.lead()
-	}
 	select {
 	case err := <-o.done:
 		return err
@@ -68,57 +63,20 @@ func (s *SQLite) submit(ctx context.Context, o *op) error {
 	}
 }
 
-// Whoever has the session writes, and nobody else: it takes one change, drains what
+// writer is the only goroutine that writes. It takes one change, drains what
 // waits, and commits all of it together; it never waits for more.
-
-// lead writes what waits, if nobody does. So a change that comes alone is made by who
-// asked for it, without a word to another goroutine, unless there is a time by which he
-// needs an answer. What came meanwhile is left to the writer: nobody writes for others
-// only.
-func (s *SQLite) lead() {
-	select {
-	case w := <-s.turn:
+func (s *SQLite) writer() {
+	defer close(s.done)
+	w := &session{db: s.write, replica: s.replica, tally: &s.tally}
+	defer w.close()
+	for {
 		select {
 		case first := <-s.ops:
 			s.commit(w, s.drain(first))
-		default: // another one has made it
-		}
-		s.turn <- w
-		s.follow()
-	default:
-	}
-}
-
-// follow wakes the writer if something waits. It is called by who gave the session
-// back, as what comes later finds it there, and by who does not lead.
-func (s *SQLite) follow() {
-	if len(s.ops) == 0 {
-		return
-	}
-	select {
-	case s.more <- struct{}{}:
-	default:
-	}
-}
-
-// writer writes as long as something waits, whenever it is woken, and what is left at the
-// end.
-func (s *SQLite) writer() {
-	defer close(s.done)
-	write := func() *session {
-		w := <-s.turn
-		for len(s.ops) > 0 {
-			s.commit(w, s.drain(<-s.ops))
-		}
-		return w
-	}
-	for {
-		select {
-		case <-s.more:
-			s.turn <- write()
-			s.follow()
 		case <-s.stop:
-			write().close()
+			for len(s.ops) > 0 {
+				s.commit(w, s.drain(<-s.ops))
+			}
 			return
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestEveryChangeIsMade: whoever writes for a moment, no change is left waiting, no two
-// are made at once, and those that come while the store closes are made or refused.
+// TestEveryChangeIsMade: no change is left waiting, no two are made at once, and those
+// that come while the store closes are made or refused.
 func TestEveryChangeIsMade(t *testing.T) {
 	s, err := OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "postern.db"), Options{})
 	if err != nil {

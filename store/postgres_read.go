@@ -19,11 +19,12 @@ const ofEvent = "(SELECT * FROM postern_deliveries WHERE id BETWEEN e.seq * 512 
 
 // pgOpen are the events with a delivery in an open state, by the three indexes that the
 // open ones stand in: those that are due, those of lanes, and those that stepped aside.
-const pgOpen = "SELECT d.id / 512 FROM postern_deliveries d WHERE d.state = ? AND " + pgIsOpen + " AND NOT d.waiting" +
-	" UNION ALL SELECT d.id / 512 FROM postern_deliveries d WHERE d.state = ? AND " + pgIsOpen + " AND d.waiting AND d.lane IS NOT NULL AND d.standing = 0" +
-	" UNION ALL SELECT d.id / 512 FROM postern_deliveries d WHERE d.state = ? AND " + pgIsOpen + " AND d.waiting AND d.lane IS NOT NULL AND d.standing <> 0"
-
-const pgIsOpen = "d.state IN ('received', 'retrying', 'processing')"
+const (
+	pgInState = "SELECT d.id / 512 FROM postern_deliveries d WHERE d.state = ? AND d.state IN ('received', 'retrying', 'processing') AND "
+	pgOpen    = pgInState + "NOT d.waiting UNION ALL " +
+		pgInState + "d.waiting AND d.lane IS NOT NULL AND d.standing = 0 UNION ALL " +
+		pgInState + "d.waiting AND d.lane IS NOT NULL AND d.standing <> 0"
+)
 
 // pgWhere is the condition of a filter, without its cursor. Every value is a
 // parameter.

@@ -194,7 +194,7 @@ func (in *Inbox) arrived(ctx context.Context, hook *Webhook, req *Request, v Ver
 		if err := in.revoke(ctx, hook, req, v, e); err != nil {
 			return fmt.Errorf("end the grant that the event is about: %w", err)
 		}
-		if err := in.wake(ctx, hook, req, v, e); err != nil {
+		if err := in.pinged(ctx, hook, req, v, e); err != nil {
 			return err
 		}
 		rec.Result = a.result(rec.Result)

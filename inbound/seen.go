@@ -42,17 +42,13 @@ func (s *seen) recognise(all []*Arrival) bool {
 	if len(all) == 0 || s.events.Len() == 0 {
 		return false
 	}
-	var now time.Time
-	var found []string
-	for _, a := range all {
+	now, found := time.Now(), make([]string, len(all))
+	for i, a := range all {
 		e, ok := s.events.Get(keyOf(a.Event))
-		if ok && now.IsZero() {
-			now = time.Now()
-		}
 		if !ok || e.sum != a.Event.SHA256 || now.After(e.until) {
 			return false
 		}
-		found = append(found, e.id)
+		found[i] = e.id
 	}
 	for i, a := range all {
 		a.ID, a.What = found[i], Duplicate

@@ -32,8 +32,8 @@ type skews struct {
 
 // skewSamples are the last ones of a webhook, in no order.
 type skewSamples struct {
-	all  []skewSample // at most skewWindow
-	next int          // the oldest, when there are so many
+	last [skewWindow]skewSample
+	n    int // that there were
 }
 
 type skewSample struct {
@@ -42,13 +42,11 @@ type skewSample struct {
 }
 
 func (s *skewSamples) add(x skewSample) {
-	if len(s.all) < skewWindow {
-		s.all = append(s.all, x)
-		return
-	}
-	s.all[s.next] = x
-	s.next = (s.next + 1) % skewWindow
+	s.last[s.n%skewWindow] = x
+	s.n++
 }
+
+func (s *skewSamples) all() []skewSample { return s.last[:min(s.n, skewWindow)] }
 
 // note takes the skew of one request, and returns word of the host's clock when
 // that is the likely cause and nobody was told.
@@ -86,7 +84,7 @@ func (s *skews) judge(now time.Time) error {
 	var heard []hook
 	for _, name := range slices.Sorted(maps.Keys(s.hooks)) {
 		var recent []time.Duration
-		for _, x := range s.hooks[name].all {
+		for _, x := range s.hooks[name].all() {
 			if now.Sub(x.at) < skewAge {
 				recent = append(recent, x.skew)
 			}

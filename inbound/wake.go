@@ -8,11 +8,11 @@ import (
 // wakes reports whether an event says only that there is something new, which
 // reconcile has to fetch. One that is not for the application says nothing.
 func (w *Webhook) wakes(n *Names) bool {
-	if w.Reconcile == nil || w.Reconcile.Wake == nil || !w.Reconcile.Wake.True(n) {
-		return false
-	}
-	return w.Accept == nil || w.Accept.True(n)
+	return w.Thin() && w.Reconcile.Wake.True(n) && (w.Accept == nil || w.Accept.True(n))
 }
+
+// Thin reports whether some of its events say only that there is something new.
+func (w *Webhook) Thin() bool { return w.Reconcile != nil && w.Reconcile.Wake != nil }
 
 // holdPing holds back an event that is only a ping: what it is about is delivered.
 func (w *Webhook) holdPing(n *Names, to []Placement) {
@@ -21,10 +21,10 @@ func (w *Webhook) holdPing(n *Names, to []Placement) {
 	}
 }
 
-// wake asks for a run of reconcile after a ping, be it a duplicate: what is new need
+// pinged asks for a run of reconcile after a ping, be it a duplicate: what is new need
 // not be what the first one was about.
-func (in *Inbox) wake(ctx context.Context, hook *Webhook, req *Request, v Verdict, e *Event) error {
-	if in.opt.Woken == nil || !hook.wakes(hook.names(req, v, e)) {
+func (in *Inbox) pinged(ctx context.Context, hook *Webhook, req *Request, v Verdict, e *Event) error {
+	if in.opt.Woken == nil || !hook.Thin() || !hook.wakes(hook.names(req, v, e)) {
 		return nil
 	}
 	if err := in.opt.Woken(ctx, hook, e.Account); err != nil {
@@ -37,8 +37,8 @@ func (in *Inbox) wake(ctx context.Context, hook *Webhook, req *Request, v Verdic
 func (w *Webhook) listed(names *EventNames) *Webhook {
 	out := *w
 	out.Event = names
-	if r := w.Reconcile; r != nil && r.Wake != nil {
-		silent := *r
+	if w.Thin() {
+		silent := *w.Reconcile
 		silent.Wake = nil
 		out.Reconcile = &silent
 	}

@@ -185,7 +185,7 @@ func (r *Runner) follow(ctx context.Context, w Watch) {
 func (r *Runner) wakeRun(ctx context.Context, w Watch) (again time.Time, err error) {
 	hooks := r.opt.Inbox.Set().Webhooks()
 	i := slices.IndexFunc(hooks, func(h *inbound.Webhook) bool { return h.Name == w.Webhook })
-	if i < 0 || hooks[i].Reconcile == nil || hooks[i].Reconcile.Wake == nil {
+	if i < 0 || !hooks[i].Thin() {
 		return again, nil // the policy has changed
 	}
 	hook := hooks[i]

@@ -61,6 +61,9 @@ type log struct {
 func (l *log) add(account string, id string, at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.entries == nil {
+		l.entries = map[string][]string{}
+	}
 	l.entries[account] = append(l.entries[account], fmt.Sprintf(`{"id":%q, "at":%q}`, id, at.UTC().Format(time.RFC3339Nano)))
 }
 
@@ -105,12 +108,11 @@ func (l *log) look(account string, r *http.Request, body string) (int, string) {
 
 // opened is a place over a log. accounts are those that are connected.
 func (l *log) opened(t *testing.T, accounts ...string) *place {
-	l.entries, l.size = map[string][]string{}, 2
+	l.size = 2
 	src := strings.Replace(feed, "ACCOUNTS", fmt.Sprint(len(accounts) > 0), 1)
-	p := open(t, src, func(r *http.Request, body string) (int, string) { return 503, "" })
-	p.mu.Lock()
+	p := closed(t, src, nil)
 	p.accounts, p.byAccount = accounts, l.answer
-	p.mu.Unlock()
+	p.start() // all of it is in place before the first run, which is at once
 	return p
 }
 

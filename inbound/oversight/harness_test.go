@@ -95,6 +95,14 @@ func hook(blocks string) string {
 
 func open(t *testing.T, src string, answer func(r *http.Request, body string) (int, string)) *place {
 	t.Helper()
+	p := closed(t, src, answer)
+	p.start()
+	return p
+}
+
+// closed is a place that has not begun.
+func closed(t *testing.T, src string, answer func(r *http.Request, body string) (int, string)) *place {
+	t.Helper()
 	p := &place{t: t, db: store.NewMemory(), answer: answer, over: func(s oversight.Store) oversight.Store { return s }}
 	p.inbox = inbound.New(inbound.Options{
 		Store: p.db.Inbox(), Poll: time.Hour, Late: func(ctx context.Context, id string) error { return p.Late(ctx, id) },
@@ -103,7 +111,6 @@ func open(t *testing.T, src string, answer func(r *http.Request, body string) (i
 		},
 	})
 	p.inbox.Swap(set(t, src))
-	p.start()
 	return p
 }
 

@@ -21,9 +21,9 @@ import (
 func TestWake(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := &log{}
+		l.add("ann", "before", time.Now())
 		p := l.opened(t, "ann", "bob")
 		defer p.stop()
-		l.add("ann", "before", time.Now())
 		pause(5 * time.Second) // the first run says where the list stands
 		for i := range 5 {
 			l.add("ann", fmt.Sprint("a", i), time.Now())
@@ -93,11 +93,9 @@ func TestWakeOutlivesTheProcess(t *testing.T) {
 			l.add("", fmt.Sprint("a", i), time.Now())
 		}
 		p.push(pings("ann")) // and then it dies
-		p.start()
 		n := 0
-		l.mu.Lock()
 		l.fail = func(string) bool { n++; return n == 2 }
-		l.mu.Unlock()
+		p.start()
 		pause(time.Second)
 		if ids, _ := p.changes(); len(ids[""]) != 2 {
 			t.Fatalf("%v", ids)
@@ -228,9 +226,9 @@ func TestWakeLeavesNothing(t *testing.T) {
 func TestWakeFetchesWhatIsOld(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := &log{}
+		l.add("", "before", time.Now())
 		p := l.opened(t)
 		defer p.stop()
-		l.add("", "before", time.Now())
 		pause(5 * time.Second)
 		l.add("", "new", time.Now())
 		l.add("", "deleted", time.Time{})

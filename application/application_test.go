@@ -54,6 +54,24 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestPlace: what one application answers is one place, whatever path is asked for.
+func TestPlace(t *testing.T) {
+	for text, want := range map[string]string{
+		"http://127.0.0.1:3000/in?x=1": "127.0.0.1:3000",
+		"http://127.0.0.1:3000/other":  "127.0.0.1:3000",
+		"http://app.internal/a":        "app.internal:80",
+		"https://app.internal/a":       "app.internal:443",
+		"https://[::1]/a":              "[::1]:443",
+		"unix:/run/app.sock":           "unix:/run/app.sock",
+		"unix:///run/app.sock:/in":     "unix:/run/app.sock",
+		"unix:/run/b/../app.sock:/in":  "unix:/run/app.sock",
+	} {
+		if a, err := Parse(text); err != nil || a.Place() != want {
+			t.Errorf("%s: %+v, %v, want %s", text, a, err, want)
+		}
+	}
+}
+
 func post(t *testing.T, c *Client, to string, with *TLS) Answer {
 	t.Helper()
 	a, err := Parse(to)

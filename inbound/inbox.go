@@ -74,6 +74,7 @@ type Inbox struct {
 	ending   atomic.Bool  // see End
 	oldKeys  oldKeys
 	skews    skews
+	doubts   doubts
 	seen     *seen
 	dispatch *queue.Dispatcher[Delivery]
 	client   *application.Client

@@ -139,7 +139,7 @@ func (in *Inbox) latest(ctx context.Context, d *Delivery, t target, lane Lane, m
 	}
 	s, err := in.read(ctx, d, t.hook, lane, msg)
 	if refused := (errRefused{}); errors.As(err, &refused) && l.Gone == "" && t.hook.doubtful(lane) && d.Origin != Replay {
-		return nil, d.unconfirmed(l, refused.Error())
+		return nil, in.unconfirmed(d, t.hook, refused.Error())
 	}
 	if err != nil {
 		return nil, in.unread(ctx, d, t.hook, err)
@@ -153,7 +153,10 @@ func (in *Inbox) latest(ctx context.Context, d *Delivery, t target, lane Lane, m
 		return nil, d.ignored(unchanged + "the latest state is what was delivered before")
 	}
 	if s.mark == markGone && t.hook.doubtful(lane) && d.Origin != Replay {
-		return nil, d.unconfirmed(l, "the provider has no such thing")
+		return nil, in.unconfirmed(d, t.hook, "the provider has no such thing")
+	}
+	if t.hook.check.None && s.mark != markGone {
+		in.doubts.confirmed(t.hook.Name)
 	}
 	if d.reached == nil {
 		d.reached = &Reached{Rank: d.Event.Rank}
@@ -170,9 +173,14 @@ func (in *Inbox) latest(ctx context.Context, d *Delivery, t target, lane Lane, m
 const confirmAfter = 10 * time.Second
 
 // unconfirmed is the move of an event of which the provider knows nothing.
-func (d *Delivery) unconfirmed(l *Latest, why string) *Move {
-	if again := d.Event.Received.Add(confirmAfter); l.Gone == "" && time.Now().Before(again) {
+func (in *Inbox) unconfirmed(d *Delivery, hook *Webhook, why string) *Move {
+	if again := d.Event.Received.Add(confirmAfter); hook.Latest.Gone == "" && time.Now().Before(again) {
 		return &Move{To: Retrying, Due: again, Attempt: d.Attempt - 1, Wait: d.Wait, Reason: why + "; it is asked once more"}
+	}
+	if hook.check.None {
+		if word := in.doubts.unconfirmed(hook.Name); word != nil {
+			in.opt.Observer.trouble("confirming unsigned webhooks", word)
+		}
 	}
 	return d.ignored(unconfirmed + why)
 }

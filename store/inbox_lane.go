@@ -26,7 +26,7 @@ const (
 	headOfLane = openLane + " AND due < 4611686018427387904"
 
 	leaderSQL    = "SELECT id, due, state = 'processing', standing FROM deliveries WHERE target = ? AND lane = ? AND "
-	holderOfLane = outOfLine + " AND state = 'failed' LIMIT 1"
+	holderOfLane = outOfLine + " AND due < 4611686018427387904 AND state = 'failed' LIMIT 1" // however many have stepped aside and wait
 	firstOfLane  = openLane + inLine + " ORDER BY id LIMIT 1"
 	asideOfLane  = outOfLine + " AND state IN ('received', 'processing', 'retrying') AND due >= 4611686018427387904 ORDER BY due LIMIT 1"
 )

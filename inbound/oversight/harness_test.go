@@ -45,6 +45,7 @@ type place struct {
 	troubles  []string
 	named     [2]int
 	accounts  []string
+	hanging   map[string]chan struct{} // providers that do not answer until it is closed
 	over      func(oversight.Store) oversight.Store
 }
 
@@ -158,8 +159,11 @@ func (p *place) egress(provider, account string) func(*http.Request) (*http.Resp
 		}
 		p.mu.Lock()
 		p.asked = append(p.asked, strings.TrimSpace(strings.Join([]string{r.Method, r.URL.String(), account, body}, " ")))
-		answer, each := p.answer, p.byAccount
+		answer, each, hang := p.answer, p.byAccount, p.hanging[provider]
 		p.mu.Unlock()
+		if hang != nil {
+			<-hang
+		}
 		if each != nil {
 			answer = func(r *http.Request, body string) (int, string) { return each(account, r, body) }
 		}
@@ -195,9 +199,11 @@ func (p *place) push(body string) {
 }
 
 // send posts a webhook and returns what the sender is answered.
-func (p *place) send(body string) int {
+func (p *place) send(body string) int { return p.sendTo("/hook", body) }
+
+func (p *place) sendTo(path, body string) int {
 	w := &recorder{header: http.Header{}}
-	r, _ := http.NewRequestWithContext(p.t.Context(), http.MethodPost, "/hook", strings.NewReader(body))
+	r, _ := http.NewRequestWithContext(p.t.Context(), http.MethodPost, path, strings.NewReader(body))
 	p.inbox.ServeHTTP(w, r)
 	return w.status
 }

@@ -143,6 +143,9 @@ func (p *pass) fill(ctx context.Context, items []*item) error {
 		}
 	}
 	if p.sweep.Report.DryRun {
+		for _, id := range ids {
+			p.seen[id] = true
+		}
 		t := &p.sweep.Report.Tally
 		t.Expected, t.Received, t.Backfilled = t.Expected+len(items), t.Received+len(items)-len(missing), t.Backfilled+len(missing)
 		return nil

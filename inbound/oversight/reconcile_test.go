@@ -350,6 +350,34 @@ func TestAskedFor(t *testing.T) {
 	})
 }
 
+// TestDryRunForetells: a run that only looks says what the run after it then finds, also
+// of what no list names, and leaves that to it.
+func TestDryRunForetells(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := open(t, hook(plain), empty)
+		defer p.stop()
+		pause(time.Minute)
+		named, missing := item("named", time.Now()), item("missing", time.Now())
+		p.push(named)
+		p.push(item("forged", time.Now()))
+		pause(5 * time.Minute)
+		p.answers(func(*http.Request, string) (int, string) { return 200, page("", missing, named) })
+		want := oversight.Tally{Expected: 2, Received: 1, Backfilled: 1, Unknown: 1}
+		for _, dry := range []bool{true, true, false} {
+			if err := p.Reconcile(t.Context(), oversight.Ask{DryRun: dry}); err != nil {
+				t.Fatal(err)
+			}
+			pause(time.Second)
+			if all, _ := p.Standings(t.Context()); all[0].Manual.Tally != want || all[0].Manual.Error != "" || dry && p.tally() != (oversight.Tally{}) {
+				t.Errorf("dry: %v, %+v, in all %+v", dry, all[0].Manual, p.tally())
+			}
+		}
+		if p.tally() != want {
+			t.Errorf("%+v", p.tally())
+		}
+	})
+}
+
 // TestBeginningIsKept: that reconcile is in force is on disk before anything is
 // asked, so that a crash in the first run opens no gap.
 func TestBeginningIsKept(t *testing.T) {

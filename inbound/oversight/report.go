@@ -17,7 +17,7 @@ const KindReconcile = "reconcile"
 type Report struct {
 	Webhook string    `json:"webhook"`
 	Account string    `json:"account,omitempty"`
-	DryRun  bool      `json:"dry_run,omitempty"` // Backfilled is what would have been
+	DryRun  bool      `json:"dry_run,omitempty"` // Backfilled is what would have been, and all counts are of what the list says now
 	Since   time.Time `json:"since"`             // events from here
 	Until   time.Time `json:"until"`             // to here: younger ones may still be on their way
 	Began   time.Time `json:"began"`

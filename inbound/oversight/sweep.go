@@ -23,7 +23,8 @@ type pass struct {
 	names names
 
 	manual bool
-	done   func() // ends the renewal of the lease
+	seen   map[string]bool // ids of what the list has named so far, if it is only looked
+	done   func()          // ends the renewal of the lease
 }
 
 // How long a lease lasts after the process that has it died, and how often it is
@@ -293,17 +294,21 @@ func (p *pass) end(ctx context.Context) error {
 // it. A list that goes on from a cursor of the provider's cannot tell.
 func (p *pass) unknown(ctx context.Context) error {
 	b, rep := p.hook.Reconcile, &p.sweep.Report
-	if b.Cursor != nil || rep.DryRun {
+	if b.Cursor != nil {
 		return nil
 	}
 	var ids []string
 	err := p.r.opt.Store.Unnamed(ctx, p.hook.Name, rep.Since.Add(-time.Hour), func(e Seen) {
-		if !e.Backfilled && !e.At.Before(rep.Since) && !e.At.After(rep.Until) && b.Covers(e.Type) && (!b.Accounts || e.Account == p.watch.Account) {
+		if !e.Backfilled && !e.At.Before(rep.Since) && !e.At.After(rep.Until) && b.Covers(e.Type) && (!b.Accounts || e.Account == p.watch.Account) && !p.seen[e.ID] {
 			ids = append(ids, e.ID)
 		}
 	})
 	if err != nil {
 		return err
+	}
+	if rep.DryRun {
+		rep.Unknown = len(ids)
+		return nil
 	}
 	rep.Unknown, err = p.r.opt.Store.Unknown(ctx, ids)
 	return err

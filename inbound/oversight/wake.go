@@ -22,7 +22,7 @@ const KindWake = "wake"
 
 const (
 	wakeAfter   = 2 * time.Second  // those that come until then share a run
-	wakesAtOnce = 8                // runs of this process
+	wakesAtOnce = 4                // runs of a webhook in this process: a provider that hangs keeps no other waiting
 	orphaned    = 15 * time.Second // how often it is looked for marks that nobody works on
 	markLease   = 5 * time.Second  // while a mark is written
 	markAgain   = 20 * time.Millisecond
@@ -112,19 +112,10 @@ func (r *Runner) ring() {
 
 // wakeful makes the runs that pings ask for, until ctx ends.
 func (r *Runner) wakeful(ctx context.Context) {
-	slots := make(chan struct{}, wakesAtOnce)
 	for {
 		next := time.Now().Add(time.Hour)
 		for _, w := range r.duePings(&next) {
-			select {
-			case slots <- struct{}{}:
-			case <-ctx.Done():
-				return
-			}
-			r.wg.Go(func() {
-				defer func() { <-slots }()
-				r.follow(ctx, w)
-			})
+			r.wg.Go(func() { r.follow(ctx, w) })
 		}
 		select {
 		case <-ctx.Done():
@@ -135,15 +126,26 @@ func (r *Runner) wakeful(ctx context.Context) {
 	}
 }
 
-// duePings are those that are due now; next becomes when the first of the others is.
+// duePings are those that are due now and may run; next becomes when the first of the
+// others is due.
 func (r *Runner) duePings(next *time.Time) (due []Watch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
+	runs := map[string]int{} // by webhook
+	for w := range r.running {
+		if w.Kind == KindWake {
+			runs[w.Webhook]++
+		}
+	}
 	for w, s := range r.pings {
 		switch {
 		case r.running[w]:
 		case !s.due.After(now):
+			if runs[w.Webhook] == wakesAtOnce {
+				continue // whoever ends rings
+			}
+			runs[w.Webhook]++
 			r.running[w] = true
 			due = append(due, w)
 		case s.due.Before(*next):

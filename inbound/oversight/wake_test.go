@@ -201,6 +201,52 @@ func TestWakeOfWhatFails(t *testing.T) {
 	})
 }
 
+// TestWakeBesidesWhatHangs: a provider that does not answer has a few runs at once, and
+// keeps no other webhook waiting.
+func TestWakeBesidesWhatHangs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		one := strings.Replace(feed, "ACCOUNTS", "true", 1)
+		l := &log{size: 2}
+		p := closed(t, one+strings.NewReplacer(`"hook"`, `"other"`, `"/hook"`, `"/other"`, `"acme"`, `"quick"`).Replace(one), nil)
+		for i := range 12 {
+			p.accounts = append(p.accounts, fmt.Sprint("a", i))
+		}
+		p.byAccount = l.answer
+		p.start()
+		defer p.stop()
+		pause(5 * time.Second)
+		hang := make(chan struct{})
+		p.mu.Lock()
+		p.hanging = map[string]chan struct{}{"acme": hang}
+		p.mu.Unlock()
+		p.quiet()
+		p.push(pings(p.accounts...))
+		pause(3 * time.Second)
+		if n := len(seen(p, &p.asked)); n != 4 {
+			t.Errorf("%d runs at once", n)
+		}
+		l.add("a7", "new", time.Now())
+		if status := p.sendTo("/other", pings("a7")); status != http.StatusOK {
+			t.Errorf("answered %d", status)
+		}
+		pause(3 * time.Second)
+		if ids, _ := p.changes(); len(ids["a7"]) != 1 {
+			t.Errorf("while another hangs: %v", ids)
+		}
+		p.mu.Lock()
+		p.hanging = nil
+		p.mu.Unlock()
+		close(hang)
+		pause(3 * time.Second)
+		if ids, _ := p.changes(); len(ids["a7"]) != 2 {
+			t.Errorf("in the end: %v", ids)
+		}
+		if rows, err := p.db.Oversight().Watches(t.Context(), oversight.KindWake); err != nil || len(rows) != 0 {
+			t.Errorf("%d marks are left, %v", len(rows), err)
+		}
+	})
+}
+
 // TestWakeLeavesNothing: nothing stays in the store of pings that are followed, or that
 // name accounts which are not connected: anybody can make up names.
 func TestWakeLeavesNothing(t *testing.T) {

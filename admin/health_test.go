@@ -120,3 +120,18 @@ func TestHealthForKubelet(t *testing.T) {
 		t.Errorf("with the token: %d", a.StatusCode)
 	}
 }
+
+// TestWhatFailsAtTheEnd: the store is closed before the last request is heard, which is
+// no failure of ours: whoever asks is told to ask again.
+func TestWhatFailsAtTheEnd(t *testing.T) {
+	l := serve(t, `admin {}`)
+	l.link = errDown
+	ask := func() answer { return l.ask("POST", "/api/v1/connect-sessions", `{"provider":"acme"}`) }
+	isProblem(t, "while it serves", ask(), 500)
+	l.Drain()
+	a := ask()
+	isProblem(t, "while it drains", a, 503)
+	if !strings.Contains(a.body, "this process is ending") || strings.Contains(a.body, errDown.Error()) {
+		t.Errorf("%s", a.body)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 )
@@ -67,8 +68,13 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		if r.Context().Err() != nil {
 			return // nobody hears it
 		}
-		s.opt.Log.Error("the admin API failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		level := slog.LevelError
 		p = refuse(http.StatusInternalServerError, "", "%v", err)
+		if s.draining.Load() { // the store is closed while the last requests are still heard
+			level = slog.LevelInfo
+			p = refuse(http.StatusServiceUnavailable, "Ask again when it has been started anew.", "this process is ending")
+		}
+		s.opt.Log.Log(r.Context(), level, "the admin API failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	}
 	write(w, p.Status, "application/problem+json", p)
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // A Pattern is an optional method and a path of literal segments, {name} for
@@ -25,7 +27,7 @@ func (p *Pattern) UnmarshalText(text []byte) error {
 	if !ok {
 		method, rest = "", s
 	}
-	if !strings.HasPrefix(rest, "/") || method != strings.ToUpper(method) || strings.ContainsAny(method, "/{}*") {
+	if !strings.HasPrefix(rest, "/") || ok && !httpguts.ValidHeaderFieldName(method) || method != strings.ToUpper(method) || strings.Contains(method, "*") {
 		return fmt.Errorf("%q is not \"METHOD /path\" or \"/path\"", s)
 	}
 	if strings.ContainsAny(rest, "?# ") {

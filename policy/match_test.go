@@ -111,7 +111,7 @@ func TestPatterns(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{
-		`endpoints = ["/a/{x}", "/a/{y}"]`, `endpoints = ["/a", "/%61"]`, `allow { requests = ["GET /a", "GET /a"] }`, `endpoints = ["a"]`, `endpoints = ["get /a"]`, `endpoints = ["/a?b"]`,
+		`endpoints = ["/a/{x}", "/a/{y}"]`, `endpoints = ["/a", "/%61"]`, `allow { requests = ["GET /a", "GET /a"] }`, `endpoints = ["a"]`, `endpoints = ["get /a"]`, `endpoints = [" /a"]`, `endpoints = ["\tGET /a"]`, `endpoints = ["/a?b"]`,
 		`endpoints = ["/a/**/b"]`, `endpoints = ["/a*"]`, `endpoints = ["/a//b"]`, `endpoints = ["/a/../b"]`, `endpoints = ["/{}"]`, `endpoints = ["/a/{rest...}"]`,
 		"route \"/a/{x}\" {}\nroute \"/a/{y}\" {}",
 	} {

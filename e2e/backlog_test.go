@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/postern-proxy/postern/e2e/harness"
+	"github.com/postern-proxy/postern/peers"
 )
 
 const backlogHook = `
@@ -173,17 +174,24 @@ func after(d time.Duration) func() bool {
 	return func() bool { return time.Now().After(end) }
 }
 
-// TestF28Backlog: an application is away while a backlog gathers, on SQLite and in a real process. Acknowledgements are
-// as quick as ever, while it is away and while it is caught up with; a new event of another webhook or lane does not wait
-// for the backlog. With POSTERN_SOAK the backlog is 100,000, and times are compared.
+// TestF28Backlog: an application is away while a backlog gathers, in a real process. Acknowledgements are as quick as
+// ever, while it is away and while it is caught up with; a new event of another webhook or lane does not wait for the
+// backlog. With POSTERN_SOAK the backlog is 100,000, and times are compared.
 func TestF28Backlog(t *testing.T) {
 	harness.Binary(t)
+	t.Run("SQLite", func(t *testing.T) { backlogged(t, harness.Main) })
+	t.Run("PostgreSQL", func(t *testing.T) {
+		backlogged(t, harness.Main+fmt.Sprintf("store { url = %q }\n", peers.Database(t)))
+	})
+}
+
+func backlogged(t *testing.T, main string) {
 	backlog, calm, soak := 2000, time.Second, harness.Soak() > 1
 	if soak {
 		backlog, calm = 100_000, 5*time.Second
 	}
 	app := newWorked(t)
-	files := harness.Files{}
+	files := harness.Files{"postern.hcl": main}
 	for name, order := range map[string]string{"large": "", "small": "", "quiet": "", "ordered": `order { mode = "lane" }`} {
 		files[name+".hcl"] = strings.NewReplacer("NAME", name, "ORDER", order, "APP", app.addr).Replace(backlogHook)
 	}

@@ -75,6 +75,8 @@ func (m memoryOversight) Known(_ context.Context, webhook string, keys []oversig
 	for i, k := range keys {
 		if seqs := m.keys[memoryKey{webhook, k.Account, k.EventID}]; len(seqs) > 0 {
 			ids[i] = m.events[seqs[0]].event.ID
+		} else if past := m.past[memoryKey{webhook, k.Account, k.EventID}]; len(past) > 0 {
+			ids[i] = past[0].id
 		}
 	}
 	return ids, nil

@@ -17,6 +17,7 @@ import (
 type dialect struct {
 	sqlBase
 	events             string // the table
+	there              string // what is true of an event that is not deleted, though its key is known
 	occurred, received string // microseconds, of the table e; occurred is 0 for none
 	known              string // the id of the event of a key
 	key                func(webhook string, k oversight.Key) []any
@@ -25,7 +26,7 @@ type dialect struct {
 // Oversight returns s as the store of oversight.
 func (s *SQLite) Oversight() oversight.Store {
 	return overseen{dialect{
-		sqlBase: sqliteBase{s}, events: "events", occurred: "e.occurred", received: "e.received",
+		sqlBase: sqliteBase{s}, events: "events", there: "gone = 0", occurred: "e.occurred", received: "e.received",
 		known: "SELECT id FROM events WHERE webhook = $1 AND account = $2 AND event_id = $3 AND variant = 1",
 		key:   func(webhook string, k oversight.Key) []any { return []any{webhook, k.Account, k.EventID} },
 	}}
@@ -34,9 +35,9 @@ func (s *SQLite) Oversight() oversight.Store {
 // Oversight returns p as the store of oversight.
 func (p *Postgres) Oversight() oversight.Store {
 	return overseen{dialect{
-		sqlBase: postgresBase{p}, events: "postern_events",
+		sqlBase: postgresBase{p}, events: "postern_events", there: "true",
 		occurred: "coalesce((extract(epoch FROM e.occurred) * 1000000)::bigint, 0)", received: "(extract(epoch FROM e.received) * 1000000)::bigint",
-		known: "SELECT e.id FROM postern_keys k JOIN postern_events e ON e.seq = k.seq WHERE k.dedupe = $1 AND k.variant = 1",
+		known: "SELECT coalesce(e.id, k.id) FROM postern_keys k LEFT JOIN postern_events e ON e.seq = k.seq WHERE k.dedupe = $1 AND k.variant = 1",
 		key: func(webhook string, k oversight.Key) []any {
 			return []any{dedupeKey(&inbound.Event{Webhook: webhook, Account: k.Account, EventID: k.EventID})}
 		},
@@ -166,7 +167,7 @@ func (s overseen) name(q sqlStatements, id string, now int64) (n oversight.Named
 	var seq int64
 	var webhook, proof string
 	err = q.rows(func(scan func(...any) error) error { return scan(&seq, &webhook, &proof) },
-		"SELECT seq, webhook, proof FROM "+s.events+" WHERE id = $1", escaped(id))
+		"SELECT seq, webhook, proof FROM "+s.events+" WHERE id = $1 AND "+s.there, escaped(id))
 	if err != nil || seq == 0 && webhook == "" {
 		return n, err
 	}
@@ -186,7 +187,7 @@ func (s overseen) Late(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		_, err = q.change(`INSERT INTO postern_listed (seq, webhook, how, listed, late) SELECT seq, webhook, 'backfilled', 0, `+fmt.Sprint(now)+` FROM `+s.events+` WHERE id = $1
+		_, err = q.change(`INSERT INTO postern_listed (seq, webhook, how, listed, late) SELECT seq, webhook, 'backfilled', 0, `+fmt.Sprint(now)+` FROM `+s.events+` WHERE id = $1 AND `+s.there+`
 ON CONFLICT (seq) DO UPDATE SET late = excluded.late WHERE postern_listed.late = 0`, escaped(id))
 		return err
 	})
@@ -222,7 +223,7 @@ func (s overseen) Unnamed(ctx context.Context, webhook string, since time.Time, 
 			each(e)
 			return nil
 		}, "SELECT e.seq, e.id, e.type, e.account, e.proof, "+s.occurred+", "+s.received+", l.seq IS NOT NULL FROM "+s.events+
-			" e LEFT JOIN postern_listed l ON l.seq = e.seq WHERE e.webhook = $1 AND e.variant = 1 AND e.items = 0 AND e.seq < $2 ORDER BY e.seq DESC LIMIT $3", webhook, before, unnamedAtOnce)
+			" e LEFT JOIN postern_listed l ON l.seq = e.seq WHERE e.webhook = $1 AND "+s.there+" AND e.variant = 1 AND e.items = 0 AND e.seq < $2 ORDER BY e.seq DESC LIMIT $3", webhook, before, unnamedAtOnce)
 		if err != nil {
 			return fmt.Errorf("look for events that no list has named: %w", err)
 		}
@@ -236,7 +237,7 @@ func (s overseen) Unknown(ctx context.Context, ids []string) (n int, err error) 
 	err = s.transaction(ctx, 0, func(q sqlStatements) error {
 		n = 0
 		for _, id := range ids {
-			changed, err := q.change(`INSERT INTO postern_listed (seq, webhook, how, listed, late) SELECT seq, webhook, 'unknown', 0, 0 FROM `+s.events+` WHERE id = $1
+			changed, err := q.change(`INSERT INTO postern_listed (seq, webhook, how, listed, late) SELECT seq, webhook, 'unknown', 0, 0 FROM `+s.events+` WHERE id = $1 AND `+s.there+`
 ON CONFLICT (seq) DO NOTHING`, escaped(id))
 			if err != nil {
 				return err

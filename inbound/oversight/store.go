@@ -59,7 +59,8 @@ type Store interface {
 	// Watches lists what is kept of a kind, by webhook and account.
 	Watches(ctx context.Context, kind string) ([]Row, error)
 
-	// Known says for each key whether an event of the webhook has it: its id, or "".
+	// Known says for each key whether an event of the webhook has it: its id, or "". One
+	// that is deleted has it for as long as it has to be known.
 	Known(ctx context.Context, webhook string, keys []Key) (ids []string, err error)
 	// Name takes note of events, by their ids, that a list names. One that is gone is
 	// passed over.

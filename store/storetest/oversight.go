@@ -258,6 +258,7 @@ func unnamed(s *overseer) {
 func forgotten(s *overseer) {
 	e := s.event("evt_1", "one")
 	e.Received = time.Now().Add(-time.Hour)
+	e.Horizon = time.Now().Add(time.Hour)
 	s.insert(e)
 	if _, err := s.over.Name(s.ctx(), []string{e.ID}); err != nil {
 		s.Fatal(err)
@@ -269,5 +270,24 @@ func forgotten(s *overseer) {
 	}
 	if got := s.tally(); got != (oversight.Tally{}) {
 		s.Errorf("%+v", got)
+	}
+	// Its key is known yet: a list that goes further back names nothing new.
+	if ids, err := s.over.Known(s.ctx(), "hook", []oversight.Key{{Account: e.Account, EventID: e.EventID}}); err != nil || ids[0] != e.ID {
+		s.Errorf("known as %q, %v", ids, err)
+	}
+	if all, err := s.over.Name(s.ctx(), []string{e.ID}); err != nil || all[0].First {
+		s.Errorf("named: %+v, %v", all, err)
+	}
+	if n, err := s.over.Unknown(s.ctx(), []string{e.ID}); err != nil || n != 0 {
+		s.Errorf("unknown: %d, %v", n, err)
+	}
+	if err := s.over.Late(s.ctx(), e.ID); err != nil {
+		s.Error(err)
+	}
+	if err := s.over.Unnamed(s.ctx(), "hook", e.Received.Add(-time.Minute), func(e oversight.Seen) { s.Errorf("not named: %+v", e) }); err != nil {
+		s.Error(err)
+	}
+	if got := s.tally(); got != (oversight.Tally{}) {
+		s.Errorf("named when it is gone: %+v", got)
 	}
 }

@@ -82,10 +82,10 @@ func (it *item) body(b *inbound.Reconcile) ([]byte, error) {
 	return []byte(s), nil
 }
 
-// read makes items of what a page holds, and drops those that are not asked for:
+// understand makes items of what a page holds, and drops those that are not asked for:
 // too old, too young to be missing, of other types, twice on the page. An item that
 // says no id is an error: it could be anything.
-func (p *pass) read(raw [][]byte, answered *answer) (items []*item, err error) {
+func (p *pass) understand(raw [][]byte, answered *answer) (items []*item, err error) {
 	b, seen := p.hook.Reconcile, map[Key]bool{}
 	for _, text := range raw {
 		it := &item{raw: text, names: p.names}
@@ -143,11 +143,7 @@ func (p *pass) fill(ctx context.Context, items []*item) error {
 		}
 	}
 	if p.sweep.Report.DryRun {
-		for _, id := range ids {
-			p.seen[id] = true
-		}
-		t := &p.sweep.Report.Tally
-		t.Expected, t.Received, t.Backfilled = t.Expected+len(items), t.Received+len(items)-len(missing), t.Backfilled+len(missing)
+		p.foretell(keys, ids)
 		return nil
 	}
 	if p.hook.Reconcile.Cursor == nil {
@@ -169,6 +165,23 @@ func (p *pass) fill(ctx context.Context, items []*item) error {
 		}
 	}
 	return p.name(ctx, items, arrivals)
+}
+
+// foretell counts what a run that only looks would find, each thing once: lists that
+// move on while they are read name some twice.
+func (p *pass) foretell(keys []Key, ids []string) {
+	t := &p.sweep.Report.Tally
+	for i, key := range keys {
+		if p.looked[key] {
+			continue
+		}
+		p.looked[key], p.seen[ids[i]] = true, true
+		if t.Expected++; ids[i] == "" {
+			t.Backfilled++
+		} else {
+			t.Received++
+		}
+	}
 }
 
 // insertAtOnce is how many events are stored together, insertWithin how long that

@@ -97,7 +97,7 @@ func (r *Runner) manual(ctx context.Context, q request) {
 	q.state.Manual = &s.Report
 	ctx, done := r.holding(ctx, q.watch)
 	defer done()
-	p := &pass{r: r, hook: q.hook, watch: q.watch, state: q.state, sweep: s, manual: true, seen: map[string]bool{}, done: done}
+	p := &pass{r: r, hook: q.hook, watch: q.watch, state: q.state, sweep: s, manual: true, seen: map[string]bool{}, looked: map[Key]bool{}, done: done}
 	p.names = names{account: q.watch.Account, since: b.Unit.Format(q.from), cursor: q.state.Cursor, params: b.Params}
 	err := p.run(ctx)
 	s.Report.Ended = time.Now()

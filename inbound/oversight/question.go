@@ -3,6 +3,8 @@ package oversight
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,6 +33,13 @@ type address struct {
 	Target string      `json:"target"` // path and query
 	Header http.Header `json:"header,omitempty"`
 	JSON   []byte      `json:"json,omitempty"`
+}
+
+// key tells a question from another.
+func (to *address) key() string {
+	text, _ := json.Marshal(to) // of strings
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
 }
 
 // answer is what a provider said. It answers the names of expressions about it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/postern-proxy/postern/inbound"
@@ -41,7 +42,7 @@ type state struct {
 	Manual *Report   `json:"manual,omitzero"` // the last that a person asked for
 	Late   int       `json:"late"`            // as counted when the last one ended
 
-	Failures int `json:"failures,omitzero"` // since the last page
+	Failures int `json:"failures,omitzero"` // in a row, without coming further
 }
 
 // sweep is one run through a list.
@@ -49,7 +50,30 @@ type sweep struct {
 	Report Report   `json:"report"`
 	Page   *address `json:"page,omitzero"` // the next; nil for the first
 	Cursor string   `json:"cursor,omitzero"`
+
+	// A page that is remembered, how many have been read since, and after how many
+	// another one is: so a circle is found by the time that it was gone round twice,
+	// however long it is (Brent's algorithm).
+	Met   string `json:"met,omitzero"`
+	Steps int    `json:"steps,omitzero"`
+	Reach int    `json:"reach,omitzero"`
 }
+
+// met reports whether the page after to is one that was read.
+func (s *sweep) met(to, next *address) bool {
+	key := next.key()
+	switch {
+	case s.Met == "":
+		s.Met, s.Steps, s.Reach = to.key(), 0, 1
+	case s.Steps == s.Reach:
+		s.Met, s.Steps, s.Reach = to.key(), 0, 2*s.Reach
+	}
+	s.Steps++
+	return key == s.Met
+}
+
+// anew begins the list once more.
+func (s *sweep) anew() { s.Page, s.Met, s.Steps, s.Reach = nil, "", 0, 0 }
 
 func decodeState(value []byte) (*state, error) {
 	s := new(state)
@@ -90,9 +114,13 @@ func (r *Runner) Standings(ctx context.Context) (all []Standing, err error) {
 		if w.Reconcile == nil {
 			continue
 		}
+		accounts, err := r.accounts(ctx, w, w.Reconcile.Accounts)
+		if err != nil {
+			return nil, err
+		}
 		found := false
 		for _, row := range rows {
-			if row.Webhook != w.Name || (row.Account != "") != w.Reconcile.Accounts {
+			if row.Webhook != w.Name || !slices.Contains(accounts, row.Account) {
 				continue
 			}
 			s, err := decodeState(row.Value)

@@ -72,15 +72,14 @@ type Runner struct {
 	token string // of the leases of this process
 
 	mu      sync.Mutex
-	running map[Watch]bool      // in this process
-	due     map[Watch]time.Time // as the store said, or as was decided here
+	running map[Watch]bool // in this process
+	due     map[Watch]look // as the store said, or as was decided here
 
-	silences map[string]Silence   // by webhook, while this process watches
-	heard    map[string]time.Time // when the newest event came, at the last look
-	asked    chan request         // runs that a person asks for
-	pings    map[Watch]ping       // that ask for a run which has not begun
-	rung     chan struct{}        // there is a ping
-	marking  singleflight.Group   // by webhook and account
+	silences map[string]Silence // by webhook, while this process watches
+	asked    chan request       // runs that a person asks for
+	pings    map[Watch]ping     // that ask for a run which has not begun
+	rung     chan struct{}      // there is a ping
+	marking  singleflight.Group // by webhook and account
 	wg       sync.WaitGroup
 }
 
@@ -101,7 +100,7 @@ func New(o Options) *Runner {
 	if o.Accounts == nil {
 		o.Accounts = func(context.Context, string) ([]string, error) { return nil, nil }
 	}
-	return &Runner{opt: o, token: uuid.NewString(), running: map[Watch]bool{}, due: map[Watch]time.Time{}, silences: map[string]Silence{}, heard: map[string]time.Time{}, asked: make(chan request), pings: map[Watch]ping{}, rung: make(chan struct{}, 1)}
+	return &Runner{opt: o, token: uuid.NewString(), running: map[Watch]bool{}, due: map[Watch]look{}, silences: map[string]Silence{}, asked: make(chan request), pings: map[Watch]ping{}, rung: make(chan struct{}, 1)}
 }
 
 // tick is how often it is looked whether something is due.
@@ -143,7 +142,6 @@ func (r *Runner) scheduled(ctx context.Context) {
 		wg.Wait()
 		r.mu.Lock()
 		clear(r.silences)
-		clear(r.heard)
 		r.mu.Unlock()
 	}()
 	var looked time.Time
@@ -154,13 +152,13 @@ func (r *Runner) scheduled(ctx context.Context) {
 		}
 		for _, w := range r.opt.Inbox.Set().Webhooks() {
 			if w.Reconcile != nil {
-				r.each(ctx, w, KindReconcile, w.Reconcile.Accounts, &wg, r.sweepDue)
+				r.each(ctx, w, KindReconcile, w.Reconcile.Accounts, w.Reconcile.Every.Duration, &wg, r.sweepDue)
 			}
 			if w.Expect != nil {
-				r.each(ctx, w, KindExpect, false, &wg, r.watchDue)
+				r.each(ctx, w, KindExpect, false, pace(w.Expect), &wg, r.watchDue)
 			}
 			if w.Subscription != nil {
-				r.each(ctx, w, KindSubscription, w.Subscription.Accounts, &wg, r.checkDue)
+				r.each(ctx, w, KindSubscription, w.Subscription.Accounts, w.Subscription.Every.Duration, &wg, r.checkDue)
 			}
 		}
 		select {
@@ -173,7 +171,7 @@ func (r *Runner) scheduled(ctx context.Context) {
 
 // each begins work on those watches of a webhook that are due. Those of one
 // webhook and kind are worked on one after the other.
-func (r *Runner) each(ctx context.Context, w *inbound.Webhook, kind string, perAccount bool, wg *sync.WaitGroup, work func(context.Context, *inbound.Webhook, Watch) time.Time) {
+func (r *Runner) each(ctx context.Context, w *inbound.Webhook, kind string, perAccount bool, every time.Duration, wg *sync.WaitGroup, work func(context.Context, *inbound.Webhook, Watch) time.Time) {
 	whole := Watch{kind + " of all", w.Name, ""}
 	if !r.begin(whole) {
 		return
@@ -187,13 +185,10 @@ func (r *Runner) each(ctx context.Context, w *inbound.Webhook, kind string, perA
 		}
 		for _, account := range accounts {
 			watch := Watch{kind, w.Name, account}
-			if ctx.Err() != nil || !r.isDue(watch) || !r.begin(watch) {
+			if ctx.Err() != nil || !r.isDue(watch, every) || !r.begin(watch) {
 				continue
 			}
-			next := work(ctx, w, watch)
-			r.mu.Lock()
-			r.due[watch] = next
-			r.mu.Unlock()
+			r.next(watch, every, work(ctx, w, watch))
 			r.ended(watch)
 		}
 	})
@@ -210,10 +205,37 @@ func (r *Runner) accounts(ctx context.Context, w *inbound.Webhook, perAccount bo
 	return all, nil
 }
 
-func (r *Runner) isDue(w Watch) bool {
+// look is when something is looked at again, and what the policy said then of how
+// often that is.
+type look struct {
+	at    time.Time
+	every time.Duration
+}
+
+// isDue reports whether w is: also if it is to be looked at in another rhythm than
+// when that was decided.
+func (r *Runner) isDue(w Watch, every time.Duration) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !r.due[w].After(time.Now())
+	l := r.due[w]
+	return l.every != every || !l.at.After(time.Now())
+}
+
+// next notes when w is looked at again.
+func (r *Runner) next(w Watch, every time.Duration, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.due[w] = look{at, every}
+}
+
+// waits is for how long something that is kept to be due then is not due yet. A time
+// that is further away than it ever is was kept under another policy, or by a clock
+// that was wrong.
+func waits(due, now time.Time, every time.Duration) time.Duration {
+	if d := due.Sub(now); d > 0 && d <= every {
+		return d
+	}
+	return 0
 }
 
 // begin marks w as worked on in this process; false if it is.

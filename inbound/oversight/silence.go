@@ -1,7 +1,6 @@
 package oversight
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -24,9 +23,11 @@ type Silence struct {
 
 // vigil is what is kept of a silence.
 type vigil struct {
-	First time.Time `json:"first"`
-	Alarm time.Time `json:"alarm,omitzero"`
-	Days  []day     `json:"days,omitempty"` // the newest last
+	First  time.Time `json:"first"`
+	Last   time.Time `json:"last,omitzero"`   // when the newest event came, which may be deleted by now
+	Looked time.Time `json:"looked,omitzero"` // for the last time
+	Alarm  time.Time `json:"alarm,omitzero"`
+	Days   []day     `json:"days,omitempty"` // the newest last
 }
 
 // day is the longest silence that ended on a day.
@@ -69,37 +70,32 @@ func (r *Runner) listen(ctx context.Context, w *inbound.Webhook, watch Watch, no
 	if value != nil && json.Unmarshal(value, v) != nil {
 		v = new(vigil)
 	}
-	kept, _ := json.Marshal(v)
 	if v.First.IsZero() {
 		v.First = now
 	}
 	s := Silence{Webhook: w.Name, Since: v.First, Alarm: v.Alarm}
-	last, err := r.newest(ctx, w.Name)
+	last, err := r.newest(ctx, w.Name, v)
 	if err != nil {
 		_ = r.opt.Store.Keep(ctx, watch, r.token, value, 0)
 		return err
 	}
 	s.Since = latest(s.Since, last)
-	r.hear(v, w.Name, last)
+	v.hear(last)
+	v.Looked = now
 	s.Limit = v.limit(w.Expect)
 	r.judge(v, &s, now)
 	text, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	if bytes.Equal(text, kept) { // nothing to write but that it is free
-		text = value
-	}
 	return r.opt.Store.Keep(ctx, watch, r.token, text, 0)
 }
 
 // hear takes note of a silence that has ended. It is not told shorter ones than the
 // time between two looks.
-func (r *Runner) hear(v *vigil, webhook string, newest time.Time) {
-	r.mu.Lock()
-	before := r.heard[webhook]
-	r.heard[webhook] = newest
-	r.mu.Unlock()
+func (v *vigil) hear(newest time.Time) {
+	before := v.Last
+	v.Last = newest
 	if before.IsZero() || !newest.After(before) {
 		return
 	}
@@ -156,23 +152,37 @@ func (r *Runner) judge(v *vigil, s *Silence, now time.Time) {
 	}
 }
 
+// arriving is how long it takes at most from when an event is received until it is
+// stored, whatever the clocks of replicas say.
+const arriving = 2 * time.Minute
+
 // newest is when the newest event of a webhook was received that had come by
-// itself; zero if none had.
-func (r *Runner) newest(ctx context.Context, webhook string) (time.Time, error) {
+// itself, as far as v knows or has not looked at yet; zero if none had. However many
+// are fetched while none comes, they are looked at once.
+func (r *Runner) newest(ctx context.Context, webhook string, v *vigil) (time.Time, error) {
 	f := inbound.Filter{Webhooks: []string{webhook}, Limit: 10}
+	until := v.Looked.Add(-arriving)
+	if v.Looked.After(time.Now()) { // the clock was ahead
+		until = time.Time{}
+	}
 	for {
 		page, err := r.opt.Inbox.List(ctx, f)
 		if err != nil {
 			return time.Time{}, err
 		}
 		for i := range page.Events {
-			if e := &page.Events[i].Event; !e.Proof.Backfilled() {
+			e := &page.Events[i].Event
+			if e.Received.Before(until) {
+				return v.Last, nil
+			}
+			if copied := e.Parent != "" && e.Variant > 1; !copied && !e.Proof.Backfilled() {
 				return e.Received, nil
 			}
 		}
 		if f.Cursor = page.Next; f.Cursor == "" {
-			return time.Time{}, nil
+			return v.Last, nil
 		}
+		f.Limit = inbound.MaxPage
 	}
 }
 
@@ -192,7 +202,7 @@ func (r *Runner) Watched(ctx context.Context) (all []Silence, err error) {
 		if err := json.Unmarshal(rows[i].Value, v); err != nil {
 			return nil, fmt.Errorf("read what is kept of the silence of webhook %q: %w", w.Name, err)
 		}
-		last, err := r.newest(ctx, w.Name)
+		last, err := r.newest(ctx, w.Name, v)
 		if err != nil {
 			return nil, err
 		}

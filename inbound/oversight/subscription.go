@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/postern-proxy/postern/inbound"
@@ -51,7 +52,10 @@ func (r *Runner) checkDue(ctx context.Context, w *inbound.Webhook, watch Watch) 
 		s = new(Subscription)
 	}
 	s.Webhook, s.Account = w.Name, watch.Account
-	if now := time.Now(); !s.Due.After(now) {
+	now := time.Now()
+	if wait := waits(s.Due, now, w.Subscription.Every.Duration); wait > 0 {
+		s.Due = now.Add(wait)
+	} else {
 		before := s.Health
 		held, done := r.holding(ctx, watch)
 		r.check(held, w, s)
@@ -130,7 +134,9 @@ func (r *Runner) look(ctx context.Context, w *inbound.Webhook, s *Subscription) 
 	}
 	if b.Expires != nil && s.Health == Active {
 		if v, ok := b.Expires.String(n); ok {
-			s.Expires = b.Unit.Parse(v)
+			if s.Expires = b.Unit.Parse(v); s.Expires.IsZero() && v != "" {
+				return fmt.Errorf("expires yields %q, which is no time in unit %s", clip(v), b.Unit)
+			}
 		}
 	}
 	return nil
@@ -170,8 +176,12 @@ func (r *Runner) Subscriptions(ctx context.Context) (all []Subscription, err err
 		if w.Subscription == nil {
 			continue
 		}
+		accounts, err := r.accounts(ctx, w, w.Subscription.Accounts)
+		if err != nil {
+			return nil, err
+		}
 		for _, row := range rows {
-			if row.Webhook != w.Name || (row.Account != "") != w.Subscription.Accounts || row.Value == nil {
+			if row.Webhook != w.Name || !slices.Contains(accounts, row.Account) || row.Value == nil {
 				continue
 			}
 			s := Subscription{}

@@ -24,6 +24,8 @@ type pass struct {
 
 	manual bool
 	seen   map[string]bool // ids of what the list has named so far, if it is only looked
+	looked map[Key]bool    // and how the provider names it
+	read   int             // pages, in this process
 	done   func()          // ends the renewal of the lease
 }
 
@@ -81,9 +83,9 @@ func (r *Runner) sweepNow(ctx context.Context, hook *inbound.Webhook, w Watch, a
 		r.opt.Observer.trouble("reconciling", fmt.Errorf("webhook %q: %w; it begins anew", hook.Name, err))
 		p.state = new(state)
 	}
-	if now := time.Now(); p.state.Due.After(now) && !atOnce {
+	if wait := waits(p.state.Due, time.Now(), hook.Reconcile.Every.Duration); wait > 0 && !atOnce {
 		_ = p.keep(ctx, 0)
-		return p.state.Due, nil
+		return time.Now().Add(wait), nil
 	}
 	fresh := p.state.First.IsZero()
 	p.begin(time.Now())
@@ -105,8 +107,11 @@ func (r *Runner) sweepNow(ctx context.Context, hook *inbound.Webhook, w Watch, a
 // begin takes up the run that was interrupted, or begins one.
 func (p *pass) begin(now time.Time) {
 	s, b := p.state, p.hook.Reconcile
-	if s.First.IsZero() {
+	if s.First.IsZero() || s.First.After(now) { // the clock was ahead
 		s.First, s.Since = now, now // what was before is nobody's gap: the application had it otherwise
+	}
+	if s.Since.After(now) {
+		s.Since = now
 	}
 	if s.Sweep == nil {
 		since := latest(s.Since.Add(-b.Overlap.Duration), s.First)
@@ -144,7 +149,7 @@ func (p *pass) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		p.state.Failures = 0
+		p.read++
 		if last {
 			return p.end(ctx)
 		}
@@ -170,7 +175,7 @@ func (p *pass) page(ctx context.Context) (last bool, err error) {
 			return false, nil
 		}
 		if p.sweep.Page != nil && refused(err) {
-			p.sweep.Page = nil // the place is not good any more
+			p.sweep.anew() // the place is not good any more
 		}
 		return false, err
 	}
@@ -178,7 +183,7 @@ func (p *pass) page(ctx context.Context) (last bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	items, err := p.read(raw, a)
+	items, err := p.understand(raw, a)
 	if err != nil {
 		return false, err
 	}
@@ -227,7 +232,8 @@ func (p *pass) expired(n *names, err error) bool {
 	if b.Expired == nil && f.status != http.StatusGone || b.Expired != nil && !b.Expired.True(n) {
 		return false
 	}
-	p.state.Cursor, p.sweep.Cursor, p.sweep.Page, p.names.cursor = "", "", nil, ""
+	p.state.Cursor, p.sweep.Cursor, p.names.cursor = "", "", ""
+	p.sweep.anew()
 	p.sweep.Report.Expired++
 	p.r.opt.Observer.trouble("reconciling", fmt.Errorf("webhook %q: the provider does not know the position in its list any more: %w; it begins anew, and what happened meanwhile may be missing", p.hook.Name, err))
 	return true
@@ -247,8 +253,12 @@ func (p *pass) turn(n *names, to *address) (last bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if next.Target == to.Target && string(next.JSON) == string(to.JSON) {
+	if next.key() == to.key() {
 		return false, errors.New("next names the page that it is on")
+	}
+	if p.sweep.met(to, next) {
+		p.sweep.anew()
+		return false, errors.New("next leads back to a page that was read: the list goes in a circle")
 	}
 	p.sweep.Page = next
 	return false, nil
@@ -327,9 +337,11 @@ func (p *pass) settle(err error) {
 		}
 	case errors.Is(err, errMore):
 		rep.Error = err.Error()
-		s.Due = now.Add(min(b.Every.Duration, time.Minute))
+		s.Failures, s.Due = 0, now.Add(min(b.Every.Duration, time.Minute))
 	default:
-		s.Failures++
+		if s.Failures++; p.read > 0 && p.sweep.Page != nil { // it has come further
+			s.Failures = 1
+		}
 		rep.Error = err.Error()
 		s.Due = now.Add(min(b.Every.Duration, time.Second<<min(s.Failures+2, 12)))
 		p.r.opt.Observer.trouble("reconciling", fmt.Errorf("webhook %q: %w; it goes on from here at %s", p.hook.Name, err, s.Due.UTC().Format(time.RFC3339)))

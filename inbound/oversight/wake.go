@@ -219,9 +219,7 @@ func (r *Runner) sweepAwake(ctx context.Context, hook *inbound.Webhook, w Watch)
 	}
 	defer r.ended(w)
 	next, err := r.sweepNow(ctx, hook, w, true)
-	r.mu.Lock()
-	r.due[w] = next
-	r.mu.Unlock()
+	r.next(w, hook.Reconcile.Every.Duration, next)
 	if err == nil {
 		return time.Time{}
 	}

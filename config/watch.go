@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,18 +25,27 @@ type Watcher struct {
 	changed func()
 
 	mu      sync.Mutex
+	busy    []os.FileInfo // folders in which this process writes all the time
+	looks   looks         // those of them that are watched
 	folders map[string]bool
 	files   map[string]bool // what counts in any folder
 	policy  map[string]bool // folders in which every *.hcl counts
 }
 
-// NewWatcher returns a watcher that calls changed, one call at a time.
-func NewWatcher(changed func()) (*Watcher, error) {
-	w, err := fsnotify.NewWatcher()
+// NewWatcher returns a watcher that calls changed, one call at a time. In busy folders
+// this process writes all the time, and not what is watched.
+func NewWatcher(changed func(), busy ...string) (*Watcher, error) {
+	fs, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, fmt.Errorf("watch files: %w", err)
 	}
-	return &Watcher{fs: w, changed: changed, folders: map[string]bool{}, files: map[string]bool{}, policy: map[string]bool{}}, nil
+	w := &Watcher{fs: fs, changed: changed, looks: looks{}, folders: map[string]bool{}, files: map[string]bool{}, policy: map[string]bool{}}
+	for _, folder := range busy {
+		if info, err := os.Stat(folder); err == nil {
+			w.busy = append(w.busy, info)
+		}
+	}
+	return w, nil
 }
 
 // Watch adds files: the name as it is, and every step of the links behind it.
@@ -90,10 +100,28 @@ func (w *Watcher) Folder(name string) {
 
 func (w *Watcher) add(folder string) bool {
 	folder = filepath.Clean(folder)
-	if !w.folders[folder] && w.fs.Add(folder) == nil {
-		w.folders[folder] = true
+	if !w.folders[folder] {
+		if w.isBusy(folder) {
+			w.folders[folder] = w.looks.take(folder)
+		} else {
+			w.folders[folder] = w.fs.Add(folder) == nil
+		}
 	}
 	return w.folders[folder]
+}
+
+func (w *Watcher) isBusy(folder string) bool {
+	info, err := os.Stat(folder)
+	return err == nil && slices.ContainsFunc(w.busy, func(b os.FileInfo) bool { return os.SameFile(b, info) })
+}
+
+// look looks through the busy folders, and reports whether something that counts has
+// changed in them.
+func (w *Watcher) look() (changed bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.looks.again(func(name string) { changed = changed || w.counted(name) }, func(folder string) { delete(w.folders, folder) })
+	return changed
 }
 
 // gone takes note that a folder is not watched any more: another one of that
@@ -109,6 +137,10 @@ func (w *Watcher) gone(name string) {
 func (w *Watcher) counts(name string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.counted(name)
+}
+
+func (w *Watcher) counted(name string) bool {
 	name = filepath.Clean(name)
 	return w.files[name] || filepath.Base(name) == "..data" || w.policy[filepath.Dir(name)] && strings.HasSuffix(name, ".hcl")
 }
@@ -117,6 +149,12 @@ func (w *Watcher) counts(name string) bool {
 func (w *Watcher) Run(ctx context.Context) {
 	quiet := time.NewTimer(time.Hour)
 	quiet.Stop()
+	var looked <-chan time.Time
+	if len(w.busy) > 0 {
+		t := time.NewTicker(lookEvery)
+		defer t.Stop()
+		looked = t.C
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -136,6 +174,10 @@ func (w *Watcher) Run(ctx context.Context) {
 				return
 			}
 			quiet.Reset(settle) // events may be lost: look
+		case <-looked:
+			if w.look() {
+				quiet.Reset(settle)
+			}
 		case <-quiet.C:
 			w.changed()
 		}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/postern-proxy/postern/config"
+	"github.com/postern-proxy/postern/store"
 	"github.com/postern-proxy/postern/telemetry"
 )
 
@@ -140,12 +142,16 @@ func (g *gate) watch(ctx context.Context) {
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	changed := make(chan struct{}, 1)
+	var busy []string
+	if db, ok := g.db.(*store.SQLite); ok {
+		busy = append(busy, filepath.Dir(db.Where()))
+	}
 	w, err := config.NewWatcher(func() {
 		select {
 		case changed <- struct{}{}:
 		default:
 		}
-	})
+	}, busy...)
 	if err != nil {
 		g.tel.Trouble("files are not watched; reload by SIGHUP", err)
 	} else {

@@ -177,7 +177,7 @@ func (s *Server) act(a inbound.Action, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, badCursor(string(a), err)
 	}
-	did := Acted{Moved: len(done.Moved), Skipped: done.Skipped, Emptied: done.Emptied, Misfits: misfits, Next: done.Next}
+	did := Acted{Events: done.Events, Moved: len(done.Moved), Skipped: done.Skipped, Emptied: done.Emptied, Misfits: misfits, Next: done.Next}
 	s.tellBulk(r.Context(), name, &ask, did, by(r))
 	return did, nil
 }

@@ -22,14 +22,19 @@ const sampled = 5
 // the operation begins.
 func (s *Server) dryRun(ctx context.Context, f inbound.Filter) (any, error) {
 	began := time.Now()
-	f.Until, f.Cursor, f.Limit = bounded(f.Until, began), "", sampled
+	f.Until, f.Cursor, f.Limit, f.Oldest = bounded(f.Until, began), "", sampled, true
 	n, err := s.opt.Inbox.Count(ctx, f)
 	if err != nil {
 		return nil, fmt.Errorf("count the events: %w", err)
 	}
-	page, err := s.opt.Inbox.List(ctx, f)
-	if err != nil {
-		return nil, fmt.Errorf("look for the events: %w", err)
+	var page inbound.Page
+	for {
+		if page, err = s.opt.Inbox.List(ctx, f); err != nil {
+			return nil, fmt.Errorf("look for the events: %w", err)
+		}
+		if f.Cursor = page.Next; len(page.Events) > 0 || f.Cursor == "" || n.N == 0 {
+			break // else they are further on
+		}
 	}
 	out := Acted{Matched: n.N, More: n.More, Began: began}
 	for i := range page.Events {
@@ -65,6 +70,7 @@ var followParams = []param{
 	{"event_id", "The provider's id of the event."},
 	{"status", "State in which a delivery begins, or to which it moves."},
 	{"error", "Part of the reason of the move."},
+	{"misfit", "Fingerprint of how events do not fit their schema."},
 	{"cursor", "The next of the page before; not given, it is that of now."},
 	{"wait", "How many seconds to wait for something to happen, 0 to 30; 30 if not given."},
 }
@@ -128,8 +134,10 @@ func (s *Server) export(r *http.Request) (any, error) {
 		}
 		for i := range page.Events {
 			e, err := s.exportedEvent(r.Context(), page.Events[i].ID)
-			if err != nil {
-				return nil, err
+			if errors.Is(err, inbound.ErrNotFound) {
+				continue // it was old, and has been deleted meanwhile
+			} else if err != nil {
+				return nil, fmt.Errorf("read the event: %w", err)
 			}
 			out.Events, size = append(out.Events, e), size+e.Size
 		}
@@ -145,11 +153,11 @@ func (s *Server) exportedEvent(ctx context.Context, id string) (out ExportedEven
 	e, err := s.opt.Inbox.Body(ctx, id)
 	emptied := errors.Is(err, inbound.ErrEmptied)
 	if err != nil && !emptied {
-		return out, missingEvent(err)
+		return out, err
 	}
 	rec, err := s.opt.Inbox.Show(ctx, id)
 	if err != nil {
-		return out, missingEvent(err)
+		return out, err
 	}
 	if out.Event = event(rec); emptied {
 		return out, nil

@@ -75,9 +75,9 @@ func pullRoutes() []route {
 	return []route{
 		{method: post, path: api + "/inbox/claim", id: "inbox_claim", summary: summary, query: pullParams, answer: ClaimedEvents{}, serve: (*Server).claim},
 		{method: get, path: api + "/inbox/claim", id: "inbox_claim_get", summary: summary, query: pullParams, answer: ClaimedEvents{}, serve: (*Server).claim},
-		{method: post, path: api + "/inbox/ack", id: "inbox_ack", summary: "Say that a claimed event was applied; 409 if its lease had ended.", body: Ack{}, answer: Settled{}, serve: answering((*Server).ack)},
-		{method: post, path: api + "/inbox/nack", id: "inbox_nack", summary: "Say that a claimed event was not applied; 409 if its lease had ended.", body: Nack{}, answer: Settled{}, serve: answering((*Server).nack)},
-		{method: post, path: api + "/inbox/extend", id: "inbox_extend", summary: "Keep a claimed event for longer; 409 if its lease had ended.", body: Extend{}, answer: Settled{}, serve: answering((*Server).extend)},
+		{method: post, path: api + "/inbox/ack", id: "inbox_ack", summary: "Say that a claimed event was applied; 409 if it was settled, or another has it since its lease ended.", body: Ack{}, answer: Settled{}, serve: answering((*Server).ack)},
+		{method: post, path: api + "/inbox/nack", id: "inbox_nack", summary: "Say that a claimed event was not applied; 409 if it was settled, or another has it since its lease ended.", body: Nack{}, answer: Settled{}, serve: answering((*Server).nack)},
+		{method: post, path: api + "/inbox/extend", id: "inbox_extend", summary: "Keep a claimed event for longer; 409 if it was settled, or another has it since its lease ended.", body: Extend{}, answer: Settled{}, serve: answering((*Server).extend)},
 	}
 }
 

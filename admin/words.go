@@ -220,6 +220,7 @@ type Acted struct {
 	More    bool      `json:"more,omitempty"`    // there are more than could be counted in time
 	Began   time.Time `json:"began,omitzero"`    // of a dry run: when the operation begins
 	Sample  []Event   `json:"sample,omitempty"`  // of a dry run: some of the events
+	Events  int       `json:"events"`            // on this page; it may be none, while next goes on
 	Moved   int       `json:"moved"`             // deliveries
 	Skipped int       `json:"skipped"`           // deliveries in a state that it does not apply to, or that have moved since it began
 	Emptied int       `json:"emptied,omitempty"` // deliveries that are not made because the body of the event was removed

@@ -224,3 +224,38 @@ func TestPrivateAuthority(t *testing.T) {
 		}
 	}
 }
+
+// TestNoSwitch: an application that answers 101 and then says nothing is not waited
+// for: the connection is none that a timeout ends.
+func TestNoSwitch(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	gone := make(chan error, 1)
+	go func() {
+		c, err := l.Accept()
+		if err == nil {
+			defer c.Close()
+			_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+			_, err = io.Copy(io.Discard, c) // until the other end closes
+		}
+		gone <- err
+	}()
+	c := New(nil)
+	defer c.Close()
+	said := make(chan Answer, 1)
+	go func() { said <- post(t, c, "http://"+l.Addr().String(), nil) }()
+	select {
+	case a := <-said:
+		if a.Status != http.StatusSwitchingProtocols || a.Err != nil || !a.Sent {
+			t.Errorf("%+v", a)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it is waited for")
+	}
+	if err := <-gone; err != nil {
+		t.Error(err)
+	}
+}

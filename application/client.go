@@ -118,6 +118,9 @@ func (c *Client) Post(ctx context.Context, call *Call) (a Answer) {
 		return Answer{Err: reason(err, call.Timeout), Sent: sent.Load(), Late: late(err)}
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusSwitchingProtocols { // what follows is no body, and would be waited for without end
+		return Answer{Status: resp.StatusCode, Header: resp.Header, Sent: true}
+	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil { // an answer that breaks off is none
 		return Answer{Err: reason(err, call.Timeout), Sent: true, Late: late(err)}

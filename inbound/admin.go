@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -44,6 +45,13 @@ type Filter struct {
 	// Unmoved is looked at by Act only: a delivery that has moved at or after it is
 	// passed over, so that nothing is done twice in what is begun anew.
 	Unmoved time.Time
+}
+
+// Means reports whether an action on what f selects is about a delivery in this
+// state, with this reason of its last move: an event may have others that are not
+// meant.
+func (f *Filter) Means(s State, reason string) bool {
+	return (f.State == "" || f.State == s) && (f.Error == "" || strings.Contains(strings.ToLower(reason), strings.ToLower(f.Error)))
 }
 
 // Counted is how many events match.
@@ -124,8 +132,9 @@ func (a Action) Origin(was Origin) Origin {
 
 // Acted is what came of one page of an action.
 type Acted struct {
+	Events  int // on the page; it may be less than a page, or none, while Next goes on
 	Moved   []Transition
-	Skipped int    // deliveries in a state that the action does not apply to
+	Skipped int    // deliveries in a state that the action does not apply to, or that is not asked for
 	Emptied int    // deliveries that would have been made if the body of the event were there
 	Next    string // the cursor of the next page, "" when done
 }
@@ -152,13 +161,14 @@ func (in *Inbox) Body(ctx context.Context, id string) (*Event, error) {
 // Stats counts deliveries by webhook and state.
 func (in *Inbox) Stats(ctx context.Context) ([]Stat, error) { return in.opt.Store.Stats(ctx) }
 
-// Act does a to one page of the events that match f and wakes the deliveries.
-// by names who asked and stands in the audit trail. Go on with f.Cursor =
+// Act does a to one page of the events that match f, the oldest first so that a
+// lane keeps its order from page to page, and wakes the deliveries. by names who asked and stands in the audit trail. Go on with f.Cursor =
 // Acted.Next: what was interrupted can be resumed.
 func (in *Inbox) Act(ctx context.Context, a Action, f Filter, by string) (Acted, error) {
 	if !a.Known() {
 		return Acted{}, errors.New("unknown action: use replay, release or discard")
 	}
+	f.Oldest = true
 	done, err := in.opt.Store.Act(ctx, a, f, by)
 	if err != nil {
 		return Acted{}, err

@@ -10,19 +10,20 @@ import (
 	"github.com/google/uuid"
 )
 
-// Anew stores a copy of each event on one page of those that match f, and delivers
-// it: a new event with an id of its own, whose parent is the original, so that an
+// Anew stores a copy of each event on one page of those that match f, the oldest
+// first, and delivers it: a new event with an id of its own, whose parent is the original, so that an
 // application that has seen the original takes it for another. What is held back
 // is passed over, as is an event that is a copy itself made since f.Unmoved. by
 // names who asked. Asked again with the same f.Unmoved, it makes no second copy.
 func (in *Inbox) Anew(ctx context.Context, f Filter, by string) (Acted, error) {
+	f.Oldest = true
 	page, err := in.opt.Store.List(ctx, f)
 	if err != nil {
 		return Acted{}, err
 	}
-	done := Acted{Next: page.Next}
+	done := Acted{Events: len(page.Events), Next: page.Next}
 	for i := range page.Events {
-		a, err := in.copied(ctx, &page.Events[i], f.Unmoved, by)
+		a, err := in.copied(ctx, &page.Events[i], &f, by)
 		if errors.Is(err, ErrEmptied) {
 			done.Emptied++
 			continue
@@ -54,14 +55,14 @@ func (in *Inbox) Anew(ctx context.Context, f Filter, by string) (Acted, error) {
 }
 
 // copied is the copy of an event on its way into the store, nil if it gets none.
-func (in *Inbox) copied(ctx context.Context, r *Record, began time.Time, by string) (*Arrival, error) {
+func (in *Inbox) copied(ctx context.Context, r *Record, f *Filter, by string) (*Arrival, error) {
 	var to []Placement
 	for _, d := range r.Deliveries {
-		if _, ok := ActReplay.Move(d.State); ok {
+		if _, ok := ActReplay.Move(d.State); ok && f.Means(d.State, d.Reason) {
 			to = append(to, Placement{Target: d.Target, State: Received, Origin: Replay, Reason: "replay of " + r.ID + " as a new event"})
 		}
 	}
-	if len(to) == 0 || r.Parent != "" && !began.IsZero() && !r.Received.Before(began) {
+	if len(to) == 0 || r.Parent != "" && !f.Unmoved.IsZero() && !r.Received.Before(f.Unmoved) {
 		return nil, nil
 	}
 	e, err := in.opt.Store.Body(ctx, r.ID)
@@ -69,7 +70,7 @@ func (in *Inbox) copied(ctx context.Context, r *Record, began time.Time, by stri
 		return nil, fmt.Errorf("read event %s: %w", r.ID, err)
 	}
 	e.Parent, e.Received, e.Rank = e.ID, time.Now(), "" // a person wants it delivered, however old it is
-	e.ID = in.copyID(r.ID, began)
+	e.ID = in.copyID(r.ID, f.Unmoved)
 	return &Arrival{Event: e, To: to, Anew: true, By: by}, nil
 }
 

@@ -71,7 +71,7 @@ func (f *Filter) concerns(n *Notice) bool {
 	return (len(f.IDs) == 0 || slices.Contains(f.IDs, n.ID)) &&
 		(len(f.Webhooks) == 0 || slices.Contains(f.Webhooks, n.Webhook)) &&
 		(f.Account == "" || f.Account == n.Account) && f.OfType(n.Type) &&
-		(f.EventID == "" || f.EventID == n.EventID) &&
+		(f.EventID == "" || f.EventID == n.EventID) && (f.Misfit == "" || f.Misfit == n.Misfit) &&
 		(f.Since.IsZero() || !at.Before(f.Since)) && (f.Until.IsZero() || at.Before(f.Until)) &&
 		(f.State == "" || n.enters(f.State)) &&
 		(f.Error == "" || n.Move != nil && strings.Contains(strings.ToLower(n.Move.Reason), strings.ToLower(f.Error)))

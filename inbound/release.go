@@ -39,12 +39,12 @@ func (in *Inbox) Release(ctx context.Context, f Filter, by string, force bool) (
 	}
 	if len(ids) > 0 {
 		named := f
-		named.IDs, named.Cursor, named.Limit, named.Oldest = ids, "", len(ids), false
+		named.IDs, named.Cursor, named.Limit = ids, "", len(ids)
 		if out.Acted, err = in.Act(ctx, ActRelease, named, by); err != nil {
 			return out, err
 		}
 	}
-	out.Next = page.Next
+	out.Events, out.Next = len(page.Events), page.Next
 	return out, nil
 }
 

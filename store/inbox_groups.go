@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -106,48 +105,4 @@ func lastOf(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-// oldestPage is a page that begins with the oldest. It is for what is done to events,
-// not for looking at them: it may go through the whole inbox.
-func (s inbox) oldestPage(ctx context.Context, f inbound.Filter) (p inbound.Page, err error) {
-	after := int64(0)
-	if f.Cursor != "" {
-		if after, err = strconv.ParseInt(f.Cursor, 10, 64); err != nil {
-			return p, inbound.ErrCursor
-		}
-	}
-	conditions, args := where(&f)
-	if f.State != "" {
-		conditions += " AND e.seq IN (SELECT id / 256 FROM deliveries INDEXED BY deliveries_state WHERE state = ? AND id >= ?)"
-		args = append(args, string(f.State), after*perEvent)
-	}
-	n := f.PageSize()
-	rows, err := s.read.QueryContext(ctx, "SELECT "+eventColumns+" FROM events e WHERE "+conditions+" AND e.seq > ? ORDER BY e.seq LIMIT ?", append(args, after, n+1)...)
-	if err != nil {
-		return p, fmt.Errorf("list events: %w", err)
-	}
-	defer rows.Close()
-	var seqs []int64
-	for rows.Next() {
-		var r inbound.Record
-		var seq int64
-		if err := scanEvent(rows.Scan, &r.Event, &seq); err != nil {
-			return p, fmt.Errorf("list events: %w", err)
-		}
-		p.Events, seqs = append(p.Events, r), append(seqs, seq)
-	}
-	if err := rows.Err(); err != nil {
-		return p, fmt.Errorf("list events: %w", err)
-	}
-	if len(seqs) > n {
-		p.Events, seqs = p.Events[:n], seqs[:n]
-		p.Next = strconv.FormatInt(seqs[n-1], 10)
-	}
-	for i := range p.Events {
-		if err := s.deliveries(ctx, &p.Events[i], seqs[i]); err != nil {
-			return p, err
-		}
-	}
-	return p, nil
 }

@@ -253,30 +253,34 @@ func where(f *inbound.Filter) (conditions string, args []any) {
 // named reports whether f selects few events by their names.
 func named(f *inbound.Filter) bool { return len(f.IDs) > 0 || f.EventID != "" }
 
-// begin is the seq that f's cursor stands before.
-func begin(f *inbound.Filter) (before int64, err error) {
-	if f.Cursor == "" {
+// begin is the seq behind which a page begins, in its direction.
+func begin(f *inbound.Filter) (behind int64, err error) {
+	switch {
+	case f.Cursor == "" && f.Oldest:
+		return 0, nil
+	case f.Cursor == "":
 		return math.MaxInt64, nil
 	}
-	if before, err = strconv.ParseInt(f.Cursor, 10, 64); err != nil {
+	if behind, err = strconv.ParseInt(f.Cursor, 10, 64); err != nil {
 		return 0, inbound.ErrCursor
 	}
-	return before, nil
+	return behind, nil
 }
 
 func (s inbox) List(ctx context.Context, f inbound.Filter) (p inbound.Page, err error) {
-	if f.Oldest {
-		return s.oldestPage(ctx, f)
-	}
-	before, err := begin(&f)
+	behind, err := begin(&f)
 	if err != nil {
 		return p, err
+	}
+	steps, rest, order := s.steps, "WHERE e.seq < ?", "DESC"
+	if f.Oldest {
+		steps, rest, order = s.ascent, "WHERE e.seq > ?", "ASC"
 	}
 	conditions, args := where(&f)
 	var seqs []int64
 	n := f.PageSize()
 	look := func(what string, more ...any) error {
-		rows, err := s.read.QueryContext(ctx, "SELECT "+eventColumns+" FROM events e "+what+" AND "+conditions+" ORDER BY e.seq DESC LIMIT ?", slices.Concat(more, args, []any{n + 1 - len(seqs)})...)
+		rows, err := s.read.QueryContext(ctx, "SELECT "+eventColumns+" FROM events e "+what+" AND "+conditions+" ORDER BY e.seq "+order+" LIMIT ?", slices.Concat(more, args, []any{n + 1 - len(seqs)})...)
 		if err != nil {
 			return fmt.Errorf("list events: %w", err)
 		}
@@ -293,9 +297,9 @@ func (s inbox) List(ctx context.Context, f inbound.Filter) (p inbound.Page, err 
 	}
 	var next int64
 	if named(&f) {
-		err = look("WHERE e.seq < ?", before)
+		err = look(rest, behind)
 	} else {
-		next, err = s.steps(ctx, &f, before, func(w *scan, low, before int64, looks int) (bool, error) {
+		next, err = steps(ctx, &f, behind, func(w *scan, low, before int64, looks int) (bool, error) {
 			from := ""
 			if w.index != "" && w.table == "events" {
 				from = "INDEXED BY " + w.index + " "

@@ -109,10 +109,10 @@ func (s inbox) Act(ctx context.Context, a inbound.Action, f inbound.Filter, by s
 		return done, err
 	}
 	err = s.do(ctx, 0, func(t *tx) error {
-		done = inbound.Acted{Next: page.Next}
+		done = inbound.Acted{Events: len(page.Events), Next: page.Next}
 		lanes := map[lane]bool{}
 		for i := range page.Events {
-			if err := t.act(&page.Events[i], a, by, f.Unmoved, &done, lanes); err != nil {
+			if err := t.act(&page.Events[i], a, by, &f, &done, lanes); err != nil {
 				return err
 			}
 		}
@@ -129,9 +129,9 @@ func (s inbox) Act(ctx context.Context, a inbound.Action, f inbound.Filter, by s
 	return done, nil
 }
 
-// act does a to every delivery of one event and notes whose lanes have to be
+// act does a to every delivery of one event that f means and notes whose lanes have to be
 // settled. What the list said may be old: the states are read anew.
-func (t *tx) act(e *inbound.Record, a inbound.Action, by string, unmoved time.Time, done *inbound.Acted, lanes map[lane]bool) error {
+func (t *tx) act(e *inbound.Record, a inbound.Action, by string, f *inbound.Filter, done *inbound.Acted, lanes map[lane]bool) error {
 	var rows []row
 	var origins []inbound.Origin
 	var emptied int64
@@ -139,14 +139,15 @@ func (t *tx) act(e *inbound.Record, a inbound.Action, by string, unmoved time.Ti
 		var d row
 		var origin inbound.Origin
 		var due int64
-		err := d.scan(r, &origin, &due, &emptied)
-		if !d.state.Open() && !unmoved.IsZero() && due >= micro(unmoved) {
+		var reason string
+		err := d.scan(r, &origin, &due, &reason, &emptied)
+		if !f.Means(d.state, reason) || !d.state.Open() && !f.Unmoved.IsZero() && due >= micro(f.Unmoved) {
 			done.Skipped++
 			return err
 		}
 		rows, origins = append(rows, d), append(origins, origin)
 		return err
-	}, "SELECT "+rowColumns+`, d.origin, d.due, e.emptied FROM events e JOIN deliveries d ON d.id BETWEEN e.seq * 256 AND e.seq * 256 + 255 WHERE e.id = ?`, e.ID)
+	}, "SELECT "+rowColumns+`, d.origin, d.due, d.reason, e.emptied FROM events e JOIN deliveries d ON d.id BETWEEN e.seq * 256 AND e.seq * 256 + 255 WHERE e.id = ?`, e.ID)
 	if err != nil {
 		return err
 	}

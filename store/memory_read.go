@@ -18,12 +18,12 @@ func (m memoryInbox) Act(_ context.Context, a inbound.Action, f inbound.Filter, 
 	if err != nil {
 		return done, err
 	}
-	done.Next = next
+	done.Events, done.Next = len(page), next
 	lanes := map[lane]bool{}
 	for _, e := range page {
 		for _, d := range e.deliveries {
 			to, ok := a.Move(d.State)
-			if !ok || !d.State.Open() && !f.Unmoved.IsZero() && !d.Due.Before(f.Unmoved) {
+			if !ok || !f.Means(d.State, d.Reason) || !d.State.Open() && !f.Unmoved.IsZero() && !d.Due.Before(f.Unmoved) {
 				done.Skipped++
 				continue
 			}

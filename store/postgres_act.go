@@ -51,6 +51,7 @@ type standing struct {
 	state    inbound.State
 	origin   inbound.Origin
 	due      time.Time // when it moved last, if it is not open
+	reason   string    // of the last move
 }
 
 func (s postgresInbox) Act(ctx context.Context, a inbound.Action, f inbound.Filter, by string) (done inbound.Acted, err error) {
@@ -59,15 +60,15 @@ func (s postgresInbox) Act(ctx context.Context, a inbound.Action, f inbound.Filt
 		return done, err
 	}
 	if len(events) == 0 {
-		return inbound.Acted{}, nil
+		return inbound.Acted{Next: next}, nil
 	}
 	err = s.transact(ctx, slow, func(ctx context.Context, tx pgx.Tx) error {
-		done = inbound.Acted{Next: next}
+		done = inbound.Acted{Events: len(events), Next: next}
 		found, err := lockEvents(ctx, tx, events)
 		if err != nil {
 			return err
 		}
-		return s.actOn(ctx, tx, a, found, by, f.Unmoved, &done)
+		return s.actOn(ctx, tx, a, found, by, &f, &done)
 	})
 	if err != nil {
 		return inbound.Acted{}, fmt.Errorf("%s events: %w", a, err)
@@ -94,11 +95,11 @@ func lockEvents(ctx context.Context, tx pgx.Tx, events []*pgEvent) (found []stan
 	b := &pgx.Batch{}
 	lockLanesOf(b, ids)
 	byEvent := map[int64][]standing{}
-	b.Queue("SELECT id, target, state, origin, due FROM postern_deliveries WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE", ids).Query(func(rows pgx.Rows) error {
+	b.Queue("SELECT id, target, state, origin, due, reason FROM postern_deliveries WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE", ids).Query(func(rows pgx.Rows) error {
 		var d standing
-		_, err := pgx.ForEachRow(rows, []any{&d.id, &d.target, &d.state, &d.origin, &d.due}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&d.id, &d.target, &d.state, &d.origin, &d.due, &d.reason}, func() error {
 			e := bySeq[d.id/perSeq]
-			d.event, d.webhook, d.received, d.target = e.ID, e.Webhook, e.Received, unescaped(d.target)
+			d.event, d.webhook, d.received, d.target, d.reason = e.ID, e.Webhook, e.Received, unescaped(d.target), unescaped(d.reason)
 			byEvent[e.seq] = append(byEvent[e.seq], d)
 			return nil
 		})
@@ -147,12 +148,12 @@ WITH input AS MATERIALIZED (
 SELECT statement_timestamp()`
 
 // actOn makes the moves of a on deliveries that are locked.
-func (p *Postgres) actOn(ctx context.Context, tx pgx.Tx, a inbound.Action, found []standing, by string, unmoved time.Time, done *inbound.Acted) error {
+func (p *Postgres) actOn(ctx context.Context, tx pgx.Tx, a inbound.Action, found []standing, by string, f *inbound.Filter, done *inbound.Acted) error {
 	var ids []int64
 	var states, origins []string
 	for _, d := range found {
 		to, ok := a.Move(d.state)
-		if !ok || !d.state.Open() && !unmoved.IsZero() && !d.due.Before(unmoved) {
+		if !ok || !f.Means(d.state, d.reason) || !d.state.Open() && !f.Unmoved.IsZero() && !d.due.Before(f.Unmoved) {
 			done.Skipped++
 			continue
 		}

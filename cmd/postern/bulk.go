@@ -54,6 +54,7 @@ type counted struct {
 
 // pageDone is what came of a page.
 type pageDone struct {
+	things               int // on the page: it may be a short one, or have none, while next goes on
 	moved, skipped, held int
 	why                  []string // of what was held back
 	next                 string
@@ -75,6 +76,9 @@ func (b *bulk) add(cmd *cobra.Command) {
 // errUnnamed says that neither ids nor flags say what is meant.
 var errUnnamed = errors.New("nothing is selected: name ids, or flags such as --status failed; --all means everything")
 
+// errLimit says that a --limit is none.
+var errLimit = errors.New("--limit is not a number from 0 on")
+
 // outputOf is how a command is to write what it found.
 func outputOf(cmd *cobra.Command) string {
 	if f := cmd.Flags().Lookup("output"); f != nil {
@@ -92,6 +96,9 @@ func (b *bulk) run(cmd *cobra.Command, named int, any bool, count1 func(context.
 	pace, err := b.pace()
 	if err != nil {
 		return &exitError{exitUsage, err}
+	}
+	if b.limit < 0 {
+		return &exitError{exitUsage, errLimit}
 	}
 	if b.since, err = moment(b.began); err != nil {
 		return &exitError{exitUsage, fmt.Errorf("--began: %w", err)}
@@ -137,10 +144,10 @@ func (b *bulk) run(cmd *cobra.Command, named int, any bool, count1 func(context.
 	return b.each(cmd, total, pace, page)
 }
 
-// pace is how many are done at once, and how long that has to take.
+// pace is how many are done at once, and how long each has to take.
 type pace struct {
-	page  int
-	pause time.Duration
+	page int
+	each time.Duration
 }
 
 // bulkPage is how many are done at once where there is no rate.
@@ -156,7 +163,7 @@ func (b *bulk) pace() (p pace, err error) {
 		return p, fmt.Errorf("--rate: %w", err)
 	}
 	p.page = max(1, min(bulkPage, int(rate.N*float64(time.Second)/float64(rate.Per)))) // about a page a second
-	p.pause = time.Duration(float64(p.page) * float64(rate.Per) / rate.N)
+	p.each = time.Duration(float64(rate.Per) / rate.N)
 	return p, nil
 }
 
@@ -180,13 +187,15 @@ func (b *bulk) each(cmd *cobra.Command, total int, p pace, page func(ctx context
 			return &exitError{exitFailure, fmt.Errorf("after %s: %w. To go on:\n  %s", b.moved(sum.moved), err, b.resume(cmd, cursor, done))}
 		}
 		sum.moved, sum.skipped, sum.held, sum.why = sum.moved+acted.moved, sum.skipped+acted.skipped, sum.held+acted.held, append(sum.why, acted.why...)
-		done += size
+		done += acted.things
 		if cursor = acted.next; cursor == "" {
 			break
 		}
-		bar.show(done)
+		if acted.things > 0 {
+			bar.show(done)
+		}
 		select {
-		case <-time.After(p.pause - time.Since(began)):
+		case <-time.After(time.Duration(acted.things)*p.each - time.Since(began)):
 		case <-cmd.Context().Done():
 		}
 		if cmd.Context().Err() != nil && (total == 0 || done < total) {
@@ -275,7 +284,7 @@ func (b *bulk) resume(cmd *cobra.Command, cursor string, done int) string {
 			words = append(words, "--"+f.Name)
 			return
 		}
-		add(f.Name, strings.Trim(f.Value.String(), "[]"))
+		add(f.Name, given(f))
 	})
 	if b.limit > 0 {
 		add("limit", fmt.Sprint(b.limit-done))
@@ -290,6 +299,14 @@ func (b *bulk) resume(cmd *cobra.Command, cursor string, done int) string {
 		words = append(words, quoted(id))
 	}
 	return strings.Join(append(words, "--yes"), " ")
+}
+
+// given is the value of a flag as it is written.
+func given(f *pflag.Flag) string {
+	if list, ok := f.Value.(pflag.SliceValue); ok {
+		return strings.Join(list.GetSlice(), ",")
+	}
+	return f.Value.String()
 }
 
 // confirmed asks the person at the terminal; without one the answer is no.

@@ -20,6 +20,7 @@ type pages struct {
 	n     int
 	asked []string
 	fail  func(page int) error
+	short int // pages that come first and hold nothing
 }
 
 func (p *pages) page(_ context.Context, began time.Time, limit int, cursor string) (pageDone, error) {
@@ -29,10 +30,13 @@ func (p *pages) page(_ context.Context, began time.Time, limit int, cursor strin
 			return pageDone{}, err
 		}
 	}
+	if len(p.asked) <= p.short {
+		return pageDone{next: "0"}, nil
+	}
 	from := 0
 	fmt.Sscan(cursor, &from)
 	to := min(from+limit, p.n)
-	done := pageDone{moved: to - from}
+	done := pageDone{things: to - from, moved: to - from}
 	if to < p.n {
 		done.next = fmt.Sprint(to)
 	}
@@ -85,6 +89,59 @@ func TestBulkLimit(t *testing.T) {
 	if _, _, err := bulkCommand(t.Context(), &bulk{}, &pages{n: 3}); err == nil || !strings.Contains(err.Error(), "nothing was done") {
 		t.Errorf("without a yes: %v", err)
 	}
+}
+
+// TestBulkShortPages: pages without anything are passed over at once, and do not
+// count against what is selected.
+func TestBulkShortPages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, start := &pages{n: 3, short: 5}, time.Now()
+		out, messages, err := bulkCommand(t.Context(), &bulk{}, p, "--yes", "--limit", "2", "--rate", "1/s")
+		if err != nil || !strings.Contains(out, "2 events moved") || strings.Join(p.asked, " ") != "+1 0+1 0+1 0+1 0+1 0+1 1+1" {
+			t.Errorf("%q, asked %v, %v", out, p.asked, err)
+		}
+		if took := time.Since(start); took != 2*time.Second || strings.Contains(messages, "\n0 of") {
+			t.Errorf("2 at 1/s took %v: %s", took, messages)
+		}
+	})
+}
+
+// TestBulkLimitIsANumber: less than nothing is not everything.
+func TestBulkLimitIsANumber(t *testing.T) {
+	p := &pages{n: 3}
+	if _, _, err := bulkCommand(t.Context(), &bulk{}, p, "--yes", "--limit", "-1"); err == nil || err.Error() != "--limit is not a number from 0 on" || p.asked != nil {
+		t.Errorf("asked %v: %v", p.asked, err)
+	}
+	if _, err := (&inboxFlags{limit: -1}).filter(nil); err == nil {
+		t.Error("a list of -1 events")
+	}
+	if _, err := (&callFlags{most: -1}).filter(nil); err == nil {
+		t.Error("a list of -1 calls")
+	}
+}
+
+// TestBulkGoesOnWithTheSame: the command that goes on selects what the interrupted
+// one did, whenever it is given.
+func TestBulkGoesOnWithTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		f, b := &inboxFlags{}, &bulk{again: true, thing: "event"}
+		cmd := &cobra.Command{Use: "replay"}
+		f.add(cmd)
+		b.add(cmd)
+		if err := cmd.ParseFlags([]string{"--since", "2h", "--until", "3d", "--error", "[502]", "--webhook", "a,b"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.filter(nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		at := func(ago time.Duration) string { return began.Add(-ago).UTC().Format(time.RFC3339Nano) }
+		want := "replay --error '[502]' --since " + at(2*time.Hour) + " --until " + at(72*time.Hour) + " --webhook a,b --yes"
+		if got := b.resume(cmd, "", 0); got != want {
+			t.Errorf("%s\nwant\n%s", got, want)
+		}
+	})
 }
 
 // TestBulkInterrupted shows that the page in hand is finished, and that the command

@@ -44,13 +44,27 @@ func (f *inboxFlags) add(cmd *cobra.Command) {
 
 func (f *inboxFlags) filter(ids []string) (out admin.Filter, err error) {
 	out = admin.Filter{IDs: append([]string(nil), ids...), Webhooks: f.webhooks, Provider: f.provider, Account: f.account, Type: f.kind, Misfit: f.misfit, Status: f.status, Error: f.failure}
-	if out.Since, err = moment(f.since); err != nil {
-		return out, fmt.Errorf("--since: %w", err)
+	if f.limit < 0 {
+		return out, errLimit
 	}
-	if out.Until, err = moment(f.until); err != nil {
-		return out, fmt.Errorf("--until: %w", err)
+	if out.Since, err = momentOf("since", &f.since); err != nil {
+		return out, err
 	}
-	return out, nil
+	out.Until, err = momentOf("until", &f.until)
+	return out, err
+}
+
+// momentOf reads the time that a flag says, and has the flag say it as a time of day:
+// so it is the same for the command that goes on after an interruption.
+func momentOf(name string, text *string) (time.Time, error) {
+	t, err := moment(*text)
+	if err != nil {
+		return t, fmt.Errorf("--%s: %w", name, err)
+	}
+	if !t.IsZero() {
+		*text = t.UTC().Format(time.RFC3339Nano)
+	}
+	return t, nil
 }
 
 // moment reads a time, or how long ago it was.

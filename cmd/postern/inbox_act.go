@@ -39,7 +39,7 @@ func inboxAct(o *options, action inbound.Action, short string) *cobra.Command {
 				ask.Began, ask.Limit, ask.Cursor = began, limit, cursor
 				did, err := c.Act(ctx, action, ask)
 				b.misfits, b.emptied = b.misfits+did.Misfits, b.emptied+did.Emptied
-				return pageDone{moved: did.Moved, skipped: did.Skipped, next: did.Next}, err
+				return pageDone{things: did.Events, moved: did.Moved, skipped: did.Skipped, next: did.Next}, err
 			})
 		}),
 	}

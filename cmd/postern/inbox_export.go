@@ -52,7 +52,7 @@ func (x *export) run(cmd *cobra.Command, c *admin.Client) error {
 		if err != nil {
 			return &exitError{exitFailure, err}
 		}
-		out, done = f, func() error { return errors.Join(f.Sync(), f.Close()) }
+		out, done = paged{f}, func() error { return errors.Join(f.Sync(), f.Close()) }
 	}
 	n, cursor, err := x.pages(cmd, c, filter, out)
 	err = errors.Join(err, done())
@@ -118,7 +118,7 @@ func (x *export) resume(cmd *cobra.Command, cursor string, n int) string {
 		if f.Name == "cursor" || f.Name == "limit" || f.Name == "until" || f.Name == "admin" && strings.Contains(f.Value.String(), "@") {
 			return
 		}
-		words = append(words, "--"+f.Name+" "+quoted(strings.Trim(f.Value.String(), "[]")))
+		words = append(words, "--"+f.Name+" "+quoted(given(f)))
 	})
 	words = append(words, "--until "+x.before)
 	if x.limit > 0 {
@@ -128,6 +128,28 @@ func (x *export) resume(cmd *cobra.Command, cursor string, n int) string {
 		words = append(words, "--cursor "+quoted(cursor))
 	}
 	return strings.Join(words, " ")
+}
+
+// paged writes each page as a whole or not at all, so that what goes on after a disk
+// was full has nothing twice.
+type paged struct {
+	file interface {
+		io.WriteSeeker
+		Truncate(size int64) error
+	}
+}
+
+// Write implements [io.Writer].
+func (p paged) Write(page []byte) (n int, err error) {
+	at, err := p.file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return 0, err
+	}
+	if n, err = p.file.Write(page); err != nil {
+		_, back := p.file.Seek(at, io.SeekStart)
+		return 0, errors.Join(err, p.file.Truncate(at), back)
+	}
+	return n, nil
 }
 
 // continued opens a file to write to: a new one, or one to go on with after its

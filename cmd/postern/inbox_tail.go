@@ -21,6 +21,9 @@ func inboxTail(o *options, output *string) *cobra.Command {
 		Use: "tail", Short: "Show what happens, as it happens: events that arrive, and moves of their deliveries", Args: cobra.NoArgs,
 		Long: "Show what happens, as it happens: events that arrive, and moves of their deliveries.\n\nA server that is started anew is waited for, and nothing that happened meanwhile is left out. When it ends, it says how to go on.",
 		RunE: asking(o, func(cmd *cobra.Command, c *admin.Client, _ []string) error {
+			if f.since != "" || f.until != "" {
+				return &exitError{exitUsage, errors.New("tail shows what happens from now on, or from --cursor on: --since and --until are for list and export")}
+			}
 			filter, err := f.filter(nil)
 			if err != nil {
 				return &exitError{exitUsage, err}

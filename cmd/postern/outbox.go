@@ -45,13 +45,14 @@ func (f *callFlags) filter(ids []string) (out admin.CallFilter, err error) {
 	if f.provider != "" {
 		out.Providers = []string{f.provider}
 	}
-	if out.Since, err = moment(f.since); err != nil {
-		return out, fmt.Errorf("--since: %w", err)
+	if f.most < 0 {
+		return out, errLimit
 	}
-	if out.Until, err = moment(f.until); err != nil {
-		return out, fmt.Errorf("--until: %w", err)
+	if out.Since, err = momentOf("since", &f.since); err != nil {
+		return out, err
 	}
-	return out, nil
+	out.Until, err = momentOf("until", &f.until)
+	return out, err
 }
 
 func outboxCommand(o *options) *cobra.Command {
@@ -277,6 +278,6 @@ func (a *callAct) run(cmd *cobra.Command, c *admin.Client, ids []string) error {
 	return a.bulk.run(cmd, distinct(ids), !reflect.ValueOf(filter).IsZero(), count, func(ctx context.Context, _ time.Time, limit int, cursor string) (pageDone, error) {
 		ask.Limit, ask.Cursor = limit, cursor
 		did, err := c.ActOnCalls(ctx, a.what, ask)
-		return pageDone{did.Moved, did.Skipped, did.Held, did.Why, did.Next}, err
+		return pageDone{did.Moved + did.Skipped + did.Held, did.Moved, did.Skipped, did.Held, did.Why, did.Next}, err
 	})
 }

@@ -43,6 +43,8 @@ func Inbox(t *testing.T, open func(*testing.T) inbound.Store) {
 		{"what happens is told in order and without a gap", feeding},
 		{"a copy is an event of its own", copies},
 		{"nothing is done twice in what is begun anew", unmoved},
+		{"an action is about the deliveries that are selected", meant},
+		{"an action begins with the oldest, page by page", fromTheOldest},
 		{"old events are deleted when they are done", pruning},
 		{"bodies of finished events are removed, the oldest first", emptying},
 		{"what may still be delivered keeps its body", needed},

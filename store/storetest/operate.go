@@ -144,3 +144,63 @@ func unmoved(s *suite) {
 	f.Unmoved = time.Time{}
 	act(1, 0)
 }
+
+// meant: where a state or a reason selects, an action leaves the other deliveries of
+// an event alone, even if it could move them.
+func meant(s *suite) {
+	e := s.event("evt_1", "1")
+	s.insert(e, "hook", "hook/b", "hook/c")
+	items, _, err := s.Claim(s.ctx(), map[string]int{"hook": 1, "hook/b": 1}, lease)
+	if err != nil || len(items) != 2 {
+		s.Fatalf("%d claimed, %v", len(items), err)
+	}
+	for _, it := range items {
+		s.finish(it, map[string]inbound.State{"hook": inbound.Applied, "hook/b": inbound.Failed}[it.Target], time.Time{})
+	}
+	for _, step := range []struct {
+		action inbound.Action
+		f      inbound.Filter
+		want   string // hook, hook/b, hook/c afterwards
+	}{
+		{inbound.ActReplay, inbound.Filter{State: inbound.Failed}, "applied received received"},
+		{inbound.ActReplay, inbound.Filter{State: inbound.Received}, "applied received received"},
+		{inbound.ActDiscard, inbound.Filter{Error: "REPLAY"}, "applied ignored received"},
+		{inbound.ActReplay, inbound.Filter{IDs: []string{e.ID}, Error: "because APPLIED"}, "received ignored received"},
+		{inbound.ActRelease, inbound.Filter{}, "received received received"},
+	} {
+		done, err := s.Act(s.ctx(), step.action, step.f, "ann")
+		if err != nil || len(done.Moved)+done.Skipped != 3 || done.Events != 1 {
+			s.Fatalf("%s of %+v: %+v, %v", step.action, step.f, done, err)
+		}
+		got := map[string]inbound.State{}
+		for _, d := range s.show(e.ID).Deliveries {
+			got[d.Target] = d.State
+		}
+		if text := fmt.Sprint(got["hook"], " ", got["hook/b"], " ", got["hook/c"]); text != step.want {
+			s.Errorf("%s of %+v: %s, want %s", step.action, step.f, text, step.want)
+		}
+	}
+}
+
+func fromTheOldest(s *suite) {
+	var want, got []string
+	for i := range 5 {
+		e := s.event(fmt.Sprintf("evt_%d", i), "body")
+		s.insert(e)
+		want = append(want, e.ID)
+	}
+	f := inbound.Filter{Oldest: true, Limit: 2}
+	for _, n := range []int{2, 2, 1} {
+		done, err := s.Act(s.ctx(), inbound.ActDiscard, f, "ann")
+		if err != nil || done.Events != n || (done.Next == "") != (n == 1) {
+			s.Fatalf("%+v, %v, want %d events", done, err, n)
+		}
+		for _, m := range done.Moved {
+			got = append(got, m.Event)
+		}
+		f.Cursor = done.Next
+	}
+	if !slices.Equal(got, want) {
+		s.Errorf("done to %v, want %v", got, want)
+	}
+}

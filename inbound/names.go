@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"bytes"
 	"mime"
 	"net/http"
 	"net/url"
@@ -26,13 +27,37 @@ type Names struct {
 // bodyKind is what a body can be read as.
 type bodyKind struct{ known, form, opaque bool }
 
-// bodyKind looks through the body once, whoever asks.
+// bodyKind looks through the body once, whoever asks. It goes by the bytes, and by what
+// headers say of them only where the bytes leave it open: few providers sign headers, so
+// that whoever replays a request can make them say anything.
 func (r *Request) bodyKind() bodyKind {
 	if !r.kind.known {
-		form := isForm(r.Header)
-		r.kind = bodyKind{known: true, form: form, opaque: r.Header.Get("Content-Encoding") != "" || !form && !block.ValidJSON(r.Body)}
+		form, encoded := isForm(r.Header), r.Header.Get("Content-Encoding") != ""
+		if form && !compound(r.Body) {
+			r.kind = bodyKind{known: true, form: true, opaque: encoded && !isASCII(r.Body)}
+			return r.kind
+		}
+		json := block.ValidJSON(r.Body)
+		r.kind = bodyKind{known: true, form: form && !json, opaque: !json && (!form || encoded)}
 	}
 	return r.kind
+}
+
+// compound reports whether body begins as an object or a list does, and no form.
+func compound(body []byte) bool {
+	body = bytes.TrimLeft(body, " \t\r\n")
+	return len(body) > 0 && (body[0] == '{' || body[0] == '[')
+}
+
+// isASCII reports whether body is ASCII without control characters, as forms are and
+// what is compressed is not.
+func isASCII(body []byte) bool {
+	for _, c := range body {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // Lookup implements [block.Source].

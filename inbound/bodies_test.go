@@ -44,6 +44,9 @@ func (b *box) each(list []one) {
 		if tt.path == "" {
 			tt.path = "/hook"
 		}
+		if tt.result == "accepted" {
+			b.refuses(tt)
+		}
 		got := b.post(tt.path, tt.body, tt.header)
 		r := b.newest()
 		if r.Result != tt.result || tt.result == "accepted" && r.Proof.Partial != tt.partial {
@@ -348,6 +351,7 @@ func TestApple(t *testing.T) {
 	in, end := made.Intermediate, made.Leaf
 	serve(t, set).each([]one{
 		{"as it is", "", token(root, in, end, key, nil), nil, "accepted", false},
+		{"something beside the token", "", strings.Replace(token(root, in, end, key, map[string]any{"notificationUUID": "u-2"}), "{", `{"data":{"bundleId":"com.example.app"},`, 1), nil, "accepted", true},
 		{"another root", "", token(evil, in, end, key, nil), nil, "bad_signature", false},
 		{"a leaf for another purpose", "", token(root, in, nil, key, nil), nil, "bad_signature", false},
 		{"an authority for another purpose", "", token(root, nil, end, key, nil), nil, "bad_signature", false},

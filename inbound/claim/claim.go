@@ -81,3 +81,17 @@ func (e Encoding) Decode(text string) ([]byte, error) {
 	}
 	return base64.StdEncoding.Strict().DecodeString(text)
 }
+
+// Compact says what is wrong with how a token in the compact form of RFC 7515 is
+// written. Its readers pass over white space, and over bits that are no part of a byte.
+func Compact(token string) error {
+	if strings.ContainsAny(token, " \t\r\n") {
+		return errors.New("the token holds white space")
+	}
+	for part := range strings.SplitSeq(token, ".") {
+		if _, err := base64.RawURLEncoding.Strict().DecodeString(part); err != nil {
+			return fmt.Errorf("a part of the token is not written in Base64: %w", err)
+		}
+	}
+	return nil
+}

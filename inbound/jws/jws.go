@@ -54,8 +54,8 @@ func Detached(ctx context.Context, signature string, payload []byte, alg Algorit
 }
 
 func open(ctx context.Context, text string, payload []byte, alg Algorithm, from Source) ([]byte, inbound.Verdict) {
-	if strings.ContainsAny(text, " \t\r\n") { // go-jose passes over them
-		return nil, claim.Bad("the token holds white space")
+	if err := claim.Compact(text); err != nil {
+		return nil, claim.Bad("%v", err)
 	}
 	algs := []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)}
 	var sig *jose.JSONWebSignature

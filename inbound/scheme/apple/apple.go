@@ -10,7 +10,6 @@ import (
 	"encoding/asn1"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	jose "github.com/go-jose/go-jose/v4"
@@ -79,8 +78,8 @@ func (b *Block) verify(r *inbound.Request, trust Trust) inbound.Verdict {
 	if text == "" {
 		return inbound.Verdict{Result: inbound.Unsigned, Why: "the body has no signedPayload"}
 	}
-	if strings.ContainsAny(text, " \t\r\n") {
-		return claim.Bad("signedPayload holds white space")
+	if err := claim.Compact(text); err != nil {
+		return claim.Bad("signedPayload: %v", err)
 	}
 	sig, err := jose.ParseSignedCompact(text, []jose.SignatureAlgorithm{jose.ES256})
 	if err != nil {
@@ -94,7 +93,9 @@ func (b *Block) verify(r *inbound.Request, trust Trust) inbound.Verdict {
 	if err != nil {
 		return claim.Bad("signedPayload is not signed by the key of its certificate")
 	}
-	return b.read(payload, leaf, r.Received)
+	v := b.read(payload, leaf, r.Received)
+	v.Proof.Partial = len(o) > 1 // what stands beside the token is nobody's
+	return v
 }
 
 // leaf is the certificate that a header brings, if its chain is taken.
@@ -121,7 +122,7 @@ func marked(c *x509.Certificate, id asn1.ObjectIdentifier) bool {
 }
 
 // read checks what the token says (developer.apple.com/documentation/appstoreservernotifications/responsebodyv2decodedpayload,
-// facts of 2026-11). The body holds nothing beside the token.
+// facts of 2026-11).
 func (b *Block) read(payload []byte, leaf *x509.Certificate, received time.Time) inbound.Verdict {
 	o, err := claim.Read(payload)
 	if err != nil {

@@ -8,7 +8,11 @@ webhook "docusign" {
     headers  = ["X-DocuSign-Signature-*"]
     encoding = "base64"
   }
+  # A message says by retryCount how often it was tried, so that its bytes are not the same again
+  # (developers.docusign.com/platform/webhooks/connect/json-sim-event-model; that the rest stays as it was is
+  # not verified, 2026-11-30): such a repeat is a conflict if the first one was stored.
   event {
+    id      = "${body.data.envelopeId} ${body.event} ${body.generatedDateTime} ${coalesce(body.data.recipientId, "-")}"
     type    = body.event
     account = body.data.accountId
     time    = body.generatedDateTime

@@ -22,13 +22,15 @@ webhook "event_grid" {
       }
     }
   }
-  # A CloudEvent comes alone, Event Grid's own events in a list.
+  # A CloudEvent comes alone; Event Grid's own events in a list, of one unless batches are asked for
+  # (learn.microsoft.com/azure/event-grid/delivery-and-retry, read 2026-11-30).
   event {
-    id      = coalesce(body.id, body[0].id)
-    type    = coalesce(body.type, body[0].eventType)
-    account = coalesce(body.source, body[0].topic)
-    time    = coalesce(body.time, body[0].eventTime)
+    split   = body
+    id      = item.id
+    type    = coalesce(item.type, item.eventType)
+    account = coalesce(item.source, item.topic)
+    time    = coalesce(item.time, item.eventTime)
     unit    = "rfc3339"
-    key     = coalesce(body.subject, body[0].subject)
+    key     = item.subject
   }
 }

@@ -171,14 +171,14 @@ webhook "github" {
   # The event "installation", by its body, because its name is not signed: others have
   # of the installation no more than id and node_id (github.com/github/rest-api-description:
   # webhook-installation-deleted; simple-installation not verified, 2026-11-29).
-  revoked_by = body.action == "deleted" && body.installation.app_id != null
+  revoked_by = coalesce(body.action, body.payload.action) == "deleted" && coalesce(body.installation.app_id, body.payload.installation.app_id) != null
   # The id is the same when a delivery is sent again by hand. It is not signed:
   # another body under the same id is a conflict.
   event {
     id      = header["X-GitHub-Delivery"]
     type    = header["X-GitHub-Event"]
-    account = body.installation.id
-    key     = body.repository.id
+    account = coalesce(body.installation.id, body.payload.installation.id)
+    key     = coalesce(body.repository.id, body.payload.repository.id)
   }
   # The deliveries of a repository's hook, the newest first, without bodies, which are those of one
   # delivery (docs.github.com/rest/webhooks/repo-deliveries, looked up 2026-11-29; kept for 3 days, not

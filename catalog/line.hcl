@@ -7,12 +7,16 @@ webhook "line" {
     header   = "X-Line-Signature"
     encoding = "base64"
   }
+  # A request brings several events, or none when the address is tried. A redelivered one has
+  # deliveryContext.isRedelivery = true (line.github.io/line-bot-sdk-nodejs, webhook.DeliveryContext,
+  # read 2026-11-30), so that it is a conflict if the first one was stored.
   event {
-    id      = body.events[0].webhookEventId
-    type    = body.events[0].type
+    split   = body.events
+    id      = item.webhookEventId
+    type    = item.type
     account = body.destination
-    time    = body.events[0].timestamp
+    time    = item.timestamp
     unit    = "ms"
-    key     = body.events[0].source.userId
+    key     = item.source.userId
   }
 }

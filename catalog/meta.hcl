@@ -15,7 +15,8 @@ webhook "meta" {
       body      = query["hub.challenge"]
     }
   }
-  # Up to 1000 changes are in one request. A Page's time is in s or ms by its product: not verified.
+  # Up to 1000 changes are in one request. A time is in s or in ms by its product
+  # (not verified): either is read.
   # What changed is in changes of an entry, or in messaging or standby (developers.facebook.com/docs/graph-api/webhooks
   # and …/messenger-platform/webhooks; not looked up, 2026-11-29): of an entry with one of these lists each of it is an
   # event, and an entry with several stays whole.

@@ -95,14 +95,15 @@ webhook "microsoft_graph" {
     # When a subscription is made or renewed its URL is asked to repeat a parameter.
     handshake "validation" {
       signed = false
-      when   = query.validationToken != null
-      body   = query.validationToken
+      # SharePoint writes it in small letters (facts of 2026-11).
+      when   = coalesce(query.validationToken, query.validationtoken) != null
+      body   = coalesce(query.validationToken, query.validationtoken)
     }
   }
   event {
     split   = body.value
     repeat  = "1m" # a notification may say no more than that something has changed
-    type    = item.changeType
+    type    = coalesce(item.changeType, item.lifecycleEvent)
     account = item.tenantId
     key     = item.resource
   }

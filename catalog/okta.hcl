@@ -11,11 +11,13 @@ webhook "okta" {
       body   = { verification = header["X-Okta-Verification-Challenge"] }
     }
   }
+  # Several events may be in one request (facts of 2026-11: data.events).
   event {
-    id      = body.data.events[0].uuid
-    type    = body.data.events[0].eventType
+    split   = body.data.events
+    id      = item.uuid
+    type    = item.eventType
     account = body.source
-    time    = body.data.events[0].published
+    time    = item.published
     unit    = "rfc3339"
   }
 }

@@ -6,9 +6,10 @@ webhook "pandadoc" {
     signature = query.signature
   }
   event {
-    type = body[0].event
-    time = body[0].data.date_modified
-    unit = "rfc3339"
-    key  = body[0].data.id
+    split = body
+    type  = item.event
+    time  = item.data.date_modified
+    unit  = "rfc3339"
+    key   = item.data.id
   }
 }

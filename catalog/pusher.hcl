@@ -33,10 +33,13 @@ webhook "pusher" {
   verify "hmac" {
     header = "X-Pusher-Signature"
   }
+  # Webhooks come in batches, which are what is set from the beginning (pusher.com/blog/batch-webhooks,
+  # read 2026-11-30).
   event {
-    type = body.events[0].name
-    time = body.time_ms
-    unit = "ms"
-    key  = body.events[0].channel
+    split = body.events
+    type  = item.name
+    time  = body.time_ms
+    unit  = "ms"
+    key   = item.channel
   }
 }

@@ -92,7 +92,17 @@ webhook "quickbooks" {
     header   = "Intuit-Signature"
     encoding = "base64"
   }
+  # A list of CloudEvents, which the older lists of changes by company had to make way for in 2026
+  # (blogs.a.intuit.com/2025/11/12/upcoming-change-to-webhooks-payload-structure, read 2026-11-30). Both
+  # are read.
   event {
-    account = body.eventNotifications[0].realmId
+    split   = body.eventNotifications == null ? body : body.eventNotifications
+    nested  = item.dataChangeEvent.entities
+    id      = item.specversion != null ? item.id : null
+    type    = item.specversion != null ? item.type : "${item.name}.${item.operation}"
+    account = coalesce(item.intuitaccountid, group.realmId)
+    time    = coalesce(item.time, item.lastUpdated)
+    unit    = "rfc3339"
+    key     = coalesce(item.intuitentityid, item.id)
   }
 }

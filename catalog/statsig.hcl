@@ -10,8 +10,9 @@ webhook "statsig" {
     message   = "v0:${timestamp}:${raw_body}"
   }
   event {
-    type = body.data[0].eventName
-    time = body.data[0].timestamp
-    unit = "ms"
+    split = body.data
+    type  = item.eventName
+    time  = item.timestamp
+    unit  = "ms"
   }
 }

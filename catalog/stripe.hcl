@@ -175,7 +175,7 @@ webhook "stripe" {
     type    = body.type
     account = body.account
     time    = body.created
-    key     = body.data.object.id
+    key     = coalesce(body.data.object.id, body.related_object.id)
   }
   # Events of the last 30 days, the newest first (rubydoc.info/gems/stripe, Stripe::EventService,
   # and stripity_stripe's list/2 for the parameters, looked up 2026-11-29). The bodies are not those of

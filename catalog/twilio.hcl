@@ -89,11 +89,14 @@ webhook "twilio" {
     ports     = true
     body_hash = "bodySHA256"
   }
-  # A message is known by its id and status, a call by its id and number.
+  # A message and a recording are known by their ids and status, what happens in a call or a
+  # conference by its id and number (help.twilio.com, Recording Status Callbacks, read 2026-11-30; of
+  # conferences not looked up). A call that is asked what to do next has no number: its id would be that
+  # of all that it is asked, so such an event has a digest for one.
   event {
-    id      = body.MessageSid != null ? "${body.MessageSid} ${coalesce(body.MessageStatus, body.SmsStatus, "-")}" : "${body.CallSid} ${coalesce(body.SequenceNumber, body.CallStatus, "-")}"
-    type    = coalesce(body.MessageStatus, body.SmsStatus, body.CallStatus)
+    id      = body.MessageSid != null ? "${body.MessageSid} ${coalesce(body.MessageStatus, body.SmsStatus)}" : body.RecordingSid != null ? "${body.RecordingSid} ${body.RecordingStatus}" : "${coalesce(body.ConferenceSid, body.CallSid)} ${body.SequenceNumber}"
+    type    = coalesce(body.MessageStatus, body.SmsStatus, body.RecordingStatus, body.StatusCallbackEvent, body.CallStatus)
     account = body.AccountSid
-    key     = coalesce(body.MessageSid, body.CallSid)
+    key     = coalesce(body.MessageSid, body.RecordingSid, body.ConferenceSid, body.CallSid)
   }
 }

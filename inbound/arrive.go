@@ -83,14 +83,22 @@ func text(x *block.Expr, s block.Source) string {
 
 func clip(s string) string { return s[:min(len(s), maxName)] }
 
-// parse reads a provider's time; zero if it is none.
+// millis is from where on a number is milliseconds, whatever its unit is said to be:
+// before 1973 nothing was sent, and after 5138 nothing is yet. Some providers write the
+// one here and the other there.
+const millis = 1e11
+
+// parse reads a provider's time; zero if it is none. One as RFC 3339 has it is read
+// in any unit: versions of one API differ.
 func (u Unit) parse(s string) time.Time {
-	if u == RFC3339 {
-		t, _ := time.Parse(time.RFC3339Nano, s)
+	if t, err := time.Parse(time.RFC3339Nano, s); err == nil || u == RFC3339 {
 		return t
 	}
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil && n >= millis && n < 1000<<33 {
+		return time.UnixMilli(n)
+	}
 	f, err := strconv.ParseFloat(s, 64)
-	if u == Millis {
+	if f >= millis {
 		f /= 1000
 	}
 	if err != nil || !(f > 0 && f < 1<<33) {

@@ -221,6 +221,7 @@ func TestGraph(t *testing.T) {
 		{"twice", "", `{"value":[{"clientState":"state-of-mine","clientState":"x"}]}`, nil, "bad_signature", false},
 		{"no items", "", `{"value":[]}`, nil, "bad_signature", false},
 		{"a handshake", "/hook?validationToken=a%20token", "", nil, "handshake", false},
+		{"a handshake of SharePoint", "/hook?validationtoken=a%20token", "", nil, "handshake", false},
 	})
 	if got := plain.post("/hook?validationToken=a%20token%3C", "", nil); got.body != "a token<" || !strings.HasPrefix(got.header.Get("Content-Type"), "text/plain") {
 		t.Errorf("%q as %s", got.body, got.header.Get("Content-Type"))

@@ -34,7 +34,7 @@ func (w *Webhook) identify(e *Event, names *Names, v Verdict) {
 
 // digest stands for an event that has no id: its bytes, and what the policy reads
 // of it besides them. Nothing else of the request is in it, no signature and no
-// date but that of the group, so that it is the same when the provider signs anew and
+// date but one in the body, so that it is the same when the provider signs anew and
 // sends it again. What whoever replays a request can choose is not in it either.
 func (w *Webhook) digest(e *Event, names *Names) string {
 	var words []byte
@@ -42,8 +42,11 @@ func (w *Webhook) digest(e *Event, names *Names) string {
 		if x == nil || w.check.BodyOnly && w.unsigned(x) {
 			continue
 		}
-		beside := x.Reads("header") || x.Reads("query") || x.Reads("url") || names.Item != nil && x.Reads("body")
-		if x.Reads("group") || beside && x != w.Event.Time {
+		outside := x.Reads("header") || x.Reads("query") || x.Reads("url")
+		if outside && x == w.Event.Time { // of when it was sent
+			continue
+		}
+		if outside || x.Reads("group") || names.Item != nil && x.Reads("body") {
 			t := text(x, names)
 			words = append(binary.BigEndian.AppendUint64(words, uint64(len(t))), t...) // so that no two sets of texts are one
 		}

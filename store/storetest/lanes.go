@@ -35,6 +35,7 @@ var laneTests = []laneTest{
 	{"old events of a lane are deleted", lanePruning},
 	{"many workers keep the order", laneWorkers},
 	{"random moves keep the order", laneModel},
+	{"random moves keep standings and marks", standModel},
 }
 
 // Lanes tests what an [inbound.Store] promises about order. [Inbox] includes it.

@@ -88,7 +88,7 @@ func standModel(s *suite) {
 			return func(t *rapid.T) { m.now++; do(t) }
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"insert": move(m.insertSome), "claim": move(m.claimSome), "finish": move(m.finishOne), "finish more": move(m.finishOne),
+			"insert": move(m.insertSome), "claim": move(m.claimSome), "claim more": move(m.claimSome), "finish": move(m.finishOne), "finish more": move(m.finishOne),
 			"give back": move(m.giveBack), "act": move(m.actSome), "sweep": move(m.sweepOne), "prune": move(m.pruneAll),
 		})
 	})
@@ -213,11 +213,11 @@ func (m *standMachine) held(t *rapid.T) *stood {
 func (m *standMachine) finishOne(t *rapid.T) {
 	e := m.held(t)
 	l := m.lines[m.lane[e.id]]
-	move := inbound.Move{To: rapid.SampledFrom([]inbound.State{inbound.Applied, inbound.Retrying, inbound.Retrying, inbound.Failed, inbound.Ignored, inbound.Quarantined}).Draw(t, "to"), Due: time.Now(), Attempt: e.claim.Work.Attempt}
+	move := inbound.Move{To: rapid.SampledFrom([]inbound.State{inbound.Applied, inbound.Applied, inbound.Retrying, inbound.Retrying, inbound.Retrying, inbound.Retrying, inbound.Failed, inbound.Ignored, inbound.Quarantined}).Draw(t, "to"), Due: time.Now(), Attempt: e.claim.Work.Attempt}
 	e.state, e.due, e.stand = move.To, m.now, inbound.InLine
 	switch move.To {
 	case inbound.Retrying:
-		if rapid.Bool().Draw(t, "aside") {
+		if rapid.IntRange(0, 3).Draw(t, "in line") > 0 {
 			e.stand = inbound.Aside
 		}
 		if rapid.Bool().Draw(t, "later") {
@@ -303,7 +303,7 @@ func (m *standMachine) actSome(t *rapid.T) {
 	a := rapid.SampledFrom([]inbound.Action{inbound.ActReplay, inbound.ActDiscard, inbound.ActRelease}).Draw(t, "action")
 	var ids []string
 	for _, id := range slices.Sorted(maps.Keys(m.byID)) {
-		if rapid.IntRange(0, 2).Draw(t, "chosen") == 0 {
+		if rapid.IntRange(0, 3).Draw(t, "chosen") == 0 {
 			ids = append(ids, id)
 		}
 	}

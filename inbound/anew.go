@@ -71,6 +71,9 @@ func (in *Inbox) copied(ctx context.Context, r *Record, f *Filter, by string) (*
 	}
 	e.Parent, e.Received, e.Rank = e.ID, time.Now(), "" // a person wants it delivered, however old it is
 	e.ID = in.copyID(r.ID, f.Unmoved)
+	if w := in.set.Load().byName[r.Webhook]; w != nil && w.Order != nil && w.Order.Mode == LatestOnly {
+		e.Lane = "" // it is not the newest of its key, and overtakes none
+	}
 	return &Arrival{Event: e, To: to, Anew: true, By: by}, nil
 }
 

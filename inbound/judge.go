@@ -34,6 +34,8 @@ const (
 	notReached = "not reached"
 	stillDown  = "still down"
 	notSent    = "not sent"
+
+	interrupted = "interrupted by shutdown"
 )
 
 // harmful reports whether the event may be why there was no answer: it was sent,
@@ -73,7 +75,7 @@ func judge(d *Delivery, o outcome, to *Deliver, retry *Retry, now time.Time, ran
 	switch {
 	case o.interrupted:
 		m.Attempt-- // not the application's fault: it does not count
-		m.Reason = "interrupted by shutdown"
+		m.Reason = interrupted
 		return m
 	case o.status != 0:
 		m.To = to.means(o.status)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -142,7 +143,7 @@ func (in *Inbox) latest(ctx context.Context, d *Delivery, t target, lane Lane, m
 		return nil, in.unconfirmed(d, t.hook, refused.Error())
 	}
 	if err != nil {
-		return nil, in.unread(ctx, d, t.hook, err)
+		return nil, in.notRead(ctx, d, t.hook, err)
 	}
 	if t.hook.shares() && d.Event.Lane != "" {
 		// What is in the store is older than the answer: the provider had changed the
@@ -153,6 +154,9 @@ func (in *Inbox) latest(ctx context.Context, d *Delivery, t target, lane Lane, m
 		return nil, d.ignored(unchanged + "the latest state is what was delivered before")
 	}
 	if s.mark == markGone && t.hook.doubtful(lane) && d.Origin != Replay {
+		if l.Gone == "" {
+			d.shared = 0 // what came since may be true, and is asked about once more, too
+		}
 		return nil, in.unconfirmed(d, t.hook, "the provider has no such thing")
 	}
 	if t.hook.check.None && s.mark != markGone {
@@ -202,17 +206,20 @@ func (w *Webhook) doubtful(lane Lane) bool {
 	return w.check.None && lane.State == ""
 }
 
-// unread is the move after a failure to read the latest state.
-func (in *Inbox) unread(ctx context.Context, d *Delivery, hook *Webhook, err error) *Move {
-	why := "the latest state cannot be read: " + err.Error()
+// unread begins the reason of a delivery that waits because of that.
+const unread = "the latest state cannot be read: "
+
+// notRead is the move after a failure to read the latest state.
+func (in *Inbox) notRead(ctx context.Context, d *Delivery, hook *Webhook, err error) *Move {
+	why := unread + err.Error()
 	if errors.Is(context.Cause(ctx), queue.ErrDrain) {
-		return &Move{To: Retrying, Due: time.Now(), Attempt: d.Attempt - 1, Wait: d.Wait, Reason: "interrupted by shutdown"}
+		return &Move{To: Retrying, Due: time.Now(), Attempt: d.Attempt - 1, Wait: d.Wait, Reason: interrupted}
 	}
 	if errors.Is(err, errNoPath) {
 		return &Move{To: Failed, Attempt: d.Attempt - 1, Reason: why}
 	}
 	now, within := time.Now(), hook.Latest.Within.Duration
-	if now.Sub(d.Event.Received) > within && d.Origin != Replay {
+	if now.Sub(d.Event.Received) > within && d.Origin != Replay && now.Sub(in.failing(ctx, d, now)) > within {
 		return &Move{To: Failed, Attempt: d.Attempt - 1, Reason: fmt.Sprintf("given up after %v: %s", within, why)}
 	}
 	b := hook.Retry.Backoff
@@ -220,6 +227,26 @@ func (in *Inbox) unread(ctx context.Context, d *Delivery, hook *Webhook, err err
 	m.Wait = min(max(time.Duration(float64(d.Wait)*b.Factor), b.First.Duration, time.Millisecond), b.Max.Duration)
 	m.Due = now.Add(m.Wait)
 	return m
+}
+
+// failing is since when the state cannot be read for a delivery: it may have waited
+// for something else before.
+func (in *Inbox) failing(ctx context.Context, d *Delivery, now time.Time) time.Time {
+	r, err := in.opt.Store.Show(ctx, d.Event.ID)
+	if err != nil {
+		return now // nobody knows
+	}
+	since := now
+	for _, m := range slices.Backward(r.Trail) {
+		switch {
+		case m.Target != d.Target, m.To == Processing, m.Reason == interrupted:
+		case m.To == Retrying && strings.HasPrefix(m.Reason, unread):
+			since = m.At
+		default:
+			return since
+		}
+	}
+	return since
 }
 
 // errNoPath says that an event makes no path to ask for, and never will.

@@ -37,8 +37,11 @@ func PlaceRank(place int64) Rank { return rank('a', fmt.Sprint(place), false) }
 // plain writes a number with an exponent without it.
 func plain(number string) (string, bool) {
 	at := strings.IndexAny(number, "eE")
-	exponent, digits := strings.TrimLeft(number[at+1:], "+-0"), number[:at]
-	if len(exponent) > 3 || len(digits) > maxDigits {
+	digits, exponent := number[:at], number[at+1:]
+	if exponent != "" && (exponent[0] == '+' || exponent[0] == '-') {
+		exponent = exponent[1:]
+	}
+	if _, _, ok := parts(strings.TrimPrefix(digits, "-")); !ok || !decimal(exponent) || len(strings.TrimLeft(exponent, "0")) > 3 || len(digits) > maxDigits {
 		return "", false
 	}
 	r, ok := new(big.Rat).SetString(number)
@@ -53,8 +56,8 @@ func plain(number string) (string, bool) {
 // those of a negative number turned round, and closed by what is after any digit.
 func rank(kind byte, number string, gone bool) Rank {
 	digits, negative := strings.CutPrefix(number, "-")
-	whole, fraction, point := strings.Cut(digits, ".")
-	if !decimal(whole) || point && !decimal(fraction) {
+	whole, fraction, ok := parts(digits)
+	if !ok {
 		return ""
 	}
 	whole, fraction = strings.TrimLeft(whole, "0"), strings.TrimRight(fraction, "0")
@@ -75,6 +78,13 @@ func rank(kind byte, number string, gone bool) Rank {
 		r += "!"
 	}
 	return Rank(r)
+}
+
+// parts are the digits before the point of a number without a sign, and after it;
+// false if there are others.
+func parts(number string) (whole, fraction string, ok bool) {
+	whole, fraction, point := strings.Cut(number, ".")
+	return whole, fraction, decimal(whole) && (!point || decimal(fraction))
 }
 
 func decimal(s string) bool {

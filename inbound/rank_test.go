@@ -49,7 +49,7 @@ func TestRankOrder(t *testing.T) {
 }
 
 func TestNoRank(t *testing.T) {
-	for _, s := range []string{"", "abc", "1.", ".5", "1e9999", "0x10", "1_000", " 1", "--1", "-", "١", "null", strings.Repeat("9", 501), "1e", "NaN", "e5"} {
+	for _, s := range []string{"", "abc", "1.", ".5", "1e9999", "0x10", "1_000", " 1", "--1", "-", "١", "null", strings.Repeat("9", 501), "1e", "NaN", "e5", "0x1e5", "1/3e2", "1_0e1", "+1e3", "1e1_0", "0b1e1"} {
 		if r := inbound.SequenceRank(s, true); r != "" {
 			t.Errorf("%q has the rank %q", s, r)
 		}

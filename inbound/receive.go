@@ -228,6 +228,11 @@ func (in *Inbox) alarm(hook *Webhook, a *Arrival) {
 	case a.What == Stored && a.Misfit == "" && len(a.To) > 0 && a.To[0].State == Quarantined:
 		in.opt.Observer.trouble("receiving a webhook", fmt.Errorf("webhook %q: event %q is kept as %s and not delivered: %s", hook.Name, e.EventID, a.ID, a.To[0].Reason))
 	}
+	for _, p := range a.To {
+		if a.What == Stored && strings.HasPrefix(p.Reason, undecided) {
+			in.opt.Observer.trouble("receiving a webhook", fmt.Errorf("webhook %q: event %q is kept as %s and not delivered to target %s: %s", hook.Name, a.Event.EventID, a.ID, p.Target, p.Reason))
+		}
+	}
 }
 
 // revoke tells of an event that says that the provider has ended a grant. One that

@@ -188,6 +188,9 @@ func about(e *Event, header http.Header, body []byte) *Names {
 	return &Names{Request: &Request{Header: header, Body: body, Received: e.Received}, Event: e}
 }
 
+// undecided begins the reason of a delivery that is ignored because when failed.
+const undecided = "not for this target: when cannot be told: "
+
 // declines says why the event is none for d, "" if it is one.
 func (d *Deliver) declines(n *Names) string {
 	if d.When == nil {
@@ -196,7 +199,7 @@ func (d *Deliver) declines(n *Names) string {
 	v, err := d.When.Eval(n)
 	switch {
 	case err != nil:
-		return "not for this target: when cannot be told: " + err.Error()
+		return undecided + err.Error()
 	case v.Kind != block.Bool:
 		return "not for this target: when is neither true nor false: " + d.When.Source()
 	case !v.Bool:

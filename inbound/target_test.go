@@ -108,6 +108,11 @@ webhook "hook" {
 			t.Errorf("%s is %s: %q, want %s: %q", d.Target, d.State, d.Reason, want.state, want.reason)
 		}
 	}
+	b.mu.Lock()
+	if len(b.troubles) != 1 || !strings.Contains(b.troubles[0], "not delivered to target hook/broken: not for this target: when cannot be told: ") {
+		t.Errorf("of the condition that fails an operator is told %q", b.troubles)
+	}
+	b.mu.Unlock()
 	if e, err := b.Body(t.Context(), r.ID); err != nil || string(e.Body) != body {
 		t.Errorf("kept are %s, %v", e.Body, err)
 	}

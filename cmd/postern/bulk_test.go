@@ -115,6 +115,9 @@ func TestBulkLimitIsANumber(t *testing.T) {
 	if _, err := (&inboxFlags{limit: -1}).filter(nil); err == nil {
 		t.Error("a list of -1 events")
 	}
+	if _, err := (&inboxFlags{status: "done"}).filter(nil); err == nil {
+		t.Error("a status that there is not")
+	}
 	if _, err := (&callFlags{most: -1}).filter(nil); err == nil {
 		t.Error("a list of -1 calls")
 	}

@@ -44,8 +44,11 @@ func (f *inboxFlags) add(cmd *cobra.Command) {
 
 func (f *inboxFlags) filter(ids []string) (out admin.Filter, err error) {
 	out = admin.Filter{IDs: append([]string(nil), ids...), Webhooks: f.webhooks, Provider: f.provider, Account: f.account, Type: f.kind, Misfit: f.misfit, Status: f.status, Error: f.failure}
-	if f.limit < 0 {
+	switch {
+	case f.limit < 0:
 		return out, errLimit
+	case f.status != "" && !slices.Contains(inbound.States[:], inbound.State(f.status)):
+		return out, fmt.Errorf("--status %q is none of %v", f.status, inbound.States)
 	}
 	if out.Since, err = momentOf("since", &f.since); err != nil {
 		return out, err

@@ -33,6 +33,9 @@ func inboxAct(o *options, action inbound.Action, short string) *cobra.Command {
 				dry := ask
 				dry.DryRun, dry.Began = true, b.since
 				got, err := c.Act(ctx, action, dry)
+				if b.limit > 0 {
+					got.Sample = got.Sample[:min(len(got.Sample), b.limit)]
+				}
 				return counted{got.Matched, got.More, got.Began, func() error { return printEvents(cmd.OutOrStdout(), outputOf(cmd), got.Sample) }}, err
 			}
 			return b.run(cmd, distinct(args), !reflect.ValueOf(filter).IsZero(), counting, func(ctx context.Context, began time.Time, limit int, cursor string) (pageDone, error) {

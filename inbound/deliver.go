@@ -31,17 +31,28 @@ func (in *Inbox) attempt(ctx context.Context, it queue.Item[Delivery]) queue.Rep
 		return queue.Report{} // somebody else decides
 	}
 	m = t.hook.ordered(d, m)
-	if d.shared > 0 && (m.To == Applied || m.To == Ignored) {
-		// Before the move: nobody else has the lane yet, and if we die in between the
-		// event that is delivered again brings a state that is as new.
-		if err := in.sweep(ctx, d, d.shared, overtaken+"its state was delivered with "+d.Event.ID); err != nil {
-			in.opt.Observer.trouble("ignoring what shares a delivery", err)
-		}
-	}
-	if in.finish(ctx, it.Lease, m) {
+	if in.end(ctx, d, m) {
 		in.tell(d, Processing, m.To, &m)
 	}
 	return report
+}
+
+// end makes the move that ends an attempt, and those of what shares it.
+func (in *Inbox) end(ctx context.Context, d *Delivery, m Move) bool {
+	in.sweepShared(ctx, d, m)
+	return in.finish(ctx, d.lease, m)
+}
+
+// sweepShared ignores what shares the state that is delivered, before the move: nobody
+// else has the lane yet, and if we die in between the event that is delivered again
+// brings a state that is as new.
+func (in *Inbox) sweepShared(ctx context.Context, d *Delivery, m Move) {
+	if d.shared == 0 || m.To != Applied && m.To != Ignored {
+		return
+	}
+	if err := in.sweep(ctx, d, d.shared, overtaken+"its state was delivered with "+d.Event.ID); err != nil && !errors.Is(err, queue.ErrStale) {
+		in.opt.Observer.trouble("ignoring what shares a delivery", err)
+	}
 }
 
 // try calls the application, if there is anything to tell it, and says which move

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -24,7 +25,11 @@ type timely struct {
 // inTime runs a test in virtual time.
 func inTime(t *testing.T, u *upstream, more string, do func(*timely)) {
 	t.Helper()
-	set := mustLoad(t, strings.NewReplacer(`first  = "5ms"`, `first  = "1s"`, `max    = "10ms"`, `max    = "10m"`).Replace(ordered("http://app.test/", "provider = \"shop\"\n"+more)))
+	src := strings.NewReplacer(`first  = "5ms"`, `first  = "1s"`, `max    = "10ms"`, `max    = "10m"`).Replace(ordered("http://app.test/", "provider = \"shop\"\n"+more))
+	if strings.Contains(more, "deliver {") { // instead of the usual one
+		src = strings.Replace(src, `deliver { to = "http://app.test/" }`, "", 1)
+	}
+	set := mustLoad(t, src)
 	synctest.Test(t, func(t *testing.T) {
 		o := &timely{t, nil, newModelled()}
 		end := o.app.serve()
@@ -33,10 +38,8 @@ func inTime(t *testing.T, u *upstream, more string, do func(*timely)) {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
 		go func() { defer close(done); o.in.Run(ctx) }()
+		defer func() { cancel(); <-done; end() }()
 		do(o)
-		cancel()
-		<-done
-		end()
 	})
 }
 
@@ -145,4 +148,98 @@ func TestCopyOvertakesNothing(t *testing.T) {
 			o.Errorf("delivered %+v", got)
 		}
 	})
+}
+
+// TestLatestSharedByWorkers: what is pulled shares a state as what is posted does, once
+// it is acknowledged.
+func TestLatestSharedByWorkers(t *testing.T) {
+	u := &upstream{plan: func(n int, _ *http.Request) *http.Response { return says(200, fmt.Sprint(n)) }}
+	inTime(t, u, "latest {\n get = \"/v1/things/${event.key}\"\n unchanged = \"deliver\"\n}\ndeliver { pull = true }", func(o *timely) {
+		for i := range 5 {
+			o.post(fmt.Sprintf(`{"id":"%d","key":"k"}`, i+1))
+		}
+		ask := inbound.Pull{Webhook: "hook", Max: 10, Wait: 20 * time.Second, Lease: time.Minute}
+		got, err := o.in.Claim(context.Background(), ask)
+		if err != nil || len(got) != 1 {
+			o.Fatal(len(got), err)
+		}
+		o.post(`{"id":"late","key":"k"}`)
+		o.is("2 received", "5 received")
+		if _, err := o.in.Nack(context.Background(), got[0].Lease, inbound.Nack{Delay: time.Second}); err != nil {
+			o.Fatal(err)
+		}
+		o.is("1 retrying", "2 received") // nobody has the state yet
+		if got, err = o.in.Claim(context.Background(), ask); err != nil || len(got) != 1 {
+			o.Fatal(len(got), err)
+		}
+		o.post(`{"id":"later","key":"k"}`)
+		if err := o.in.Ack(context.Background(), got[0].Lease); err != nil {
+			o.Fatal(err)
+		}
+		o.is("1 applied", "2 ignored overtaken: its state was delivered with ", "5 ignored overtaken", "late ignored overtaken", "later received")
+	})
+}
+
+// TestClaimsOfASlowProvider: while the state is read for some events of a claim, those
+// that are given out with them keep their leases.
+func TestClaimsOfASlowProvider(t *testing.T) {
+	u := &upstream{plan: func(int, *http.Request) *http.Response {
+		time.Sleep(8 * time.Second)
+		return says(200, "{}")
+	}}
+	inTime(t, u, "latest { get = \"/v1/things/${event.key}\" }\ndeliver { pull = true }", func(o *timely) {
+		for i := range 20 {
+			o.post(fmt.Sprintf(`{"id":"%d","key":"%d"}`, i, i))
+		}
+		time.Sleep(5 * time.Second)
+		applied := 0
+		for range 20 {
+			got, err := o.in.Claim(context.Background(), inbound.Pull{Webhook: "hook", Max: 20, Lease: 30 * time.Second})
+			if err != nil {
+				o.Fatal(err)
+			}
+			for _, one := range got {
+				if left := time.Until(one.Deadline); left < 10*time.Second {
+					o.Errorf("%v are left", left)
+				}
+				if err := o.in.Ack(context.Background(), one.Lease); err != nil {
+					o.Errorf("acknowledged at once: %v", err)
+				}
+				applied++
+			}
+		}
+		if applied != 20 {
+			o.Errorf("%d of 20 were applied", applied)
+		}
+	})
+}
+
+// TestOrderOfWorkers: the modes of order hold for what is pulled, too.
+func TestOrderOfWorkers(t *testing.T) {
+	for mode, want := range map[string][]string{
+		"lane":       {"new", "old", "newer"},
+		"stale_drop": {"new", "newer"},
+		"latest":     {"newer"},
+	} {
+		inTime(t, &upstream{}, "order { mode = \""+mode+"\" }\ndeliver { pull = true }", func(o *timely) {
+			for i, id := range []string{"new", "old", "newer"} {
+				o.post(fmt.Sprintf(`{"id":%q,"key":"k","time":%d}`, id, []int{200, 100, 300}[i]))
+			}
+			var ids []string
+			for range want {
+				got, err := o.in.Claim(context.Background(), inbound.Pull{Webhook: "hook", Max: 10, Wait: time.Minute, Lease: time.Minute})
+				if err != nil || len(got) != 1 {
+					o.is("") // where they are
+					o.Fatal(mode, len(got), err)
+				}
+				ids = append(ids, got[0].Header.Get("Postern-Provider-Event-Id"))
+				if err := o.in.Ack(context.Background(), got[0].Lease); err != nil {
+					o.Fatal(err)
+				}
+			}
+			if !slices.Equal(ids, want) {
+				o.Errorf("%s: %q, want %q", mode, ids, want)
+			}
+		})
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -59,6 +60,7 @@ type leaseText struct {
 	Lane       string   `json:",omitempty"`
 	Rank       Rank     `json:",omitempty"`
 	Reached    *Reached `json:",omitempty"`
+	Shared     int64    `json:",omitempty"` // see [Delivery]
 }
 
 func (l *leaseText) String() string {
@@ -78,7 +80,10 @@ func parseLease(text string) (*leaseText, error) {
 func (l *leaseText) lease() queue.Lease { return queue.Lease{Key: l.Key, Token: l.Token} }
 
 func (l *leaseText) delivery() *Delivery {
-	return &Delivery{Event: Event{ID: l.Event, Webhook: l.Webhook, Received: l.Received, Lane: l.Lane, Rank: l.Rank}, Target: l.Target, Attempt: l.Attempt, Wait: l.Wait, reached: l.Reached}
+	return &Delivery{
+		Event:  Event{ID: l.Event, Webhook: l.Webhook, Received: l.Received, Lane: l.Lane, Rank: l.Rank},
+		Target: l.Target, Attempt: l.Attempt, Wait: l.Wait, lease: l.lease(), reached: l.Reached, shared: l.Shared,
+	}
 }
 
 // bell wakes all who wait for it.
@@ -154,28 +159,66 @@ func (in *Inbox) claim(ctx context.Context, name string, t target, p Pull) (got 
 	within, cancel := context.WithTimeout(lasting, recordWithin)
 	defer cancel()
 	asked := time.Now()
-	items, next, err := in.opt.Store.Claim(within, map[string]int{name: p.Max}, p.Lease)
+	items, next, err := in.opt.Store.Claim(within, map[string]int{name: p.Max}, p.Lease+t.reading())
 	if err != nil || len(items) == 0 {
 		return nil, next, err
 	}
 	size := 0
 	for i := range items {
-		if ctx.Err() != nil || size > maxPulled {
-			return got, next, errors.Join(ctx.Err(), in.giveBack(lasting, items[i:]))
+		if late := time.Since(asked) > p.Lease/2; ctx.Err() != nil || late || size > maxPulled {
+			err := errors.Join(ctx.Err(), in.giveBack(lasting, items[i:]))
+			return in.given(lasting, t, got, p.Lease), next, err
 		}
 		it := &items[i]
 		in.tell(&it.Work, it.Work.From, Processing, &Move{Attempt: it.Work.Attempt})
 		one, instead := in.hand(ctx, it, t, asked.Add(p.Lease))
 		if instead == nil {
 			got, size = append(got, *one), size+len(one.Body)
-		} else if m := t.hook.ordered(&it.Work, *instead); in.finish(lasting, it.Lease, m) {
+		} else if m := t.hook.ordered(&it.Work, *instead); in.end(lasting, &it.Work, m) {
 			in.tell(&it.Work, Processing, m.To, &m)
 		}
 	}
 	if len(got) == 0 {
 		next = time.Now() // there may be more behind what was put aside
 	}
-	return got, next, nil
+	return in.given(lasting, t, got, p.Lease), next, nil
+}
+
+// reading is how long a state may be read before an event is given out.
+func (t target) reading() time.Duration {
+	if t.hook.Latest == nil {
+		return 0
+	}
+	return t.hook.Latest.Timeout.Duration
+}
+
+// given is what a worker gets: its leases begin when all of it is there, if that has
+// taken its time. What is not renewed has the deadline that it had.
+func (in *Inbox) given(ctx context.Context, t target, got []Pulled, lease time.Duration) []Pulled {
+	if t.reading() == 0 || len(got) == 0 {
+		return got
+	}
+	leases := make([]queue.Lease, len(got))
+	for i := range got {
+		l, _ := parseLease(got[i].Lease) // we have made it
+		leases[i] = l.lease()
+	}
+	ctx, cancel := context.WithTimeout(ctx, recordWithin)
+	defer cancel()
+	asked := time.Now()
+	lost, err := in.opt.Store.Renew(ctx, leases, lease)
+	if err != nil {
+		in.opt.Observer.trouble("renewing what a worker claims", err)
+		return got
+	}
+	out := got[:0]
+	for i, l := range leases {
+		if !slices.Contains(lost, l) {
+			got[i].Deadline = asked.Add(lease)
+			out = append(out, got[i])
+		}
+	}
+	return out
 }
 
 func (in *Inbox) giveBack(ctx context.Context, items []queue.Item[Delivery]) error {
@@ -190,6 +233,7 @@ func (in *Inbox) giveBack(ctx context.Context, items []queue.Item[Delivery]) err
 // made instead.
 func (in *Inbox) hand(ctx context.Context, it *queue.Item[Delivery], t target, until time.Time) (*Pulled, *Move) {
 	d, now := &it.Work, time.Now()
+	d.lease = it.Lease
 	if m := in.abandoned(ctx, d, t); m != nil {
 		return nil, m
 	}
@@ -205,7 +249,7 @@ func (in *Inbox) hand(ctx context.Context, it *queue.Item[Delivery], t target, u
 	l := leaseText{
 		Key: it.Lease.Key, Token: it.Lease.Token, Attempt: d.Attempt, Wait: d.Wait,
 		Event: d.Event.ID, Webhook: d.Event.Webhook, Target: d.Target, Received: d.Event.Received, Claimed: now,
-		Lane: d.Event.Lane, Rank: d.Event.Rank, Reached: d.reached,
+		Lane: d.Event.Lane, Rank: d.Event.Rank, Reached: d.reached, Shared: d.shared,
 	}
 	return &Pulled{Lease: l.String(), Deadline: until, Header: header, Body: msg.body}, nil
 }
@@ -284,6 +328,7 @@ func (in *Inbox) settled(ctx context.Context, l *leaseText, m Move) error {
 	if t, ok := in.set.Load().targets[l.Target]; ok {
 		m = t.hook.ordered(d, m)
 	}
+	in.sweepShared(within, d, m)
 	if err := in.opt.Store.Finish(within, l.lease(), m); err != nil {
 		return err
 	}

@@ -86,7 +86,8 @@ func (s *Set) Find(id string) (found []Key) {
 }
 
 // Key returns the keys called id of the set at address, which the policy names. A
-// name that the set does not have makes it be fetched again, at most once a minute.
+// name that the set does not have makes it be fetched again, at most once a minute; while
+// that fails nobody knows whether the source has it.
 func (f *Fetcher) Key(ctx context.Context, address, id string) ([]Key, error) {
 	u, err := plain(address)
 	if err != nil {
@@ -112,10 +113,13 @@ func (f *Fetcher) Key(ctx context.Context, address, id string) ([]Key, error) {
 	}
 	found := v.v.Find(id)
 	if len(found) == 0 && time.Since(v.at) >= again {
-		if v, err = f.sets.get(ctx, address, time.Now().Add(-again), fetch); err != nil {
+		newer := time.Now().Add(-again)
+		if v, err = f.sets.get(ctx, address, newer, fetch); err != nil {
 			return nil, err
 		}
-		found = v.v.Find(id)
+		if found = v.v.Find(id); len(found) == 0 && v.at.Before(newer) {
+			return nil, fmt.Errorf("key %.80q is not in what %s said last, and it cannot be asked again", id, u.Redacted())
+		}
 	}
 	if len(found) == 0 {
 		return nil, fmt.Errorf("key %.80q: %w", id, ErrUnknown)

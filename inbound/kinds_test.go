@@ -222,3 +222,30 @@ func testNames(t *testing.T) map[string]bool {
 	}
 	return all
 }
+
+// TestTokenWithoutEnd: a token that says when it was issued and not when it ends holds as
+// long as a date elsewhere, unless the policy says for how long.
+func TestTokenWithoutEnd(t *testing.T) {
+	const key = "a signing secret of some length!"
+	issued := func(ago time.Duration, more map[string]any) http.Header {
+		c := map[string]any{"iat": time.Now().Add(-ago).Unix()}
+		for name, v := range more {
+			c[name] = v
+		}
+		return set("Authorization", "Bearer "+signJWT(t, jose.HS256, []byte(key), nil, c))
+	}
+	block := func(more string) *box {
+		return room(t, offline(), "verify \"jwt\" {\nalg = \"HS256\"\nsecrets = [env(\"S\")]\n"+more+"\n}", "S="+key)
+	}
+	block("").each([]one{
+		{"four minutes ago", "", `{"n":1}`, issued(4*time.Minute, nil), "accepted", true},
+		{"six minutes ago", "", `{"n":2}`, issued(6*time.Minute, nil), "stale", true},
+		{"six minutes ahead", "", `{"n":3}`, issued(-6*time.Minute, nil), "stale", true},
+		{"a year ago", "", `{"n":4}`, issued(365*24*time.Hour, nil), "stale", true},
+		{"an hour ago, with an end", "", `{"n":5}`, issued(time.Hour, map[string]any{"exp": time.Now().Add(time.Hour).Unix()}), "accepted", true},
+	})
+	block("max_age = \"2h\"").each([]one{
+		{"an hour ago", "", `{"n":1}`, issued(time.Hour, nil), "accepted", true},
+		{"three hours ago", "", `{"n":2}`, issued(3*time.Hour, nil), "stale", true},
+	})
+}

@@ -16,13 +16,16 @@ import (
 // Leeway is how far clocks may differ where a token says when it holds.
 const Leeway = time.Minute
 
+// usualAge is how old a token may be that says when it was issued and not when it ends.
+const usualAge = 5 * time.Minute
+
 // Expect is what the claims of a token have to be.
 type Expect struct {
 	Issuers  []string          // any of them; empty for any
 	Audience []string          // any of them; empty for any
 	Client   string            // in azp or appid, as Entra ID writes it; "" for any
 	Claims   map[string]string // each of them, as text
-	MaxAge   time.Duration     // since iat, which has to be there; 0 for no bound but exp
+	MaxAge   time.Duration     // since iat, which has to be there; 0 for no bound but exp, and usualAge without that
 	Dated    bool              // exp or iat has to be there
 	Body     *BodyHash
 }
@@ -92,6 +95,10 @@ func (e *Expect) dates(v inbound.Verdict, c Claims, received time.Time) inbound.
 		return v
 	}
 	v.Proof.Signed = issued
+	age := e.MaxAge
+	if age == 0 && !hasEnd {
+		age = usualAge
+	}
 	switch {
 	case wrote && !hasEnd:
 		return claim.Bad("the claim exp is no time")
@@ -105,8 +112,8 @@ func (e *Expect) dates(v inbound.Verdict, c Claims, received time.Time) inbound.
 		return stale("the token does not hold yet: it begins %s later", begins.Sub(received).Round(time.Second))
 	case hasIssued && received.Before(issued.Add(-max(Leeway, e.MaxAge))):
 		return stale("the token was issued %s after it was received", issued.Sub(received).Round(time.Second))
-	case e.MaxAge > 0 && received.Sub(issued) > e.MaxAge:
-		return stale("the token was issued %s ago, and at most %s are allowed", received.Sub(issued).Round(time.Second), e.MaxAge)
+	case hasIssued && age > 0 && received.Sub(issued) > age:
+		return stale("the token was issued %s ago, and at most %s are allowed", received.Sub(issued).Round(time.Second), age)
 	}
 	return v
 }

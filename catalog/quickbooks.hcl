@@ -98,8 +98,8 @@ webhook "quickbooks" {
   event {
     split   = body.eventNotifications == null ? body : body.eventNotifications
     nested  = item.dataChangeEvent.entities
-    id      = item.specversion != null ? item.id : null
-    type    = item.specversion != null ? item.type : "${item.name}.${item.operation}"
+    id      = item.id != null && item.operation == null ? item.id : null
+    type    = item.type != null ? item.type : "${item.name}.${item.operation}"
     account = coalesce(item.intuitaccountid, group.realmId)
     time    = coalesce(item.time, item.lastUpdated)
     unit    = "rfc3339"

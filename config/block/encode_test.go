@@ -55,3 +55,21 @@ func TestPathWithoutAPart(t *testing.T) {
 		t.Errorf("%+v", refs)
 	}
 }
+
+// TestRefsInOrder: the names that an expression reads are listed in the order in which
+// they are written: what is made for a sample goes where it reads first.
+func TestRefsInOrder(t *testing.T) {
+	for range 20 {
+		e, err := ParseExpr(`body.a == null ? "${body.b} ${coalesce(body.c, body.d, body.a)}" : body.e`, "items")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, r := range e.Refs() {
+			got += r.Path
+		}
+		if got != "abcde" {
+			t.Fatalf("read in the order %s", got)
+		}
+	}
+}

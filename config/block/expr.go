@@ -1,8 +1,11 @@
 package block
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -65,7 +68,7 @@ func (e *Expr) Reads(name string) bool {
 	return false
 }
 
-// Refs lists the names that e uses, each once, in no order.
+// Refs lists the names that e uses, each once, in the order in which they are written.
 func (e *Expr) Refs() []*Ref { return e.refs }
 
 // Literal returns an expression that yields v, whatever it is asked for.
@@ -106,9 +109,12 @@ func (c *Context) expr(e hcl.Expression, scope string, encode coding) (*Expr, hc
 		return nil, k.diags
 	}
 	out := &Expr{root: k.compile(x), where: e.Range(), text: c.Text(e.Range())}
+	written := slices.SortedFunc(maps.Keys(k.found), func(a, b *hclsyntax.ScopeTraversalExpr) int {
+		return cmp.Compare(a.SrcRange.Start.Byte, b.SrcRange.Start.Byte)
+	})
 	seen := map[string]bool{}
-	for _, r := range k.found {
-		if !seen[r.String()] {
+	for _, at := range written {
+		if r := k.found[at]; !seen[r.String()] {
 			seen[r.String()] = true
 			out.refs = append(out.refs, r)
 		}

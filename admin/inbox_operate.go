@@ -56,7 +56,8 @@ func bounded(until, began time.Time) time.Time {
 // The pages of one operation have its beginning in common.
 func (s *Server) tellBulk(ctx context.Context, action string, ask *Act, did Acted, by string) {
 	s.opt.Log.LogAttrs(ctx, slog.LevelInfo, "bulk", slog.String("log", "transition"), slog.String("action", action), slog.Any("filter", ask.Filter),
-		slog.Time("began", ask.Began), slog.Int("moved", did.Moved), slog.Int("skipped", did.Skipped), slog.Bool("ended", did.Next == ""), slog.String("by", by), slog.Int("emptied", did.Emptied))
+		slog.Time("began", ask.Began), slog.Int("moved", did.Moved), slog.Int("skipped", did.Skipped), slog.Bool("ended", did.Next == ""), slog.String("by", by), slog.Int("emptied", did.Emptied),
+		slog.Bool("force", ask.Force), slog.Int("misfits", did.Misfits))
 }
 
 // maxWait is how long a request that follows what happens may last.

@@ -39,7 +39,7 @@ func TestBulkBounds(t *testing.T) {
 	if e := read[Event](t, l.ask("GET", "/api/v1/inbox/events/late", "")); e.Status != "received" {
 		t.Errorf("what arrived later is %s", e.Status)
 	}
-	for _, want := range []string{`"msg":"bulk","log":"transition","action":"discard"`, `"moved":2,"skipped":0,"ended":false,"by":"admin API, from 127.0.0.1"`, `"ended":true`} {
+	for _, want := range []string{`"msg":"bulk","log":"transition","action":"discard"`, `"moved":2,"skipped":0,"ended":false,"by":"admin API, from 127.0.0.1"`, `"ended":true`, `"force":false,"misfits":0`} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log has no %s:\n%s", want, log.String())
 		}

@@ -115,7 +115,7 @@ func (c *Client) Post(ctx context.Context, call *Call) (a Answer) {
 	}).WithContext(traced)
 	resp, err := r.RoundTrip(req)
 	if err != nil {
-		return Answer{Err: reason(err, call.Timeout), Sent: sent.Load(), Late: late(err)}
+		return Answer{Err: reason(err, call.Timeout), Sent: sent.Load() && !barred(err), Late: late(err)}
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusSwitchingProtocols { // what follows is no body, and would be waited for without end
@@ -185,6 +185,14 @@ func (c *Client) Close() {
 	for _, r := range c.roads {
 		r.CloseIdleConnections()
 	}
+}
+
+// barred reports whether the other end did not want to speak TLS with us. With TLS
+// 1.3 it says so of a client's certificate when the request may be on its way already;
+// nobody has read that.
+func barred(err error) bool {
+	var said *net.OpError
+	return errors.As(err, &said) && said.Op == "remote error"
 }
 
 func late(err error) bool { return errors.Is(err, context.DeadlineExceeded) }

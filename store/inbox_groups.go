@@ -41,9 +41,12 @@ FROM (SELECT e.webhook, e.type, e.misfit, count(*) AS n, min(e.received) AS firs
 }
 
 func (s postgresInbox) Groups(ctx context.Context, f inbound.Filter) (groups []inbound.Group, err error) {
-	conditions, args := pgWhere(&f)
-	args = append(args, inbound.MaxPage)
-	err = s.read(ctx, func(r pgx.Rows) error {
+	all, deliveries := pgConditions(&f)
+	for _, d := range append(deliveries, condition{"d.state = 'quarantined'", nil}) {
+		all = append(all, d.ofEach())
+	}
+	conditions, args := joined(all)
+	err = s.look(ctx, func(r pgx.Rows) error {
 		var g inbound.Group
 		err := r.Scan(&g.Webhook, &g.Type, &g.Misfit, &g.Count, &g.First, &g.Last, &g.Example, &g.Reason)
 		for _, text := range []*string{&g.Webhook, &g.Type, &g.Misfit, &g.Example, &g.Reason} {
@@ -51,13 +54,11 @@ func (s postgresInbox) Groups(ctx context.Context, f inbound.Filter) (groups []i
 		}
 		groups = append(groups, g)
 		return err
-	}, fmt.Sprintf(`SELECT g.webhook, g.type, g.misfit, g.n, g.first, g.last, x.id, coalesce((
+	}, numbered(`SELECT g.webhook, g.type, g.misfit, g.n, g.first, g.last, x.id, coalesce((
   SELECT d.reason FROM postern_deliveries d WHERE d.id BETWEEN g.seq * 512 AND g.seq * 512 + 511 AND d.state = 'quarantined' ORDER BY d.id LIMIT 1), '')
 FROM (SELECT e.webhook, e.type, e.misfit, count(*) AS n, min(e.received) AS first, max(e.received) AS last, max(e.seq) AS seq
-  FROM postern_events e WHERE e.misfit <> '' AND %s
-  AND EXISTS (SELECT 1 FROM %s d WHERE d.state = 'quarantined')
-  GROUP BY e.webhook, e.type, e.misfit ORDER BY n DESC, last DESC LIMIT $%d) g JOIN postern_events x ON x.seq = g.seq ORDER BY g.n DESC, g.last DESC`,
-		conditions, ofEvent, len(args)), args...)
+  FROM postern_events e WHERE e.misfit <> '' AND `+conditions+`
+  GROUP BY e.webhook, e.type, e.misfit ORDER BY n DESC, last DESC LIMIT ?) g JOIN postern_events x ON x.seq = g.seq ORDER BY g.n DESC, g.last DESC`), append(args, inbound.MaxPage)...)
 	if err != nil {
 		return nil, fmt.Errorf("group events: %w", err)
 	}

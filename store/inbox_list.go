@@ -10,77 +10,23 @@ import (
 	"math"
 	"slices"
 	"sort"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/postern-proxy/postern/inbound"
 )
 
-// A list goes through events by the one index that the fewest of them stand in, in
-// steps, and looks at each for what else is asked for. So a page costs no more in a
-// large inbox than in a small one, whatever is asked for: when it has looked at
-// enough it ends, full or not, and says where to go on.
-const (
-	firstStep = 256  // events that the first step looks at
-	lastStep  = 4096 // and a later one at most
-	pageLooks = 8000 // events that a page looks at
-	rare      = 2000 // how far an index is counted to compare it with others
-	countFor  = 2 * time.Second
-)
-
-// apart is how much the order of arrival and the times of arrival may differ.
-const apart = time.Hour
-
-// scan is one way through the events, the newest first.
-type scan struct {
-	index     string // "" is that of the events themselves
-	condition string // of what stands in it
-	args      []any
-	seqOf     string // the seq of what stands in it
-	table     string
-	reason    string // part of the reason of a delivery, where the events themselves are gone through
-}
-
-// wayThrough are the ways that lead to all events that f selects.
-func wayThrough(f *inbound.Filter) (all []scan) {
-	events := func(index, column, value string) scan {
-		return scan{index: index, condition: column + " = ?", args: []any{value}, seqOf: "seq", table: "events"}
-	}
-	if f.Account != "" {
-		s := events("events_account", "account", f.Account)
-		s.condition += " AND account <> ''"
-		all = append(all, s)
-	}
-	if f.Type != "" && !strings.HasSuffix(f.Type, "*") {
-		s := events("events_type", "type", f.Type)
-		s.condition += " AND type <> ''"
-		all = append(all, s)
-	}
-	if len(f.Webhooks) == 1 {
-		all = append(all, events("events_webhook", "webhook", f.Webhooks[0]))
-	}
+// ways are those through SQLite's indexes, each of which is in the order of arrival.
+func (s inbox) ways(f *inbound.Filter) []scan {
+	all := eventWays(f, "events", "", func(text string) string { return text })
 	if f.State != "" {
 		all = append(all, scan{index: "deliveries_state", condition: "state = ?", args: []any{string(f.State)}, seqOf: "id / 256", table: "deliveries"})
 	}
-	return all
+	return append(all, scan{condition: "1", seqOf: "seq", table: "events"})
 }
 
-// way is the way that f is gone through by.
-func (s inbox) way(ctx context.Context, f *inbound.Filter) (scan, error) {
-	best := scan{condition: "1", seqOf: "seq", table: "events", reason: f.Error}
-	least := math.MaxInt
-	for _, w := range wayThrough(f) {
-		var n int
-		query := "SELECT count(*) FROM (SELECT 1 FROM " + w.from() + " WHERE " + w.condition + " LIMIT ?)"
-		if err := s.read.QueryRowContext(ctx, query, append(slices.Clone(w.args), rare)...).Scan(&n); err != nil {
-			return best, fmt.Errorf("look for the shortest way: %w", err)
-		}
-		if n < least {
-			best, least = w, n
-		}
-	}
-	return best, nil
+func (s inbox) standing(ctx context.Context, w *scan, limit int) (n int, err error) {
+	query := "SELECT count(*) FROM (SELECT 1 FROM " + w.from() + " WHERE " + w.condition + " LIMIT ?)"
+	return n, s.read.QueryRowContext(ctx, query, append(slices.Clone(w.args), limit)...).Scan(&n)
 }
 
 func (w *scan) from() string {
@@ -98,64 +44,42 @@ func (w *scan) row(seq int64) int64 {
 	return seq
 }
 
-// floor is the seq of the event that is n behind before, 0 if there is none.
-func (s inbox) floor(ctx context.Context, w *scan, before int64, n int) (seq int64, err error) {
-	query := "SELECT " + w.seqOf + " FROM " + w.from() + " WHERE " + w.condition + " AND rowid < ? ORDER BY rowid DESC LIMIT 1 OFFSET ?"
-	err = s.read.QueryRowContext(ctx, query, append(slices.Clone(w.args), w.row(before), n)...).Scan(&seq)
+func (s inbox) edge(ctx context.Context, t *stretch, oldest bool) (seq int64, err error) {
+	w := t.way
+	which, from := " AND rowid < ? ORDER BY rowid DESC", t.high
+	if oldest {
+		which, from = " AND rowid >= ? ORDER BY rowid", t.low
+	}
+	query := "SELECT " + w.seqOf + " FROM " + w.from() + " WHERE " + w.condition + which + " LIMIT 1 OFFSET ?"
+	err = s.read.QueryRowContext(ctx, query, append(slices.Clone(w.args), w.row(from), t.n)...).Scan(&seq)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil
 	}
 	return seq, err
 }
 
-// within is the condition that an event stands in w between two others.
-func (w *scan) within(low, before int64) (condition string, args []any) {
+// within is where the events of a stretch are found that f selects, after FROM.
+func within(t *stretch, f *inbound.Filter) (from string, args []any) {
+	conditions, values := where(f)
+	w, condition := t.way, "e.seq >= ? AND e.seq < ?"
+	args = []any{t.low, t.high}
+	from = "events e"
 	switch {
+	case w == nil:
 	case w.table == "deliveries":
-		return "e.seq IN (SELECT id / 256 FROM " + w.from() + " WHERE " + w.condition + " AND id >= ? AND id < ?)", append(slices.Clone(w.args), w.row(low), w.row(before))
-	case w.reason != "": // the deliveries of a step in one go are quicker than those of each event
-		return "e.seq IN (SELECT id / 256 FROM deliveries WHERE id >= ? AND id < ? AND instr(lower(reason), lower(?)) > 0)", []any{low * perEvent, before * perEvent, w.reason}
+		condition = "e.seq IN (SELECT id / 256 FROM " + w.from() + " WHERE " + w.condition + " AND id >= ? AND id < ?)"
+		args = append(slices.Clone(w.args), w.row(t.low), w.row(t.high))
+	case w.index == "" && f.Error != "": // the deliveries of a step in one go are quicker than those of each event
+		condition = "e.seq IN (SELECT id / 256 FROM deliveries WHERE id >= ? AND id < ? AND instr(lower(reason), lower(?)) > 0)"
+		args = []any{t.low * perEvent, t.high * perEvent, f.Error}
+	case w.index != "":
+		from += " INDEXED BY " + w.index
+		condition = w.condition + " AND " + condition
+		args = append(slices.Clone(w.args), args...)
 	}
-	return w.condition + " AND e.seq >= ? AND e.seq < ?", append(slices.Clone(w.args), low, before)
+	return from + " WHERE " + condition + " AND " + conditions, append(args, values...)
 }
 
-// steps goes through the events that f may select, the newest first, from before
-// on, and calls look for each step until that returns false or nothing is left. It
-// returns where to go on, 0 at the end.
-func (s inbox) steps(ctx context.Context, f *inbound.Filter, before int64, look func(w *scan, low, before int64, looks int) (more bool, err error)) (int64, error) {
-	low, high, err := s.span(ctx, f)
-	if err != nil {
-		return 0, err
-	}
-	before = min(before, high)
-	w, err := s.way(ctx, f)
-	if err != nil {
-		return 0, err
-	}
-	for n, looks := firstStep, 0; before > low; n = min(n*2, lastStep) {
-		from, err := s.floor(ctx, &w, before, n)
-		if err != nil {
-			return 0, fmt.Errorf("look for the next events: %w", err)
-		}
-		from = max(from, low)
-		looks += n
-		more, err := look(&w, from, before, looks)
-		if err != nil {
-			return 0, err
-		}
-		if before = from; !more {
-			break
-		}
-	}
-	if before <= low {
-		return 0, nil
-	}
-	return before, nil
-}
-
-// span is the seqs between which everything lies that was received when f says: low
-// is the first that may, high the first of those that cannot. Time is told by the
-// order of arrival, but for clocks that were set.
 func (s inbox) span(ctx context.Context, f *inbound.Filter) (low, high int64, err error) {
 	var last sql.NullInt64
 	if err := s.read.QueryRowContext(ctx, "SELECT max(seq) FROM events").Scan(&last); err != nil {
@@ -250,74 +174,40 @@ func where(f *inbound.Filter) (conditions string, args []any) {
 	return strings.Join(all, " AND "), args
 }
 
-// named reports whether f selects few events by their names.
-func named(f *inbound.Filter) bool { return len(f.IDs) > 0 || f.EventID != "" }
-
-// begin is the seq behind which a page begins, in its direction.
-func begin(f *inbound.Filter) (behind int64, err error) {
-	switch {
-	case f.Cursor == "" && f.Oldest:
-		return 0, nil
-	case f.Cursor == "":
-		return math.MaxInt64, nil
-	}
-	if behind, err = strconv.ParseInt(f.Cursor, 10, 64); err != nil {
-		return 0, inbound.ErrCursor
-	}
-	return behind, nil
+// seqEvent is an event and where it stands.
+type seqEvent struct {
+	inbound.Event
+	seq int64
 }
 
 func (s inbox) List(ctx context.Context, f inbound.Filter) (p inbound.Page, err error) {
-	behind, err := begin(&f)
-	if err != nil {
-		return p, err
-	}
-	steps, rest, order := s.steps, "WHERE e.seq < ?", "DESC"
+	order := "DESC"
 	if f.Oldest {
-		steps, rest, order = s.ascent, "WHERE e.seq > ?", "ASC"
+		order = "ASC"
 	}
-	conditions, args := where(&f)
-	var seqs []int64
-	n := f.PageSize()
-	look := func(what string, more ...any) error {
-		rows, err := s.read.QueryContext(ctx, "SELECT "+eventColumns+" FROM events e "+what+" AND "+conditions+" ORDER BY e.seq "+order+" LIMIT ?", slices.Concat(more, args, []any{n + 1 - len(seqs)})...)
+	events, next, err := pageOf(ctx, s, &f, func(e *seqEvent) int64 { return e.seq }, func(t *stretch, limit int) (found []seqEvent, err error) {
+		from, args := within(t, &f)
+		rows, err := s.read.QueryContext(ctx, "SELECT "+eventColumns+" FROM "+from+" ORDER BY e.seq "+order+" LIMIT ?", append(args, limit)...)
 		if err != nil {
-			return fmt.Errorf("list events: %w", err)
+			return nil, err
 		}
 		defer rows.Close()
 		for rows.Next() {
-			var r inbound.Record
-			var seq int64
-			if err := scanEvent(rows.Scan, &r.Event, &seq); err != nil {
-				return fmt.Errorf("list events: %w", err)
+			var e seqEvent
+			if err := scanEvent(rows.Scan, &e.Event, &e.seq); err != nil {
+				return nil, err
 			}
-			p.Events, seqs = append(p.Events, r), append(seqs, seq)
+			found = append(found, e)
 		}
-		return rows.Err()
-	}
-	var next int64
-	if named(&f) {
-		err = look(rest, behind)
-	} else {
-		next, err = steps(ctx, &f, behind, func(w *scan, low, before int64, looks int) (bool, error) {
-			from := ""
-			if w.index != "" && w.table == "events" {
-				from = "INDEXED BY " + w.index + " "
-			}
-			within, more := w.within(low, before)
-			err := look(from+"WHERE "+within, more...)
-			return len(seqs) <= n && looks < pageLooks, err
-		})
-	}
+		return found, rows.Err()
+	})
 	if err != nil {
 		return inbound.Page{}, err
 	}
-	if len(seqs) > n {
-		p.Events, seqs = p.Events[:n], seqs[:n]
-		next = seqs[n-1]
-	}
-	if next != 0 {
-		p.Next = strconv.FormatInt(next, 10)
+	p.Next = next
+	var seqs []int64
+	for i := range events {
+		p.Events, seqs = append(p.Events, inbound.Record{Event: events[i].Event}), append(seqs, events[i].seq)
 	}
 	return p, s.deliveriesOfAll(ctx, p.Events, seqs)
 }
@@ -353,29 +243,9 @@ FROM json_each(?) j CROSS JOIN deliveries d ON d.id BETWEEN j.value * 256 AND j.
 	return rows.Err()
 }
 
-func (s inbox) Count(ctx context.Context, f inbound.Filter) (c inbound.Counted, err error) {
-	conditions, args := where(&f)
-	look := func(what string, more ...any) error {
-		var n int
-		if err := s.read.QueryRowContext(ctx, "SELECT count(*) FROM events e "+what+" AND "+conditions, append(more, args...)...).Scan(&n); err != nil {
-			return fmt.Errorf("count events: %w", err)
-		}
-		c.N += n
-		return nil
-	}
-	if named(&f) {
-		return c, look("WHERE 1")
-	}
-	end := time.Now().Add(countFor)
-	next, err := s.steps(ctx, &f, math.MaxInt64, func(w *scan, low, before int64, _ int) (bool, error) {
-		from := ""
-		if w.index != "" && w.table == "events" {
-			from = "INDEXED BY " + w.index + " "
-		}
-		within, more := w.within(low, before)
-		err := look(from+"WHERE "+within, more...)
-		return time.Now().Before(end), err
+func (s inbox) Count(ctx context.Context, f inbound.Filter) (inbound.Counted, error) {
+	return countOf(ctx, s, &f, lastStep, func(t *stretch) (n int, err error) {
+		from, args := within(t, &f)
+		return n, s.read.QueryRowContext(ctx, "SELECT count(*) FROM "+from, args...).Scan(&n)
 	})
-	c.More = next != 0
-	return c, err
 }

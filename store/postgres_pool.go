@@ -167,19 +167,23 @@ func (p *Postgres) write(ctx context.Context, within time.Duration, queue func(*
 	return p.send(ctx, within, b)
 }
 
+// look is read for a query that the planner may take for a long one, though it is
+// not: to compile it would take longer than the query itself.
+func (p *Postgres) look(ctx context.Context, scan func(pgx.Rows) error, query string, args ...any) error {
+	return p.again(ctx, scan, func(ctx context.Context, scan func(pgx.Rows) error) error {
+		b := &pgx.Batch{}
+		b.Queue("SELECT set_config('jit', 'off', true)") // for this transaction
+		b.Queue(query, args...).Query(func(rows pgx.Rows) error { return each(rows, scan) })
+		return p.pool.SendBatch(ctx, b).Close()
+	})
+}
+
 // read runs a query, again if the connection was lost before a row was read:
 // what only reads may be repeated.
-func (p *Postgres) read(ctx context.Context, scan func(pgx.Rows) error, query string, args ...any) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, slow)
-	defer cancel()
-	began := false
-	first := func(r pgx.Rows) error { began = true; return scan(r) }
-	for wait := firstPause; ; wait = min(2*wait, lastPause) {
-		err = p.saw(p.once(ctx, first, query, args))
-		if err == nil || began || !passes(err) || !pause(ctx, wait) {
-			return err
-		}
-	}
+func (p *Postgres) read(ctx context.Context, scan func(pgx.Rows) error, query string, args ...any) error {
+	return p.again(ctx, scan, func(ctx context.Context, scan func(pgx.Rows) error) error {
+		return p.once(ctx, scan, query, args)
+	})
 }
 
 func (p *Postgres) once(ctx context.Context, scan func(pgx.Rows) error, query string, args []any) error {
@@ -187,6 +191,25 @@ func (p *Postgres) once(ctx context.Context, scan func(pgx.Rows) error, query st
 	if err != nil {
 		return err
 	}
+	return each(rows, scan)
+}
+
+// again does what reads rows until it has not failed for a reason that passes.
+func (p *Postgres) again(ctx context.Context, scan func(pgx.Rows) error, do func(context.Context, func(pgx.Rows) error) error) error {
+	ctx, cancel := context.WithTimeout(ctx, slow)
+	defer cancel()
+	began := false
+	first := func(r pgx.Rows) error { began = true; return scan(r) }
+	for wait := firstPause; ; wait = min(2*wait, lastPause) {
+		err := p.saw(do(ctx, first))
+		if err == nil || began || !passes(err) || !pause(ctx, wait) {
+			return err
+		}
+	}
+}
+
+// each reads all rows.
+func each(rows pgx.Rows, scan func(pgx.Rows) error) error {
 	defer rows.Close()
 	for rows.Next() {
 		if err := scan(rows); err != nil {

@@ -3,8 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,114 +14,6 @@ import (
 // ofEvent are the deliveries of the event e. There are never more; that is said
 // for the planner, which takes a range for a large part of the table.
 const ofEvent = "(SELECT * FROM postern_deliveries WHERE id BETWEEN e.seq * 512 AND e.seq * 512 + 511 LIMIT 512)"
-
-// pgOpen are the events with a delivery in an open state, by the three indexes that the
-// open ones stand in: those that are due, those of lanes, and those that stepped aside.
-const (
-	pgInState = "SELECT d.id / 512 FROM postern_deliveries d WHERE d.state = ? AND d.state IN ('received', 'retrying', 'processing') AND "
-	pgOpen    = pgInState + "NOT d.waiting UNION ALL " +
-		pgInState + "d.waiting AND d.lane IS NOT NULL AND d.standing = 0 UNION ALL " +
-		pgInState + "d.waiting AND d.lane IS NOT NULL AND d.standing <> 0"
-)
-
-// pgWhere is the condition of a filter, without its cursor. Every value is a
-// parameter.
-func pgWhere(f *inbound.Filter) (conditions string, args []any) {
-	all := []string{"true"}
-	if len(f.IDs) == 0 && !f.Batches {
-		all = append(all, "e.items = 0")
-	}
-	add := func(condition string, value any) {
-		args = append(args, value)
-		all = append(all, strings.ReplaceAll(condition, "?", "$"+strconv.Itoa(len(args))))
-	}
-	delivery := func(condition string, value any) {
-		add("EXISTS (SELECT 1 FROM "+ofEvent+" d WHERE "+condition+")", value)
-	}
-	for _, c := range []struct {
-		column string
-		values []string
-	}{{"e.id", f.IDs}, {"e.webhook", f.Webhooks}} {
-		if len(c.values) > 0 {
-			values := make([]string, len(c.values))
-			for i, v := range c.values {
-				values[i] = escaped(v)
-			}
-			add(c.column+" = ANY(?::text[])", values)
-		}
-	}
-	if f.Account != "" {
-		add("e.account = ? AND e.account <> ''", escaped(f.Account))
-	}
-	if prefix, ok := strings.CutSuffix(f.Type, "*"); ok {
-		add("starts_with(e.type, ?)", escaped(prefix))
-	} else if f.Type != "" {
-		add("e.type = ? AND e.type <> ''", escaped(f.Type))
-	}
-	if f.EventID != "" {
-		add("e.event_id = ?", escaped(f.EventID))
-	}
-	if f.EventID != "" { // keys begin with it
-		add("e.seq IN (SELECT k.seq FROM postern_keys k WHERE k.dedupe >= ?::bytea AND k.dedupe < ?::bytea || decode(repeat('ff', 33), 'hex'))", digest(f.EventID))
-	}
-	if !f.Since.IsZero() {
-		add("e.received >= ?", f.Since)
-	}
-	if !f.Until.IsZero() {
-		add("e.received < ?", f.Until)
-	}
-	switch {
-	case f.State == "":
-	case f.State == inbound.Applied: // nearly all of them
-		delivery("d.state = ?", string(f.State))
-	case f.State.Open():
-		add("e.seq IN ("+pgOpen+")", string(f.State))
-	default: // few: they have an index
-		add("e.seq IN (SELECT d.id / 512 FROM postern_deliveries d WHERE d.state = ? AND d.state NOT IN ('received', 'retrying', 'processing', 'applied'))", string(f.State))
-	}
-	if f.Misfit != "" {
-		add("e.misfit = ? AND e.misfit <> ''", escaped(f.Misfit))
-	}
-	if f.Error != "" {
-		delivery("position(lower(?::text) IN lower(d.reason)) > 0", escaped(f.Error))
-	}
-	return strings.Join(all, " AND "), args
-}
-
-// page reads the events of one page, and the cursor of the next.
-func (p *Postgres) page(ctx context.Context, f *inbound.Filter) (events []*pgEvent, next string, err error) {
-	conditions, args := pgWhere(f)
-	if f.Cursor != "" {
-		before, err := strconv.ParseInt(f.Cursor, 10, 64)
-		if err != nil {
-			return nil, "", inbound.ErrCursor
-		}
-		args = append(args, before)
-		conditions += fmt.Sprintf(" AND e.seq %s $%d", map[bool]string{false: "<", true: ">"}[f.Oldest], len(args))
-	}
-	order := "DESC"
-	if f.Oldest {
-		order = "ASC"
-	}
-	n := f.PageSize()
-	args = append(args, n+1)
-	err = p.read(ctx, func(r pgx.Rows) error {
-		e := &pgEvent{}
-		fields, set := e.into()
-		err := r.Scan(fields...)
-		set()
-		events = append(events, e)
-		return err
-	}, fmt.Sprintf("SELECT %s FROM postern_events e WHERE %s ORDER BY e.seq %s LIMIT $%d", pgEventColumns, conditions, order, len(args)), args...)
-	if err != nil {
-		return nil, "", fmt.Errorf("list events: %w", err)
-	}
-	if len(events) > n {
-		events = events[:n]
-		next = strconv.FormatInt(events[n-1].seq, 10)
-	}
-	return events, next, nil
-}
 
 func (s postgresInbox) List(ctx context.Context, f inbound.Filter) (page inbound.Page, err error) {
 	events, next, err := s.page(ctx, &f)
@@ -153,7 +43,7 @@ func (p *Postgres) deliveries(ctx context.Context, events []*pgEvent, records []
 	for i, e := range events {
 		seqs[i], at[e.seq] = e.seq, records[i]
 	}
-	err := p.read(ctx, func(r pgx.Rows) error {
+	err := p.look(ctx, func(r pgx.Rows) error {
 		var id int64
 		var waiting bool
 		var d inbound.DeliveryStatus
@@ -180,22 +70,6 @@ FROM unnest($1::bigint[]) AS e(seq) CROSS JOIN LATERAL `+ofEvent+` d ORDER BY d.
 		r.Status = inbound.Status(states)
 	}
 	return nil
-}
-
-// maxCount is how many events are counted.
-const maxCount = 1_000_000
-
-func (s postgresInbox) Count(ctx context.Context, f inbound.Filter) (c inbound.Counted, err error) {
-	conditions, args := pgWhere(&f)
-	args = append(args, maxCount+1)
-	err = s.read(ctx, func(r pgx.Rows) error { return r.Scan(&c.N) }, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM postern_events e WHERE %s LIMIT $%d) n", conditions, len(args)), args...)
-	if err != nil {
-		return c, fmt.Errorf("count events: %w", err)
-	}
-	if c.More = c.N > maxCount; c.More {
-		c.N = maxCount
-	}
-	return c, nil
 }
 
 // find reads one event with its headers and its body; unread says why those are
@@ -282,15 +156,18 @@ type statsCache struct {
 	until time.Time
 }
 
-// statsSQL counts what is open, which is little, and adds up what was counted
-// when it was closed.
+// statsSQL counts what is open, which is little, by the three indexes that it stands
+// in as [pgOpen] does, and adds up what was counted when it was closed.
 const statsSQL = `
 SELECT split_part(target, '/', 1) AS webhook, state, sum(n)::bigint, (SELECT e.received FROM postern_events e WHERE e.seq = min(first) / 512) FROM (
   SELECT target, state, count(*) AS n, min(id) AS first FROM postern_deliveries
   WHERE state IN ('received', 'retrying', 'processing') AND NOT waiting GROUP BY target, state
   UNION ALL
   SELECT target, state, count(*), min(id) FROM postern_deliveries
-  WHERE state IN ('received', 'retrying', 'processing') AND lane IS NOT NULL AND waiting GROUP BY target, state
+  WHERE state IN ('received', 'retrying', 'processing') AND waiting AND lane IS NOT NULL AND standing = 0 GROUP BY target, state
+  UNION ALL
+  SELECT target, state, count(*), min(id) FROM postern_deliveries
+  WHERE state IN ('received', 'retrying', 'processing') AND waiting AND lane IS NOT NULL AND standing <> 0 GROUP BY target, state
 ) o GROUP BY 1, 2
 UNION ALL
 SELECT webhook, state, sum(n)::bigint, NULL FROM postern_tally GROUP BY webhook, state HAVING sum(n) > 0`

@@ -37,6 +37,7 @@ func Inbox(t *testing.T, open func(*testing.T) inbound.Store) {
 		{"each target goes its own way", targets},
 		{"actions move what they apply to", acting},
 		{"lists are filtered and paged", lists},
+		{"lists find what matches, whatever is asked for at once", stepping},
 		{"what is not there is not found", missing},
 		{"what does not fit is grouped by how it does not", groups},
 		{"stats count by state", stats},

@@ -77,6 +77,25 @@ func (s *suite) finishes(it queue.Item[inbound.Delivery], m inbound.Move) {
 	}
 }
 
+// stand checks how many events are in a state, by the totals and by the list.
+func (s *suite) stand(in inbound.State, want int) {
+	s.Helper()
+	stats, err := s.Stats(s.ctx())
+	if err != nil {
+		s.Fatal(err)
+	}
+	n := 0
+	for _, st := range stats {
+		if st.State == in {
+			n += st.Count
+		}
+	}
+	page, err := s.List(s.ctx(), inbound.Filter{State: in})
+	if err != nil || n != want || len(page.Events) != want {
+		s.Errorf("%s: %d in the totals, %d in the list, %v, want %d", in, n, len(page.Events), err, want)
+	}
+}
+
 func asideGoesOn(s *suite) {
 	ids, later := s.line("a", 3), time.Now().Add(time.Hour)
 	s.aside(s.takes(ids[0])[0], later)
@@ -84,8 +103,11 @@ func asideGoesOn(s *suite) {
 		s.Errorf("it stands %d", d.Stand)
 	}
 	s.aside(s.takes(ids[1])[0], later.Add(time.Hour))
+	s.stand(inbound.Retrying, 2)
+	s.stand(inbound.Received, 1)
 	s.finish(s.takes(ids[2])[0], inbound.Applied, time.Time{})
 	s.takes()
+	s.stand(inbound.Retrying, 2)
 	_, next, err := s.Claim(s.ctx(), map[string]int{"hook": 1}, lease)
 	if err != nil || next.Sub(later).Abs() > 50*time.Millisecond {
 		s.Errorf("next %v, %v, want %v", next, err, later)

@@ -25,7 +25,7 @@ import (
 // fills, it watches the memory.
 func listRole(args []string) error {
 	flags := flag.NewFlagSet("list", flag.ContinueOnError)
-	events := flags.Int("events", 1_000_000, "events to fill the inbox with")
+	events := flags.Int("events", 1_000_000, "events to fill the inbox with; 0 asks one that was filled today")
 	where := flags.String("store", "", "URL of an empty store (default: a SQLite file)")
 	dir := flags.String("dir", "", "folder for the SQLite file (default: the system's temporary folder)")
 	if err := flags.Parse(args); err != nil {
@@ -45,15 +45,19 @@ func listRole(args []string) error {
 		return err
 	}
 	defer db.Close()
-	f := &filling{box: db.Inbox(), n: *events, first: time.Now().Add(-30 * 24 * time.Hour)}
+	f := &filling{box: db.Inbox(), n: *events, first: time.Now().Add(-month)}
 	if err := f.fill(ctx); err != nil {
 		return fmt.Errorf("fill the inbox: %w", err)
+	}
+	if err := db.Maintain(ctx); err != nil { // as it does every minute
+		return err
 	}
 	return measureLists(ctx, f)
 }
 
 // filling is an inbox that is filled: a month of events, of two webhooks that have many and one that has few, and of a
-// thousand accounts. One in a thousand is in quarantine, one in a thousand fails, one in ten thousand is still open.
+// thousand accounts. One in a thousand is in quarantine, one in a thousand fails, one in ten thousand is still open. Only
+// the first hundredth has types that begin with "legacy.", and failures with 410; only stripe has refunds.
 type filling struct {
 	box   inbound.Store
 	n     int
@@ -63,6 +67,12 @@ type filling struct {
 func (f *filling) event(i int) *inbound.Arrival {
 	kind := [...]string{"invoice.paid", "charge.succeeded", "customer.updated", "payout.created"}[rand.IntN(4)]
 	webhook := [...]string{"stripe", "shopify"}[rand.IntN(2)]
+	switch {
+	case f.early(i) && rand.IntN(2) == 0:
+		kind = "legacy." + kind
+	case webhook == "stripe" && rand.IntN(10) == 0:
+		kind = "refund.created"
+	}
 	state, due := inbound.Received, time.Time{}
 	switch rand.IntN(10_000) {
 	case 0:
@@ -74,15 +84,22 @@ func (f *filling) event(i int) *inbound.Arrival {
 	case 12:
 		due = time.Now().Add(time.Hour)
 	}
+	misfit, reason := "", ""
+	if state == inbound.Quarantined {
+		misfit, reason = fmt.Sprintf("%04x", rand.IntN(40)), "data.object.amount: got string, want number"
+	}
 	body := fmt.Appendf(nil, `{"id":"evt_%d","type":%q,"data":{"object":{"id":"obj_%d","amount":%d,"text":"%0200d"}}}`, i, kind, rand.IntN(1000), i, i)
 	return &inbound.Arrival{
 		Event: &inbound.Event{
-			ID: uuid.Must(uuid.NewV7()).String(), Webhook: webhook, Account: fmt.Sprintf("acct_%d", rand.IntN(1000)), EventID: fmt.Sprintf("evt_%x", rand.Uint64()), Verified: true, Type: kind,
-			Received: f.first.Add(time.Duration(i) * 30 * 24 * time.Hour / time.Duration(f.n)), Body: body, SHA256: sha256.Sum256(body), Size: len(body),
+			ID: uuid.Must(uuid.NewV7()).String(), Webhook: webhook, Account: fmt.Sprintf("acct_%d", rand.IntN(1000)), EventID: fmt.Sprintf("evt_%x", rand.Uint64()), Verified: true, Type: kind, Misfit: misfit,
+			Received: f.first.Add(time.Duration(i) * (month / time.Duration(f.n))), Body: body, SHA256: sha256.Sum256(body), Size: len(body),
 		},
-		To: []inbound.Placement{{Target: webhook, State: state, Due: due, Reason: map[inbound.State]string{inbound.Quarantined: "data.object.amount: got string, want number"}[state]}},
+		To: []inbound.Placement{{Target: webhook, State: state, Due: due, Reason: reason}},
 	}
 }
+
+// early is whether the ith event is one of the first hundredth.
+func (f *filling) early(i int) bool { return i < f.n/100 }
 
 func (f *filling) fill(ctx context.Context) error {
 	fmt.Printf("%10s  %10s  %12s  %10s\n", "events", "events/s", "heap in use", "resident")
@@ -120,7 +137,10 @@ func (f *filling) fill(ctx context.Context) error {
 	}
 }
 
-const perChunk = 100
+const (
+	perChunk = 100
+	month    = 30 * 24 * time.Hour
+)
 
 // chunk stores some events and makes the moves of their lives.
 func (f *filling) chunk(ctx context.Context, from int) error {
@@ -137,8 +157,13 @@ func (f *filling) chunk(ctx context.Context, from int) error {
 	}
 	for _, it := range items {
 		m := inbound.Move{To: inbound.Applied, Attempt: 1, Status: 200, Reason: "200 OK"}
-		if rand.IntN(1000) == 0 {
+		switch rand.IntN(1000) {
+		case 0:
 			m = inbound.Move{To: inbound.Failed, Attempt: 1, Status: 422, Reason: "422 Unprocessable Entity", Detail: "no such customer"}
+		case 1, 2, 3, 4, 5, 6, 7, 8, 9, 10:
+			if f.early(from) {
+				m = inbound.Move{To: inbound.Failed, Attempt: 1, Status: 410, Reason: "410 Gone"}
+			}
 		}
 		if err := f.box.Finish(ctx, it.Lease, m); err != nil && !errors.Is(err, queue.ErrStale) {
 			return err
@@ -162,37 +187,63 @@ func resident() string {
 	return fmt.Sprintf("%6.1f MiB", float64(pages*os.Getpagesize())/(1<<20))
 }
 
-// measureLists asks every question a hundred times.
-func measureLists(ctx context.Context, f *filling) error {
-	middle := f.first.Add(15 * 24 * time.Hour)
-	tw := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "\nlist\tp50\tp99\tevents on the first page")
-	for _, q := range []struct {
-		name string
-		f    inbound.Filter
-	}{
+// questions are what is asked of a filled inbox. Some find nothing, or only what is old, in ways that no index has an answer
+// for.
+func (f *filling) questions() []question {
+	end, middle := f.first.Add(month), f.first.Add(month/2)
+	stripe, shopify, seldom := []string{"stripe"}, []string{"shopify"}, []string{"seldom"}
+	return []question{
 		{"(everything)", inbound.Filter{}},
-		{"--webhook stripe", inbound.Filter{Webhooks: []string{"stripe"}}},
-		{"--webhook seldom", inbound.Filter{Webhooks: []string{"seldom"}}},
+		{"--webhook stripe", inbound.Filter{Webhooks: stripe}},
+		{"--webhook seldom", inbound.Filter{Webhooks: seldom}},
 		{"--provider (two webhooks)", inbound.Filter{Webhooks: []string{"shopify", "seldom"}}},
 		{"--account acct_7", inbound.Filter{Account: "acct_7"}},
 		{"--type invoice.paid", inbound.Filter{Type: "invoice.paid"}},
 		{"--type account.deauthorized", inbound.Filter{Type: "account.deauthorized"}},
 		{"--type 'account.*'", inbound.Filter{Type: "account.*"}},
+		{"--type 'legacy.*' (old ones)", inbound.Filter{Type: "legacy.*"}},
+		{"--type 'nothing.*'", inbound.Filter{Type: "nothing.*"}},
 		{"--status applied", inbound.Filter{State: inbound.Applied}},
 		{"--status failed", inbound.Filter{State: inbound.Failed}},
 		{"--status quarantined", inbound.Filter{State: inbound.Quarantined}},
 		{"--status received", inbound.Filter{State: inbound.Received}},
 		{"--status retrying (none)", inbound.Filter{State: inbound.Retrying}},
-		{"--since 1h", inbound.Filter{Since: time.Now().Add(-time.Hour)}},
+		{"--since 1h", inbound.Filter{Since: end.Add(-time.Hour)}},
+		{"--since 1h (none)", inbound.Filter{Since: end.Add(3 * time.Hour)}},
 		{"--until 15d", inbound.Filter{Until: middle}},
 		{"--since 16d --until 15d", inbound.Filter{Since: middle.Add(-24 * time.Hour), Until: middle}},
+		{"--event-id (none)", inbound.Filter{EventID: "evt_none"}},
 		{"--error unprocessable", inbound.Filter{Error: "unprocessable"}},
+		{"--error gone (old ones)", inbound.Filter{Error: "gone"}},
 		{"--error 'no such text'", inbound.Filter{Error: "no such text"}},
-		{"--webhook seldom --type payout.created", inbound.Filter{Webhooks: []string{"seldom"}, Type: "payout.created"}},
-		{"--webhook stripe --status failed --until 15d", inbound.Filter{Webhooks: []string{"stripe"}, State: inbound.Failed, Until: middle}},
+		{"--webhook seldom --type payout.created", inbound.Filter{Webhooks: seldom, Type: "payout.created"}},
+		{"--webhook shopify --type refund.created (none)", inbound.Filter{Webhooks: shopify, Type: "refund.created"}},
+		{"--webhook stripe --status failed --until 15d", inbound.Filter{Webhooks: stripe, State: inbound.Failed, Until: middle}},
+		{"--webhook stripe --status retrying (none)", inbound.Filter{Webhooks: stripe, State: inbound.Retrying}},
+		{"--webhook stripe --error 'no such text'", inbound.Filter{Webhooks: stripe, Error: "no such text"}},
+		{"--account acct_7 --type 'account.*'", inbound.Filter{Account: "acct_7", Type: "account.*"}},
+		{"--account acct_7 --status failed", inbound.Filter{Account: "acct_7", State: inbound.Failed}},
+		{"--account acct_7 --error 'no such text'", inbound.Filter{Account: "acct_7", Error: "no such text"}},
+		{"--type refund.created --error 'no such text'", inbound.Filter{Type: "refund.created", Error: "no such text"}},
+		{"--type 'legacy.*' --status failed (old ones)", inbound.Filter{Type: "legacy.*", State: inbound.Failed}},
+		{"--status applied --error 'no such text'", inbound.Filter{State: inbound.Applied, Error: "no such text"}},
+		{"release: --status quarantined, of a group", inbound.Filter{State: inbound.Quarantined, Misfit: "0007", Oldest: true}},
+		{"release: --error 'no such text'", inbound.Filter{Error: "no such text", Oldest: true}},
+		{"release: --type refund.created --error 'no such text'", inbound.Filter{Type: "refund.created", Error: "no such text", Oldest: true}},
 		{"--limit 1000", inbound.Filter{Limit: 1000}},
-	} {
+	}
+}
+
+type question struct {
+	name string
+	f    inbound.Filter
+}
+
+// measureLists asks every question a hundred times.
+func measureLists(ctx context.Context, f *filling) error {
+	tw := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "\nlist\tp50\tp99\tevents on the first page\tpages until something is found")
+	for _, q := range f.questions() {
 		var found int
 		times, err := repeat(100, func() error {
 			page, err := f.box.List(ctx, q.f)
@@ -202,12 +253,27 @@ func measureLists(ctx context.Context, f *filling) error {
 		if err != nil {
 			return fmt.Errorf("list %s: %w", q.name, err)
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%d\n", q.name, ms(times[50]), ms(times[99]), found)
+		pages, err := f.pages(ctx, q.f)
+		if err != nil {
+			return fmt.Errorf("list %s: %w", q.name, err)
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t%d\n", q.name, ms(times[50]), ms(times[99]), found, pages)
 	}
 	if err := measureTotals(ctx, f, tw); err != nil {
 		return err
 	}
 	return tw.Flush()
+}
+
+// pages is on which page the first event is, or how many there are if none is found.
+func (f *filling) pages(ctx context.Context, q inbound.Filter) (n int, err error) {
+	for n = 1; ; n++ {
+		page, err := f.box.List(ctx, q)
+		if err != nil || len(page.Events) > 0 || page.Next == "" {
+			return n, err
+		}
+		q.Cursor = page.Next
+	}
 }
 
 func measureTotals(ctx context.Context, f *filling, tw *tabwriter.Writer) error {
@@ -216,9 +282,20 @@ func measureTotals(ctx context.Context, f *filling, tw *tabwriter.Writer) error 
 		return err
 	}
 	fmt.Fprintf(tw, "totals of all webhooks and states\t%s\t%s\t\n", ms(times[50]), ms(times[99]))
-	for name, q := range map[string]inbound.Filter{"count of failed": {State: inbound.Failed}, "count of everything": {}} {
+	var groups []inbound.Group
+	times, err = repeat(100, func() (err error) { groups, err = f.box.Groups(ctx, inbound.Filter{}); return err })
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(tw, "groups\t%s\t%s\t%d\n", ms(times[50]), ms(times[99]), len(groups))
+	for _, q := range []question{
+		{"count of failed", inbound.Filter{State: inbound.Failed}},
+		{"count of --error 'no such text'", inbound.Filter{Error: "no such text"}},
+		{"count of --webhook stripe --error unprocessable", inbound.Filter{Webhooks: []string{"stripe"}, Error: "unprocessable"}},
+		{"count of everything", inbound.Filter{}},
+	} {
 		var c inbound.Counted
-		times, err := repeat(5, func() (err error) { c, err = f.box.Count(ctx, q); return err })
+		times, err := repeat(5, func() (err error) { c, err = f.box.Count(ctx, q.f); return err })
 		if err != nil {
 			return err
 		}
@@ -226,7 +303,7 @@ func measureTotals(ctx context.Context, f *filling, tw *tabwriter.Writer) error 
 		if c.More {
 			more = "or more"
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%d %s\n", name, ms(times[2]), ms(times[4]), c.N, more)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%d %s\n", q.name, ms(times[2]), ms(times[4]), c.N, more)
 	}
 	return nil
 }

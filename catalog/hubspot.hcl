@@ -104,14 +104,15 @@ webhook "hubspot" {
   provider = "hubspot"
   # Version 3; the key is the client secret
   # (developers.hubspot.com/docs/apps/developer-platform/build-apps/ authentication/request-validation,
-  # read 2026-11-29). HubSpot decodes some escapes of the URL before it signs: subscribe with a URL that
-  # has none. Version 1 and 2 are hashes that begin with the secret, and not taken.
+  # read 2026-11-29). HubSpot writes out some escapes of the URL before it signs; two sources say different
+  # things about which (facts of 2026-11), so the URL is tried as it is and so. Version 1 and 2 are hashes that begin with the secret, and not taken.
   verify "hmac" {
     header    = "X-HubSpot-Signature-v3"
     encoding  = "base64"
     timestamp = "X-HubSpot-Request-Timestamp"
     unit      = "ms"
     message   = "${method}${url}${raw_body}${timestamp}"
+    unescaped = ":/?@!$'()*,;"
   }
   event {
     split   = body

@@ -199,7 +199,7 @@ func (w *Webhook) verification(ctx *block.Context, schemes Schemes) hcl.Diagnost
 		return append(diags, refuse("Invalid account", "The signature covers the body only: whoever replays a request could choose another account. Take it from the body.", a.Range())...)
 	}
 	if check.BodyOnly && w.unsigned(w.RevokedBy) {
-		return append(diags, refuse("Invalid revoked_by", "The signature covers the body only: whoever replays a request could choose what makes it one that ends a grant. Take it from the body; event.type may come from a header.", w.RevokedBy.Range())...)
+		return append(diags, refuse("Invalid revoked_by", "The signature covers the body only: whoever replays a request could choose what makes it one that ends a grant. Take it from the body.", w.RevokedBy.Range())...)
 	}
 	diags = append(diags, w.forgeable()...)
 	for _, h := range w.Keep {

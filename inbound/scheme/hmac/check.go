@@ -3,6 +3,7 @@ package hmac
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/postern-proxy/postern/config/block"
 )
@@ -62,6 +63,8 @@ func (g *Grammar) checkMessage() error {
 			return block.At("message", `message is required with a timestamp, such as "${timestamp}.${raw_body}"`)
 		case g.SecretIn == InMessage:
 			return block.At("message", `message is required where the secret is in it, such as "${raw_body}${secret}"`)
+		case g.Unescaped != "":
+			return block.At("unescaped", "the body alone is signed, and no URL")
 		case g.ID != "":
 			return block.At("id", "the message does not hold this header, so anybody could change it")
 		}
@@ -77,6 +80,10 @@ func (g *Grammar) checkMessage() error {
 		return block.At("message", "the message does not hold raw_body, so the event itself would not be verified")
 	case g.ID != "" && !holdsHeader(m, g.ID):
 		return block.At("id", "the message does not hold this header, so anybody could change it")
+	case g.Unescaped != "" && !m.Reads("url"):
+		return block.At("unescaped", "the message does not hold the URL, in which these would be written out")
+	case g.Unescaped != "" && strings.Trim(g.Unescaped, unescapable) != "":
+		return block.At("unescaped", "unescaped may hold some of %s: what stands in a URL as it is", unescapable)
 	case m.Reads("field") && g.Separator == "":
 		return block.At("message", "the message holds a field, and without a separator there is none")
 	case m.Reads("secret") != (g.SecretIn == InMessage):
@@ -84,6 +91,10 @@ func (g *Grammar) checkMessage() error {
 	}
 	return checkBounds(m)
 }
+
+// unescapable are the characters that may be written out in a URL: none that could be
+// the beginning of a body behind it.
+const unescapable = ":/?@!$'()*,;&=+-_.~"
 
 // checkBounds refuses parts that a sender chooses beside the body without anything
 // between: whoever replays a request could move the border.

@@ -35,6 +35,8 @@ type Grammar struct {
 
 	Message *block.Template `hcl:"message,optional" scope:"verify"` // what is signed
 
+	Unescaped string `hcl:"unescaped,optional"` // characters whose escapes may be written out in the URL before it is signed
+
 	Timestamp      string          `hcl:"timestamp,optional"`            // the header of the signed timestamp
 	TimestampField string          `hcl:"timestamp_field,optional"`      // or its name in the list of the signature header
 	Time           *block.Expr     `hcl:"time,optional" scope:"webhook"` // or where in the signed body it stands

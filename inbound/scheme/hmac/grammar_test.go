@@ -105,6 +105,9 @@ func TestShortVectors(t *testing.T) {
 
 func TestRefusedGrammars(t *testing.T) {
 	for src, want := range map[string]string{
+		"header = \"X\"\nunescaped = \"/\"":                                    "the body alone is signed",
+		"header = \"X\"\nunescaped = \"/\"\nmessage = \"${path}.${raw_body}\"": "does not hold the URL",
+		"header = \"X\"\nunescaped = \"/{\"\nmessage = \"${url}${raw_body}\"":  "what stands in a URL as it is",
 		`header = ""`:                                           "header must name the header of the signature",
 		"header = \"X\"\nencoding = \"utf8\"":                   "written in hex, base64, base64url or",
 		"header = \"X\"\nalgorithm = \"md5\"":                   `unknown algorithm "md5"`,

@@ -90,6 +90,23 @@ func (g *Grammar) clear(s *signed) *refusal {
 	return nil
 }
 
+// unescape writes out those escapes of a URL that the sender may have written out.
+func (g *Grammar) unescape(url string) string {
+	if g.Unescaped == "" || !strings.Contains(url, "%") {
+		return url
+	}
+	var b strings.Builder
+	for i := 0; i < len(url); i++ {
+		if c, err := hex.DecodeString(url[min(i+1, len(url)):min(i+3, len(url))]); url[i] == '%' && err == nil && len(c) == 1 && strings.IndexByte(g.Unescaped, c[0]) >= 0 {
+			b.WriteByte(c[0])
+			i += 2
+			continue
+		}
+		b.WriteByte(url[i])
+	}
+	return b.String()
+}
+
 // write writes what is signed; false if a part of it is missing.
 func (g *Grammar) write(to hash.Hash, s *signed) bool {
 	if g.Message == nil {

@@ -106,6 +106,12 @@ func (g *Grammar) judge(r *inbound.Request, c *group, keys [][]byte) inbound.Ver
 	}
 	g.trace(s)
 	key := g.match(s, keys)
+	if url := g.unescape(r.URL); key == nil && url != r.URL {
+		written := *r
+		written.URL = url
+		s.Request = &written
+		key = g.match(s, keys)
+	}
 	if key == nil {
 		v.Why = fmt.Sprintf("none of %d secrets makes any of %d signatures of this message: another secret, or other bytes than were signed", len(keys), len(c.signatures))
 		return v

@@ -20,8 +20,9 @@ type memoryWatch struct {
 
 // memoryListed is what lists have said of an event.
 type memoryListed struct {
-	how          string
-	listed, late bool
+	how    string
+	listed bool
+	late   time.Time // when it was
 }
 
 func (m memoryOversight) Take(_ context.Context, w oversight.Watch, token string, lease time.Duration) ([]byte, bool, error) {
@@ -105,10 +106,23 @@ func (m memoryOversight) Name(_ context.Context, ids []string) ([]oversight.Name
 func (m memoryOversight) Late(_ context.Context, id string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if seq, ok := m.ids[id]; ok {
-		m.listed[seq] = memoryListed{how: "backfilled", listed: m.listed[seq].listed, late: true}
+	if seq, ok := m.ids[id]; ok && m.listed[seq].late.IsZero() {
+		m.listed[seq] = memoryListed{how: "backfilled", listed: m.listed[seq].listed, late: time.Now()}
 	}
 	return nil
+}
+
+func (m memoryOversight) LateSince(_ context.Context, webhook, account string, after time.Time, grace time.Duration) (n int, until time.Time, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	until = time.Now().Add(-grace)
+	for seq, l := range m.listed {
+		e := &m.events[seq].event
+		if e.Webhook == webhook && (account == "" || e.Account == account) && !l.late.IsZero() && l.late.After(after) && !l.late.After(until) {
+			n++
+		}
+	}
+	return n, until, nil
 }
 
 func (m memoryOversight) Unnamed(_ context.Context, webhook string, since time.Time, each func(oversight.Seen)) error {
@@ -153,7 +167,7 @@ func (m memoryOversight) Tally(context.Context) (map[string]oversight.Tally, err
 	for seq, l := range m.listed {
 		webhook := m.events[seq].event.Webhook
 		t := all[webhook]
-		counted(&t, l.how, 1, one[l.listed], one[l.late])
+		counted(&t, l.how, 1, one[l.listed], one[!l.late.IsZero()])
 		all[webhook] = t
 	}
 	return all, nil

@@ -197,6 +197,24 @@ ON CONFLICT (seq) DO UPDATE SET late = excluded.late WHERE postern_listed.late =
 	return nil
 }
 
+func (s overseen) LateSince(ctx context.Context, webhook, account string, after time.Time, grace time.Duration) (n int, until time.Time, err error) {
+	q := s.reader(ctx)
+	now, err := s.clock(q)
+	if err != nil {
+		return 0, until, fmt.Errorf("read the clock: %w", err)
+	}
+	end := now - grace.Microseconds()
+	query, args := "SELECT count(*) FROM postern_listed l WHERE l.webhook = $1 AND l.late > $2 AND l.late <= $3", []any{webhook, micro(after), end}
+	if account != "" {
+		query, args = query+" AND EXISTS (SELECT 1 FROM "+s.events+" e WHERE e.seq = l.seq AND e.account = $4)", append(args, escaped(account))
+	}
+	err = q.rows(func(scan func(...any) error) error { return scan(&n) }, query, args...)
+	if err != nil {
+		return 0, until, fmt.Errorf("count late events: %w", err)
+	}
+	return n, fromMicro(end), nil
+}
+
 // unnamedAtOnce is how many events are read at once.
 const unnamedAtOnce = 2000
 

@@ -334,3 +334,56 @@ func TestSilenceOverCopies(t *testing.T) {
 		}
 	})
 }
+
+// TestLateBesidesRetention: each run says how many came late since the last one, of its
+// account, whatever is deleted meanwhile.
+func TestLateBesidesRetention(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := open(t, hook(strings.Replace(plain, "reconcile {", "reconcile {\n accounts = true", 1)), empty)
+		defer p.stop()
+		p.mu.Lock()
+		p.accounts = []string{"one", "two"}
+		p.mu.Unlock()
+		pause(time.Minute)
+		w := p.inbox.Set().Webhooks()[0]
+		late := func(account string, n, round int) {
+			var bodies []string
+			for i := range n {
+				bodies = append(bodies, fmt.Sprintf(`{"id":"%d-%d","account":%q,"type":"thing.updated","at":%q}`, round, i, account, time.Now().UTC().Format(time.RFC3339)))
+				if err := p.inbox.Backfill(t.Context(), w, []*inbound.Arrival{p.inbox.Arrival(w, &inbound.Listed{Body: []byte(bodies[i])})}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, b := range bodies {
+				p.push(b)
+			}
+		}
+		told := func(round, one, two int) {
+			t.Helper()
+			p.mu.Lock()
+			p.reports = nil
+			p.mu.Unlock()
+			pause(11 * time.Minute)
+			got := map[string]int{}
+			for _, r := range seen(p, &p.reports) {
+				got[r.Account] += r.Late
+			}
+			if got["one"] != one || got["two"] != two {
+				t.Errorf("round %d: late %v, want %d and %d", round, got, one, two)
+			}
+		}
+		late("one", 8, 0)
+		late("two", 1, 1)
+		told(0, 8, 1)
+		told(1, 0, 0)
+		if _, err := p.inbox.Act(t.Context(), inbound.ActDiscard, inbound.Filter{}, "ann"); err != nil {
+			t.Fatal(err)
+		}
+		pause(time.Second)
+		if n, err := p.db.Inbox().Prune(t.Context(), time.Now(), 100); err != nil || n != 9 {
+			t.Fatalf("pruned %d, %v", n, err)
+		}
+		late("one", 3, 2)
+		told(2, 3, 0)
+	})
+}

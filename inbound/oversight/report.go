@@ -33,14 +33,14 @@ type Report struct {
 
 // state is what is kept between runs.
 type state struct {
-	First  time.Time `json:"first"`           // when reconcile was first in force
-	Since  time.Time `json:"since"`           // what happened before was listed
-	Cursor string    `json:"cursor,omitzero"` // of the provider
-	Due    time.Time `json:"due"`             // of the next run
-	Sweep  *sweep    `json:"sweep,omitzero"`  // a run that is not at its end
-	Last   *Report   `json:"last,omitzero"`   // the last one that is
-	Manual *Report   `json:"manual,omitzero"` // the last that a person asked for
-	Late   int       `json:"late"`            // as counted when the last one ended
+	First  time.Time `json:"first"`            // when reconcile was first in force
+	Since  time.Time `json:"since"`            // what happened before was listed
+	Cursor string    `json:"cursor,omitzero"`  // of the provider
+	Due    time.Time `json:"due"`              // of the next run
+	Sweep  *sweep    `json:"sweep,omitzero"`   // a run that is not at its end
+	Last   *Report   `json:"last,omitzero"`    // the last one that is
+	Manual *Report   `json:"manual,omitzero"`  // the last that a person asked for
+	LateAt time.Time `json:"late_at,omitzero"` // until then it was counted what came late, by the store's clock
 
 	Failures int `json:"failures,omitzero"` // in a row, without coming further
 }

@@ -67,6 +67,9 @@ type Store interface {
 	Name(ctx context.Context, ids []string) ([]Named, error)
 	// Late takes note of a push of a backfilled event, by its id.
 	Late(ctx context.Context, id string) error
+	// LateSince counts what was noted as late of a webhook, of one account unless that is
+	// "", after a time and until grace ago, which it returns. Times are the store's.
+	LateSince(ctx context.Context, webhook, account string, after time.Time, grace time.Duration) (n int, until time.Time, err error)
 	// Unnamed calls each with the events of a webhook, received at or after since, that
 	// no list has named, the newest first; requests that brought several are none.
 	Unnamed(ctx context.Context, webhook string, since time.Time, each func(Seen)) error

@@ -277,22 +277,29 @@ func (p *pass) past(raw [][]byte, a *answer) bool {
 	return !at.IsZero() && at.Before(p.sweep.Report.Since)
 }
 
+// lateGrace is how long it takes at most to take note of what comes late: a run leaves
+// what is younger to the next.
+const lateGrace = 10 * time.Second
+
 // end does what is left when the last page is read.
 func (p *pass) end(ctx context.Context) error {
 	rep := &p.sweep.Report
 	if err := p.unknown(ctx); err != nil {
 		return err
 	}
-	total, err := p.r.opt.Store.Tally(ctx)
+	grace := lateGrace
+	if p.manual {
+		grace = 0
+	}
+	n, until, err := p.r.opt.Store.LateSince(ctx, p.hook.Name, p.watch.Account, p.state.LateAt, grace)
 	if err != nil {
 		return err
 	}
-	late := total[p.hook.Name].Late
-	rep.Late = max(0, late-p.state.Late)
+	rep.Late = n
 	if p.manual {
 		return nil
 	}
-	p.state.Late = late
+	p.state.LateAt = until
 	p.state.Since = rep.Until
 	if p.sweep.Cursor != "" {
 		p.state.Cursor = p.sweep.Cursor

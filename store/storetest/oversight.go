@@ -199,6 +199,25 @@ func lateness(s *overseer) {
 	if got := s.tally(); got != (oversight.Tally{Expected: 2, Backfilled: 2, Late: 2}) {
 		s.Errorf("%+v", got)
 	}
+	since := func(account string, after time.Time, grace time.Duration, want int) time.Time {
+		s.Helper()
+		n, until, err := s.over.LateSince(s.ctx(), "hook", account, after, grace)
+		if err != nil || n != want {
+			s.Errorf("since %v: %d late, %v, want %d", after, n, err, want)
+		}
+		return until
+	}
+	since("acct", time.Time{}, 0, 2)
+	since("another", time.Time{}, 0, 0)
+	since("", time.Time{}, time.Hour, 0)
+	until := since("", time.Time{}, 0, 2)
+	since("", until, 0, 0)
+	time.Sleep(blink)
+	if err := s.over.Late(s.ctx(), s.backfilled("evt_3")); err != nil {
+		s.Error(err)
+	}
+	since("", until, 0, 1)
+	since("", time.Time{}, 0, 3)
 }
 
 func unnamed(s *overseer) {

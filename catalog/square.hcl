@@ -139,6 +139,8 @@ webhook "square" {
     encoding = "base64"
     message  = "${url}${raw_body}"
   }
+  # developer.squareup.com/reference/square/webhooks/oauth.authorization.revoked, read 2026-11-30.
+  revoked_by = event.type == "oauth.authorization.revoked"
   event {
     id      = body.event_id
     type    = body.type

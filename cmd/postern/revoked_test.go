@@ -93,9 +93,10 @@ func TestRevokedByEvent(t *testing.T) {
 // providers document them.
 func TestCatalogRevokedBy(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"stripe", "slack", "github"} {
+	for _, name := range []string{"stripe", "slack", "github", "square"} {
 		write(t, dir, name+".hcl", fmt.Sprintf("webhook %q {\n  catalog = %[1]q\n  path = \"/%[1]s\"\n  verify %[1]q { secrets = [env(\"S\")] }\n  deliver { to = \"http://127.0.0.1:3000/\" }\n}\nprovider %[1]q { catalog = %[1]q }\n", name))
 	}
+	write(t, dir, "inbound.hcl", "inbound { public_url = \"https://hooks.example.com\" }\n")
 	hooks := map[string]*inbound.Webhook{}
 	for _, h := range valid(t, dir).hooks {
 		hooks[h.Name] = h
@@ -108,6 +109,9 @@ func TestCatalogRevokedBy(t *testing.T) {
 		{"stripe", `{"id":"evt_1","type":"account.application.deauthorized","account":"acct_1"}`, "acct_1", nil, true},
 		{"stripe", `{"id":"evt_1","type":"account.application.authorized","account":"acct_1"}`, "acct_1", nil, false},
 		{"stripe", `{"id":"evt_1","type":"account.updated","account":"acct_1"}`, "acct_1", nil, false},
+		// developer.squareup.com/reference/square/webhooks/oauth.authorization.revoked
+		{"square", `{"merchant_id":"J9Z30SF99NPFJ","type":"oauth.authorization.revoked","event_id":"e","created_at":"2020-01-26T02:25:34Z"}`, "J9Z30SF99NPFJ", nil, true},
+		{"square", `{"merchant_id":"J9Z30SF99NPFJ","type":"payment.updated","event_id":"e"}`, "J9Z30SF99NPFJ", nil, false},
 		// docs.slack.dev/reference/events/app_uninstalled, tokens_revoked
 		{"slack", `{"token":"XXYYZZ","team_id":"TXXXXXXXX","api_app_id":"AXXXXXXXXX","event":{"type":"app_uninstalled"},"type":"event_callback","event_id":"EvXXXXXXXX","event_time":1234567890}`, "TXXXXXXXX", nil, true},
 		{"slack", `{"token":"XXYYZZ","team_id":"TXXXXXXXX","api_app_id":"AXXXXXXXXX","event":{"type":"tokens_revoked","tokens":{"oauth":["UXXXXXXXX"],"bot":["UXXXXXXXX"]}},"type":"event_callback","event_id":"EvXXXXXXXX","event_time":1234567890}`, "TXXXXXXXX", nil, true},
@@ -115,6 +119,7 @@ func TestCatalogRevokedBy(t *testing.T) {
 		{"slack", `{"team_id":"TXXXXXXXX","event":{"type":"tokens_revoked","tokens":{"oauth":["UXXXXXXXX"]}}}`, "TXXXXXXXX", nil, false},
 		{"slack", `{"team_id":"TXXXXXXXX","event":{"type":"message","tokens":{"bot":["UXXXXXXXX"]}}}`, "TXXXXXXXX", nil, false},
 		{"github", `{"action":"deleted","installation":{"id":2,"account":{"login":"octocat","id":1},"app_id":5725,"target_type":"User"},"repositories":[],"sender":{"id":1}}`, "2", nil, true},
+		{"github", "payload=%7B%22action%22%3A%22deleted%22%2C%22installation%22%3A%7B%22id%22%3A2%2C%22app_id%22%3A5725%7D%7D", "2", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, true},
 		{"github", `{"action":"created","installation":{"id":2,"account":{"login":"octocat","id":1},"app_id":5725}}`, "2", nil, false},
 		{"github", `{"action":"suspend","installation":{"id":2,"account":{"login":"octocat","id":1},"app_id":5725}}`, "2", nil, false},
 		{"github", `{"action":"deleted","release":{"id":1},"repository":{"id":3},"installation":{"id":2,"node_id":"x"}}`, "2", http.Header{"X-Github-Event": {"installation"}}, false}, // replayed under another name

@@ -17,9 +17,9 @@ func (w *Webhook) admit(n *Names, to []Placement) {
 	}
 	switch v, err := w.Accept.Eval(n); {
 	case err != nil:
-		hold(to, Quarantined, fmt.Sprintf("accept failed: %s: %v", written(w.Accept), err))
+		quarantine(to, fmt.Sprintf("accept failed: %s: %v", written(w.Accept), err))
 	case v.Kind != block.Bool:
-		hold(to, Quarantined, "accept is neither true nor false: "+written(w.Accept))
+		quarantine(to, "accept is neither true nor false: "+written(w.Accept))
 	case !v.Bool:
 		hold(to, Ignored, "not accepted: "+written(w.Accept))
 	}

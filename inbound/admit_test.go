@@ -58,3 +58,41 @@ func TestAcceptItems(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 }
+
+// TestHeldBackForItsTargets: an event that is held back is so for the targets that it
+// is meant for, and comes to no other when it is released.
+func TestHeldBackForItsTargets(t *testing.T) {
+	b := serve(t, mustLoad(t, `
+webhook "h" {
+  path = "/h"
+  verify "none" {}
+  event { id = body.id }
+  accept = body.live
+  deliver "no" {
+    to   = "http://127.0.0.1:1/"
+    when = body.other == true
+  }
+  deliver "yes" { to = "http://127.0.0.1:1/" }
+}
+`))
+	for i, step := range []struct {
+		body string
+		want string // no, yes
+		told string
+	}{
+		{`{"id":"1"}`, "ignored quarantined", "accept is neither true nor false"},
+		{`{"id":"1","live":true,"n":2}`, "ignored conflict", "with another body"},
+	} {
+		b.post("/h", step.body, jsonBody)
+		b.last(i + 1)
+		e := b.stored()[0] // the newest
+		stands := func() string { return string(e.Deliveries[0].State) + " " + string(e.Deliveries[1].State) }
+		if stands() != step.want || len(b.troubles) != i+1 || !strings.Contains(b.troubles[i], step.told) {
+			t.Errorf("%s: %s, told %q", step.body, stands(), b.troubles)
+		}
+		done, err := b.Release(t.Context(), inbound.Filter{State: e.Status}, "ann", false)
+		if err != nil || len(done.Moved) != 1 || done.Moved[0].Target != "h/yes" {
+			t.Errorf("released %+v, %v", done, err)
+		}
+	}
+}

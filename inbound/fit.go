@@ -177,9 +177,15 @@ func (w *Webhook) hold(a *Arrival) {
 	if s.Mode == Observe {
 		return
 	}
-	for i := range a.To {
-		if p := &a.To[i]; p.State == "" || p.State == Received {
-			p.State, p.Reason = Quarantined, a.Misfit
+	quarantine(a.To, a.Misfit)
+}
+
+// quarantine holds back the deliveries that would be made: those for which an event
+// is not meant stay ignored.
+func quarantine(to []Placement, why string) {
+	for i := range to {
+		if p := &to[i]; p.State == "" || p.State == Received {
+			p.State, p.Reason = Quarantined, why
 		}
 	}
 }

@@ -225,8 +225,10 @@ func (in *Inbox) alarm(hook *Webhook, a *Arrival) {
 		in.opt.Observer.trouble("receiving a webhook", fmt.Errorf("webhook %q: event %q came again with another body; it is kept as %s and not delivered", hook.Name, e.EventID, a.ID))
 	case a.What == Surplus:
 		in.opt.Observer.trouble("receiving a webhook", fmt.Errorf("webhook %q: event %q came with yet another body, which is not kept: %d are", hook.Name, e.EventID, MaxVariants))
-	case a.What == Stored && a.Misfit == "" && len(a.To) > 0 && a.To[0].State == Quarantined:
-		in.opt.Observer.trouble("receiving a webhook", fmt.Errorf("webhook %q: event %q is kept as %s and not delivered: %s", hook.Name, e.EventID, a.ID, a.To[0].Reason))
+	case a.What == Stored && a.Misfit == "":
+		if at := slices.IndexFunc(a.To, func(p Placement) bool { return p.State == Quarantined }); at >= 0 {
+			in.opt.Observer.trouble("receiving a webhook", fmt.Errorf("webhook %q: event %q is kept as %s and not delivered: %s", hook.Name, e.EventID, a.ID, a.To[at].Reason))
+		}
 	}
 	for _, p := range a.To {
 		if a.What == Stored && strings.HasPrefix(p.Reason, undecided) {

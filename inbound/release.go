@@ -14,8 +14,8 @@ type Released struct {
 
 // Release delivers what is held back, of one page of the events that match f, the
 // oldest first so that a lane keeps its order. Unless force is set, what is in
-// quarantine because it did not fit its schema has to fit the one that is in force
-// now; one body is read at a time. Go on with f.Cursor = Released.Next.
+// quarantine or a conflict and did not fit its schema has to fit the one that is in
+// force now; one body is read at a time. Go on with f.Cursor = Released.Next.
 func (in *Inbox) Release(ctx context.Context, f Filter, by string, force bool) (out Released, err error) {
 	f.Oldest = true
 	page, err := in.opt.Store.List(ctx, f)
@@ -48,10 +48,10 @@ func (in *Inbox) Release(ctx context.Context, f Filter, by string, force bool) (
 	return out, nil
 }
 
-// fits reports whether an event fits the schema in force, if it is in quarantine
-// because it did not fit one.
+// fits reports whether an event fits the schema in force, if it is held back and did
+// not fit one.
 func (in *Inbox) fits(ctx context.Context, r *Record) (bool, error) {
-	held := slices.ContainsFunc(r.Deliveries, func(d DeliveryStatus) bool { return d.State == Quarantined })
+	held := slices.ContainsFunc(r.Deliveries, func(d DeliveryStatus) bool { return d.State == Quarantined || d.State == Conflict })
 	hook := in.set.Load().byName[r.Webhook]
 	if !held || r.Misfit == "" || hook == nil {
 		return true, nil

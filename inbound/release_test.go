@@ -84,3 +84,18 @@ func TestQuarantineHoldsNobody(t *testing.T) {
 		t.Errorf("%v", d.header)
 	}
 }
+
+// TestConflictThatDoesNotFit: a conflict whose body does not fit the schema is no more
+// released than another event.
+func TestConflictThatDoesNotFit(t *testing.T) {
+	a := newApp(t, nil)
+	b := serve(t, mustLoad(t, inLanes(a.URL, schemaFile(t, `{"required":["email"]}`))))
+	b.post("/hook", `{"id":"1","key":"k","email":"e"}`, nil)
+	b.post("/hook", `{"id":"1","key":"k"}`, nil)
+	for _, force := range []bool{false, true} {
+		done, err := b.Release(t.Context(), inbound.Filter{State: inbound.Conflict}, "me", force)
+		if err != nil || (len(done.Moved) == 1) != force || (done.Misfits == 0) != force {
+			t.Errorf("by force %v: %+v, %v", force, done, err)
+		}
+	}
+}

@@ -24,7 +24,7 @@ const MaxVariants = 8
 // Placement is one delivery of an event as it is stored.
 type Placement struct {
 	Target string
-	State  State     // received, quarantined or ignored; "" is received. A conflict is always in state conflict
+	State  State     // received, quarantined or ignored; "" is received. Of a conflict all but what is ignored are in state conflict, or all
 	Origin Origin    // "" is push
 	Due    time.Time // zero is now
 	Reason string

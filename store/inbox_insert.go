@@ -182,7 +182,7 @@ func (t *tx) insertAnew(a *arriving) error {
 	}
 	trail := make([]step, len(a.To))
 	for n, p := range a.To {
-		trail[n] = step{a.seq*perEvent + int64(n), 0, inbound.Transition{At: time.Now(), To: placed(p, a.What).State, Reason: p.Reason, By: a.By}}
+		trail[n] = step{a.seq*perEvent + int64(n), 0, inbound.Transition{At: time.Now(), To: placed(p, a.To, a.What).State, Reason: p.Reason, By: a.By}}
 	}
 	return t.trail(trail...)
 }
@@ -208,7 +208,7 @@ func (t *tx) insertRest(all []*arriving) error {
 	var free []placing // of no lane
 	for _, a := range all {
 		for n, p := range a.To {
-			pl := placing{id: a.seq*perEvent + int64(n), lane: lane{p.Target, a.Event.Lane}, Placement: placed(p, a.What)}
+			pl := placing{id: a.seq*perEvent + int64(n), lane: lane{p.Target, a.Event.Lane}, Placement: placed(p, a.To, a.What)}
 			if a.Event.Lane == "" {
 				pl.due = time.Now().UnixMicro()
 				free = append(free, pl)
@@ -257,10 +257,12 @@ func (t *tx) insertDeliveries(all []placing) error {
 	return err
 }
 
-// placed fills in what a placement leaves out.
-func placed(p inbound.Placement, what inbound.Insertion) inbound.Placement {
+// placed fills in what a placement, one of all, leaves out. What a conflict is not for
+// stays as it is, so that a release brings it to nobody else; one that is for nobody
+// is a conflict all the same.
+func placed(p inbound.Placement, all []inbound.Placement, what inbound.Insertion) inbound.Placement {
 	p.State, p.Origin = cmp.Or(p.State, inbound.Received), cmp.Or(p.Origin, inbound.Push)
-	if what == inbound.Conflicted {
+	if what == inbound.Conflicted && (p.State != inbound.Ignored || !slices.ContainsFunc(all, func(p inbound.Placement) bool { return p.State != inbound.Ignored })) {
 		p.State, p.Reason = inbound.Conflict, ""
 	}
 	return p

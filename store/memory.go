@@ -143,7 +143,7 @@ func (m memoryInbox) insert(a *inbound.Arrival) {
 		a.What = inbound.Conflicted
 	}
 	for _, p := range a.To {
-		p = m.placedByRank(a, placed(p, a.What))
+		p = m.placedByRank(a, placed(p, a.To, a.What))
 		if p.Due.IsZero() || !p.State.Open() {
 			p.Due = time.Now()
 		}

@@ -350,7 +350,7 @@ func (a *insertArrays) deliveries(n int, in *insertion) {
 		what = inbound.Conflicted
 	}
 	for i, p := range in.to {
-		p = placed(p, what)
+		p = placed(p, in.to, what)
 		number, lane := i, laneKey(p.Target, in.event.Lane)
 		if lane != nil {
 			number += laned

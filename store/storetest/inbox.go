@@ -45,6 +45,7 @@ func Inbox(t *testing.T, open func(*testing.T) inbound.Store) {
 		{"a copy is an event of its own", copies},
 		{"nothing is done twice in what is begun anew", unmoved},
 		{"an action is about the deliveries that are selected", meant},
+		{"a conflict is one for the targets that it is for", conflictFor},
 		{"an action begins with the oldest, page by page", fromTheOldest},
 		{"old events are deleted when they are done", pruning},
 		{"bodies of finished events are removed, the oldest first", emptying},

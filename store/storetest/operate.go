@@ -204,3 +204,29 @@ func fromTheOldest(s *suite) {
 		s.Errorf("done to %v, want %v", got, want)
 	}
 }
+
+// conflictFor: a conflict is one for the targets that it is meant for, or for all if
+// it is meant for none.
+func conflictFor(s *suite) {
+	s.insert(s.event("evt_1", "one"))
+	for _, test := range []struct {
+		body   string
+		states [2]inbound.State
+		want   string
+	}{
+		{"two", [2]inbound.State{"", inbound.Ignored}, "conflict ignored not for it"},
+		{"three", [2]inbound.State{inbound.Quarantined, inbound.Ignored}, "conflict ignored not for it"},
+		{"four", [2]inbound.State{inbound.Ignored, inbound.Ignored}, "conflict conflict "},
+	} {
+		e := s.event("evt_1", test.body)
+		a := &inbound.Arrival{Event: e, To: []inbound.Placement{{Target: "hook", State: test.states[0]}, {Target: "hook/b", State: test.states[1], Reason: "not for it"}}}
+		if err := s.Insert(s.ctx(), a); err != nil || a.What != inbound.Conflicted {
+			s.Fatalf("%+v, %v", a, err)
+		}
+		r := s.show(e.ID)
+		slices.SortFunc(r.Deliveries, func(a, b inbound.DeliveryStatus) int { return strings.Compare(a.Target, b.Target) })
+		if got := fmt.Sprint(r.Deliveries[0].State, " ", r.Deliveries[1].State, " ", r.Deliveries[1].Reason); got != test.want || r.Status != inbound.Conflict {
+			s.Errorf("%s: %s, %s, want %s", test.body, got, r.Status, test.want)
+		}
+	}
+}

@@ -147,7 +147,7 @@ func oversee(t testing.TB, s *store.SQLite) {
 	for i := range page.Events {
 		ids = append(ids, page.Events[i].ID)
 	}
-	if _, err := o.Name(t.Context(), ids[1:]); err != nil {
+	if _, err := o.Name(t.Context(), 1, ids[1:]); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := o.Unknown(t.Context(), ids[:1]); err != nil {

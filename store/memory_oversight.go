@@ -21,7 +21,7 @@ type memoryWatch struct {
 // memoryListed is what lists have said of an event.
 type memoryListed struct {
 	how    string
-	listed bool
+	listed int64     // the page that first named it, 0 for none yet
 	late   time.Time // when it was
 }
 
@@ -83,7 +83,7 @@ func (m memoryOversight) Known(_ context.Context, webhook string, keys []oversig
 	return ids, nil
 }
 
-func (m memoryOversight) Name(_ context.Context, ids []string) ([]oversight.Named, error) {
+func (m memoryOversight) Name(_ context.Context, page int64, ids []string) ([]oversight.Named, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := make([]oversight.Named, len(ids))
@@ -93,8 +93,11 @@ func (m memoryOversight) Name(_ context.Context, ids []string) ([]oversight.Name
 			continue
 		}
 		l := m.listed[seq]
-		all[i] = oversight.Named{First: !l.listed, Backfilled: m.events[seq].event.Proof.Backfilled()}
-		l.listed, l.how = true, "received"
+		all[i] = oversight.Named{First: l.listed == 0 || l.listed == page, Backfilled: m.events[seq].event.Proof.Backfilled()}
+		l.how = "received"
+		if all[i].First {
+			l.listed = page
+		}
 		if all[i].Backfilled {
 			l.how = "backfilled"
 		}
@@ -167,7 +170,7 @@ func (m memoryOversight) Tally(context.Context) (map[string]oversight.Tally, err
 	for seq, l := range m.listed {
 		webhook := m.events[seq].event.Webhook
 		t := all[webhook]
-		counted(&t, l.how, 1, one[l.listed], one[!l.late.IsZero()])
+		counted(&t, l.how, 1, one[l.listed > 0], one[!l.late.IsZero()])
 		all[webhook] = t
 	}
 	return all, nil

@@ -142,15 +142,11 @@ func (s overseen) Known(ctx context.Context, webhook string, keys []oversight.Ke
 	return ids, nil
 }
 
-func (s overseen) Name(ctx context.Context, ids []string) (all []oversight.Named, err error) {
+func (s overseen) Name(ctx context.Context, page int64, ids []string) (all []oversight.Named, err error) {
 	err = s.transaction(ctx, 0, func(q sqlStatements) error {
-		now, err := s.clock(q)
-		if err != nil {
-			return err
-		}
 		all = make([]oversight.Named, len(ids))
 		for i, id := range ids {
-			if all[i], err = s.name(q, id, now); err != nil {
+			if all[i], err = s.name(q, id, page); err != nil {
 				return err
 			}
 		}
@@ -163,7 +159,7 @@ func (s overseen) Name(ctx context.Context, ids []string) (all []oversight.Named
 }
 
 // name takes note of one event.
-func (s overseen) name(q sqlStatements, id string, now int64) (n oversight.Named, err error) {
+func (s overseen) name(q sqlStatements, id string, page int64) (n oversight.Named, err error) {
 	var seq int64
 	var webhook, proof string
 	err = q.rows(func(scan func(...any) error) error { return scan(&seq, &webhook, &proof) },
@@ -176,7 +172,7 @@ func (s overseen) name(q sqlStatements, id string, now int64) (n oversight.Named
 		how = "backfilled"
 	}
 	changed, err := q.change(`INSERT INTO postern_listed (seq, webhook, how, listed, late) VALUES ($1, $2, $3, $4, 0)
-ON CONFLICT (seq) DO UPDATE SET how = excluded.how, listed = excluded.listed WHERE postern_listed.listed = 0`, seq, webhook, how, now)
+ON CONFLICT (seq) DO UPDATE SET how = excluded.how, listed = excluded.listed WHERE postern_listed.listed IN (0, excluded.listed)`, seq, webhook, how, page)
 	n.First = changed == 1
 	return n, err
 }

@@ -231,6 +231,14 @@ func (p *pass) arrival(ctx context.Context, it *item) (*inbound.Arrival, error) 
 	return a, nil
 }
 
+// number is that of the page that is read, of all pages of all runs: when the run
+// began, and how many pages it has read since. If it is cut off before its place is
+// written down, the page has the same one when it is read again.
+func (p *pass) number() int64 {
+	r := &p.sweep.Report
+	return r.Began.UnixMicro() + int64(r.Pages)
+}
+
 // name takes note of what the list has named: what was known and what is stored.
 func (p *pass) name(ctx context.Context, items []*item, arrivals []*inbound.Arrival) error {
 	var ids []string
@@ -242,7 +250,8 @@ func (p *pass) name(ctx context.Context, items []*item, arrivals []*inbound.Arri
 	for _, a := range arrivals {
 		ids = append(ids, a.ID)
 	}
-	named, err := p.r.opt.Store.Name(ctx, ids)
+	slices.Sort(ids)
+	named, err := p.r.opt.Store.Name(ctx, p.number(), slices.Compact(ids))
 	if err != nil {
 		return err
 	}

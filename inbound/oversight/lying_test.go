@@ -3,11 +3,13 @@ package oversight_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -385,5 +387,63 @@ func TestLateBesidesRetention(t *testing.T) {
 		}
 		late("one", 3, 2)
 		told(2, 3, 0)
+	})
+}
+
+// forgetful is a store to which the place of a run that reads pages does not get.
+type forgetful struct {
+	oversight.Store
+	dead *atomic.Bool
+}
+
+func (f forgetful) Keep(ctx context.Context, w oversight.Watch, token string, value []byte, lease time.Duration) error {
+	if f.dead.Load() && w.Kind == oversight.KindReconcile {
+		return errors.New("the disk is gone")
+	}
+	return f.Store.Keep(ctx, w, token, value, lease)
+}
+
+// TestReportOfARunThatIsCutOff: a run that is cut off after it has stored a page, and
+// before it has written down that it did, counts that page once, and each event of
+// pages that overlap once.
+func TestReportOfARunThatIsCutOff(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		dead := new(atomic.Bool)
+		p := closed(t, hook(plain), empty)
+		p.over = func(s oversight.Store) oversight.Store { return forgetful{s, dead} }
+		p.start()
+		pause(5 * time.Minute)
+		at := time.Now()
+		p.push(item("pushed", at))
+		pause(4 * time.Minute)
+		p.answers(func(r *http.Request, _ string) (int, string) {
+			if r.URL.Query().Get("page") == "" {
+				dead.Store(true)
+				return 200, page("/events?page=1", item("pushed", at), item("a", at), item("b", at))
+			}
+			return 200, page("", item("b", at), item("c", at))
+		})
+		pause(75 * time.Second)
+		p.stop()
+		if len(p.stored()) != 3 {
+			t.Fatalf("stored %q", p.stored())
+		}
+		p.answers(func(r *http.Request, _ string) (int, string) {
+			if r.URL.Query().Get("page") == "" {
+				return 200, page("/events?page=1", item("pushed", at), item("a", at), item("b", at))
+			}
+			return 200, page("", item("b", at), item("c", at))
+		})
+		dead.Store(false)
+		p.start()
+		defer func() { p.stop() }()
+		pause(time.Hour)
+		var sum oversight.Tally
+		for _, r := range seen(p, &p.reports) {
+			sum.Expected, sum.Received, sum.Backfilled = sum.Expected+r.Expected, sum.Received+r.Received, sum.Backfilled+r.Backfilled
+		}
+		if want := p.tally(); sum != want || want.Expected != 4 {
+			t.Errorf("reported %+v, and there are %+v", sum, want)
+		}
 	})
 }

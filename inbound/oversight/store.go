@@ -22,7 +22,7 @@ type Key struct{ Account, EventID string }
 
 // Named is what a store says of an event that a list names.
 type Named struct {
-	First      bool // no list has named it before
+	First      bool // no list has named it before, but for this page
 	Backfilled bool // it came of a list, and not by a push
 }
 
@@ -62,9 +62,10 @@ type Store interface {
 	// Known says for each key whether an event of the webhook has it: its id, or "". One
 	// that is deleted has it for as long as it has to be known.
 	Known(ctx context.Context, webhook string, keys []Key) (ids []string, err error)
-	// Name takes note of events, by their ids, that a list names. One that is gone is
-	// passed over.
-	Name(ctx context.Context, ids []string) ([]Named, error)
+	// Name takes note of events, by their ids, that a page of a list names. One that is
+	// gone is passed over. page is a number of the page, more than 0: asked again for the
+	// same one, by who did not learn or keep the answer, it says the same.
+	Name(ctx context.Context, page int64, ids []string) ([]Named, error)
 	// Late takes note of a push of a backfilled event, by its id.
 	Late(ctx context.Context, id string) error
 	// LateSince counts what was noted as late of a webhook, of one account unless that is

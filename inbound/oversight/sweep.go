@@ -87,9 +87,9 @@ func (r *Runner) sweepNow(ctx context.Context, hook *inbound.Webhook, w Watch, a
 		_ = p.keep(ctx, 0)
 		return time.Now().Add(wait), nil
 	}
-	fresh := p.state.First.IsZero()
+	fresh := p.state.Sweep == nil
 	p.begin(time.Now())
-	if fresh { // from here on nothing is skipped, whatever becomes of this run
+	if fresh { // from here on nothing is skipped, and nothing counted twice or not at all, whatever becomes of this run
 		err = p.keep(ctx, sweepLease)
 	}
 	if err == nil {

@@ -14,7 +14,8 @@ import (
 
 type overseer struct {
 	*suite
-	over oversight.Store
+	over  oversight.Store
+	pages int64
 }
 
 // Oversight tests an [oversight.Store]. open returns an empty one and the inbox of
@@ -35,7 +36,7 @@ func Oversight(t *testing.T, open func(*testing.T) (inbound.Store, oversight.Sto
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inbox, over := open(t)
-			test.run(&overseer{&suite{T: t, Store: inbox}, over})
+			test.run(&overseer{suite: &suite{T: t, Store: inbox}, over: over})
 		})
 	}
 }
@@ -165,15 +166,24 @@ func (s *overseer) tally() oversight.Tally {
 	return all["hook"]
 }
 
+// page is the number of a page that is read for the first time.
+func (s *overseer) page() int64 {
+	s.pages++
+	return s.pages
+}
+
 func naming(s *overseer) {
 	pushed, _ := s.insert(s.event("evt_1", "one"))
 	found := s.backfilled("evt_2")
-	all, err := s.over.Name(s.ctx(), []string{pushed, found, "nobody"})
+	all, err := s.over.Name(s.ctx(), s.page(), []string{pushed, found, "nobody"})
 	if err != nil || !slices.Equal(all, []oversight.Named{{First: true}, {First: true, Backfilled: true}, {}}) {
 		s.Errorf("%+v, %v", all, err)
 	}
-	if all, err = s.over.Name(s.ctx(), []string{found, pushed}); err != nil || !slices.Equal(all, []oversight.Named{{Backfilled: true}, {}}) {
+	if all, err = s.over.Name(s.ctx(), s.page(), []string{found, pushed}); err != nil || !slices.Equal(all, []oversight.Named{{Backfilled: true}, {}}) {
 		s.Errorf("again: %+v, %v", all, err)
+	}
+	if all, err = s.over.Name(s.ctx(), s.pages-1, []string{found, pushed}); err != nil || !all[0].First || !all[1].First {
+		s.Errorf("the first page again: %+v, %v", all, err)
 	}
 	if got := s.tally(); got != (oversight.Tally{Expected: 2, Received: 1, Backfilled: 1}) {
 		s.Errorf("%+v", got)
@@ -182,7 +192,7 @@ func naming(s *overseer) {
 
 func lateness(s *overseer) {
 	one, two := s.backfilled("evt_1"), s.backfilled("evt_2")
-	if _, err := s.over.Name(s.ctx(), []string{one}); err != nil {
+	if _, err := s.over.Name(s.ctx(), s.page(), []string{one}); err != nil {
 		s.Fatal(err)
 	}
 	for _, id := range []string{one, one, two, "nobody"} { // two is late before its list was taken note of
@@ -193,7 +203,7 @@ func lateness(s *overseer) {
 	if got := s.tally(); got != (oversight.Tally{Expected: 1, Backfilled: 1, Late: 2}) {
 		s.Errorf("%+v", got)
 	}
-	if all, err := s.over.Name(s.ctx(), []string{two}); err != nil || !all[0].First {
+	if all, err := s.over.Name(s.ctx(), s.page(), []string{two}); err != nil || !all[0].First {
 		s.Errorf("%+v, %v", all, err)
 	}
 	if got := s.tally(); got != (oversight.Tally{Expected: 2, Backfilled: 2, Late: 2}) {
@@ -239,7 +249,7 @@ func unnamed(s *overseer) {
 	}
 	last := s.event("evt_4", "four")
 	s.insert(last)
-	if _, err := s.over.Name(s.ctx(), []string{named}); err != nil {
+	if _, err := s.over.Name(s.ctx(), s.page(), []string{named}); err != nil {
 		s.Fatal(err)
 	}
 	var got []oversight.Seen
@@ -262,7 +272,7 @@ func unnamed(s *overseer) {
 	if got := s.tally(); got != (oversight.Tally{Expected: 1, Received: 1, Unknown: 1}) {
 		s.Errorf("%+v", got)
 	}
-	if all, err := s.over.Name(s.ctx(), []string{silent.ID}); err != nil || !all[0].First {
+	if all, err := s.over.Name(s.ctx(), s.page(), []string{silent.ID}); err != nil || !all[0].First {
 		s.Errorf("named after all: %+v, %v", all, err)
 	}
 	if got := s.tally(); got != (oversight.Tally{Expected: 2, Received: 2}) {
@@ -279,7 +289,7 @@ func forgotten(s *overseer) {
 	e.Received = time.Now().Add(-time.Hour)
 	e.Horizon = time.Now().Add(time.Hour)
 	s.insert(e)
-	if _, err := s.over.Name(s.ctx(), []string{e.ID}); err != nil {
+	if _, err := s.over.Name(s.ctx(), s.page(), []string{e.ID}); err != nil {
 		s.Fatal(err)
 	}
 	s.finish(s.one(lease), inbound.Applied, time.Time{})
@@ -294,7 +304,7 @@ func forgotten(s *overseer) {
 	if ids, err := s.over.Known(s.ctx(), "hook", []oversight.Key{{Account: e.Account, EventID: e.EventID}}); err != nil || ids[0] != e.ID {
 		s.Errorf("known as %q, %v", ids, err)
 	}
-	if all, err := s.over.Name(s.ctx(), []string{e.ID}); err != nil || all[0].First {
+	if all, err := s.over.Name(s.ctx(), s.page(), []string{e.ID}); err != nil || all[0].First {
 		s.Errorf("named: %+v, %v", all, err)
 	}
 	if n, err := s.over.Unknown(s.ctx(), []string{e.ID}); err != nil || n != 0 {

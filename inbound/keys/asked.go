@@ -15,8 +15,9 @@ import (
 // ask asks: its answer is a key as a set has it. limit bounds how many new ones are
 // asked for.
 func (f *Fetcher) Asked(ctx context.Context, source, id string, limit *rate.Limiter, ask func(ctx context.Context) ([]byte, error)) (Key, error) {
-	v, err := f.single.get(ctx, source+"\x00"+id, time.Time{}, func(ctx context.Context) (*Key, time.Duration, error) {
-		if !limit.Allow() {
+	name := source + "\x00" + id
+	v, err := f.single.get(ctx, name, time.Time{}, func(ctx context.Context) (*Key, time.Duration, error) {
+		if !f.single.knows(name) && !limit.Allow() {
 			return nil, 0, errBusy
 		}
 		ctx, cancel := context.WithTimeout(ctx, within)

@@ -24,7 +24,7 @@ func (f *Fetcher) Certificate(ctx context.Context, raw string, at Place, limit *
 		return nil, err
 	}
 	v, err := f.certs.get(ctx, u.String(), time.Time{}, func(ctx context.Context) ([]*x509.Certificate, time.Duration, error) {
-		if !limit.Allow() {
+		if !f.certs.knows(u.String()) && !limit.Allow() {
 			return nil, 0, errBusy
 		}
 		text, life, err := f.get(ctx, u)

@@ -63,6 +63,14 @@ func (k *kept[T]) look(name string) (v value[T], has bool, f failure) {
 	return v, has, f
 }
 
+// knows reports whether the source has had name, however long ago: then it is no
+// stranger who asks.
+func (k *kept[T]) knows(name string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.good.Contains(name)
+}
+
 // get returns the value of name. A value older than newer is asked for again, at
 // most once a minute. While the source fails, the last good value is given. fetch
 // runs once at a time for each name, and for nobody's context alone.

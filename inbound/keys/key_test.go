@@ -10,6 +10,7 @@ import (
 	"time"
 
 	jose "github.com/go-jose/go-jose/v4"
+	"golang.org/x/time/rate"
 )
 
 // TestUnknownWhileTheSourceFails: a name that an old set does not have may be one of a
@@ -57,4 +58,40 @@ func TestUnknownWhileTheSourceFails(t *testing.T) {
 			synctest.Wait()
 		})
 	}
+}
+
+// TestKnownKeysAreNoStrangers: a flood of names that nobody knows does not keep a key that
+// is in use from being asked for again.
+func TestKnownKeysAreNoStrangers(t *testing.T) {
+	public, _, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := (&jose.JSONWebKey{KeyID: "k1", Key: public}).MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		f, asked := New(Options{}), map[string]int{}
+		ask := func(id string, limit *rate.Limiter) error {
+			_, err := f.Asked(t.Context(), "bank", id, limit, func(context.Context) ([]byte, error) { asked[id]++; return text, nil })
+			return err
+		}
+		if err := ask("k1", Strangers()); err != nil {
+			t.Fatal(err)
+		}
+		none := rate.NewLimiter(0, 0) // what a flood leaves
+		for _, later := range []time.Duration{2 * time.Hour, 48 * time.Hour} {
+			time.Sleep(later)
+			if err := ask("k1", none); err != nil {
+				t.Errorf("%s later: %v", later, err)
+			}
+		}
+		if asked["k1"] != 3 {
+			t.Errorf("asked %d times for the key that is in use, want 3", asked["k1"])
+		}
+		if err := ask("k2", none); !errors.Is(err, errBusy) || asked["k2"] != 0 {
+			t.Errorf("a stranger: %v, asked %d times", err, asked["k2"])
+		}
+	})
 }

@@ -159,9 +159,11 @@ func inboxList(o *options, output *string) *cobra.Command {
 	return cmd
 }
 
+const noEvent = "No event matches."
+
 // none says that nothing matches, and why if that is likely to be a mistake.
 func none(ctx context.Context, c *admin.Client, webhooks []string) string {
-	text := "No event matches."
+	text := noEvent
 	known, err := c.Webhooks(ctx)
 	if err != nil {
 		return text

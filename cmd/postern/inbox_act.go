@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"slices"
 	"time"
@@ -33,6 +34,11 @@ func inboxAct(o *options, action inbound.Action, short string) *cobra.Command {
 				dry := ask
 				dry.DryRun, dry.Began = true, b.since
 				got, err := c.Act(ctx, action, dry)
+				if err == nil && got.Matched == 0 && len(f.webhooks) > 0 {
+					if text := none(ctx, c, f.webhooks); text != noEvent {
+						fmt.Fprintln(cmd.ErrOrStderr(), text)
+					}
+				}
 				if b.limit > 0 {
 					got.Sample = got.Sample[:min(len(got.Sample), b.limit)]
 				}

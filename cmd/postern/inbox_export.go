@@ -38,6 +38,9 @@ func inboxExport(o *options) *cobra.Command {
 }
 
 func (x *export) run(cmd *cobra.Command, c *admin.Client) error {
+	if cmd.Flags().Changed("output") && outputOf(cmd) != "ndjson" {
+		return &exitError{exitUsage, errors.New("export writes ndjson, one event in a line, and nothing else")}
+	}
 	filter, err := x.filter(nil)
 	if err != nil {
 		return &exitError{exitUsage, err}

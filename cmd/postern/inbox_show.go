@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -121,6 +122,9 @@ func inboxRaw(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "raw ID", Short: "Write the body of one event, byte for byte as it was received", Args: cobra.ExactArgs(1),
 		RunE: asking(o, func(cmd *cobra.Command, c *admin.Client, args []string) error {
+			if cmd.Flags().Changed("output") {
+				return &exitError{exitUsage, errors.New("raw writes the bytes of the body as they are: there is no --output")}
+			}
 			if err := c.Raw(cmd.Context(), args[0], cmd.OutOrStdout()); err != nil {
 				return &exitError{exitFailure, err}
 			}

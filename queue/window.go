@@ -14,22 +14,34 @@ import (
 // as long as they usually do. If they took longer, requests wait for each other,
 // those of other targets included that are the same application: the window closes
 // by a quarter, and opens by one from then on, so that such targets come to have
-// equal shares.
+// equal shares. Answers differ by nature, too: a round is longer than usual only if
+// that is more than chance would make it.
 type window struct {
 	size     float64
 	inflight int
 	slow     bool          // since a pause, until it is open again
 	met      bool          // it was too much once since the pause
 	usual    time.Duration // that an answer takes
+	spread   float64       // how much single answers differ from that: the variance, in seconds squared
 	long     time.Time     // since when they take longer, one at a time; zero if they do not
 	round    round
 }
 
 // round is what was answered since began.
 type round struct {
-	began time.Time
-	n     int
-	took  time.Duration // together
+	began   time.Time
+	n       int
+	took    time.Duration // together
+	squares float64       // of seconds, together
+}
+
+// spread is the variance of the answers of a round, in seconds squared.
+func (r *round) spread() float64 {
+	if r.n < 2 {
+		return 0
+	}
+	mean := r.took.Seconds() / float64(r.n)
+	return max(r.squares-float64(r.n)*mean*mean, 0) / float64(r.n-1)
 }
 
 const (
@@ -37,6 +49,8 @@ const (
 	pace        = time.Second
 	strained    = 1.25        // times as long as usual: requests wait for each other
 	learn       = time.Minute // that answers take longer one at a time makes it usual
+	sure        = 2           // standard errors that are no chance
+	memory      = 64          // answers, about, that what is usual is learned from
 )
 
 func newWindow() window { return window{size: firstWindow} }
@@ -60,31 +74,35 @@ func (w *window) well(now time.Time, took time.Duration, concurrency int) {
 		if took > 0 && w.usual == 0 {
 			w.usual = took
 		} else if took > 0 {
-			w.usual += (took - w.usual) / 64
+			off := (took - w.usual).Seconds()
+			w.usual += (took - w.usual) / memory
+			w.spread += (off*off - w.spread) / memory
 		}
 		return
 	}
 	w.round.n++
 	w.round.took += took
+	w.round.squares += took.Seconds() * took.Seconds()
 	if w.round.n < max(w.width(), firstWindow) || now.Sub(w.round.began) < pace {
 		return
 	}
-	average := w.round.took / time.Duration(w.round.n)
-	w.round = round{began: now}
+	average, spread := w.round.took/time.Duration(w.round.n), w.round.spread()
 	if w.usual == 0 {
-		w.usual = average
+		w.usual, w.spread = average, spread
 	}
-	switch long := float64(average) > strained*float64(w.usual); {
+	chance := time.Duration(sure * math.Sqrt(w.spread/float64(w.round.n)) * float64(time.Second))
+	w.round = round{began: now}
+	switch long := float64(average-chance) > strained*float64(w.usual); {
 	case long && w.width() > 1:
 		w.size, w.met = w.size*3/4, true
 	case long && w.long.IsZero():
 		w.long = now
 	case long:
 		if now.Sub(w.long) >= learn {
-			w.usual = average
+			w.usual, w.spread = average, spread
 		}
 	default:
-		w.usual -= max(w.usual-average, 0) / 2
+		w.usual -= max(w.usual-average-chance, 0) / 2
 		w.long = time.Time{}
 		w.widen(concurrency)
 	}

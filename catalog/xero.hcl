@@ -122,6 +122,7 @@ webhook "xero" {
     reply { quiet = true }
   }
   # An event has no id of its own.
+  # A date has no zone and is in UTC (github.com/XeroAPI/Xero-OpenAPI/issues/789, read 2026-11-30).
   event {
     split   = body.events
     type    = item.eventType

@@ -89,10 +89,16 @@ func clip(s string) string { return s[:min(len(s), maxName)] }
 const millis = 1e11
 
 // parse reads a provider's time; zero if it is none. One as RFC 3339 has it is read
-// in any unit: versions of one API differ.
+// in any unit: versions of one API differ. Without a zone it is in UTC, as Xero and
+// WooCommerce write it.
 func (u Unit) parse(s string) time.Time {
-	if t, err := time.Parse(time.RFC3339Nano, s); err == nil || u == RFC3339 {
-		return t
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t
+		}
+	}
+	if u == RFC3339 {
+		return time.Time{}
 	}
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil && n >= millis && n < 1000<<33 {
 		return time.UnixMilli(n)

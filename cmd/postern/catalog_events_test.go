@@ -76,6 +76,8 @@ func TestCatalogEvents(t *testing.T) {
 		{"microsoft_graph", "", []string{`{"value":[{"changeType":"updated","tenantId":"T","resource":"r"},{"lifecycleEvent":"subscriptionRemoved","tenantId":"T","subscriptionId":"s"}]}`}, []string{"T|updated|-|r|", "T|subscriptionRemoved|-||"}},
 		{"meta", "", []string{`{"object":"page","entry":[{"id":"p","time":1700000000,"changes":[{"field":"feed"}]},{"id":"p","time":1700000000123,"messaging":[{}]}]}`}, []string{"p|page feed|-||2023-11-14T22:13:20Z", "p|page|-||2023-11-14T22:13:20.123Z"}},
 		{"stripe", "", []string{`{"id":"evt_1","type":"v1.billing.meter.x","created":"2026-11-30T10:00:00.5Z","object":"v2.core.event","related_object":{"id":"mtr_1"}}`}, []string{"|v1.billing.meter.x|evt_1|mtr_1|2026-11-30T10:00:00.5Z"}},
+		{"xero", "", []string{`{"events":[{"resourceId":"r","eventDateUtc":"2017-06-21T01:15:39.902","eventType":"Update","tenantId":"T"}],"entropy":"x"}`}, []string{"T|Update|-|r|2017-06-21T01:15:39.902Z"}},
+		{"woocommerce", "", []string{`{"id":7,"date_modified_gmt":"2026-11-30T10:00:00"}`}, []string{"||-|7|2026-11-30T10:00:00Z"}},
 		{"github", isForm, []string{"payload=%7B%22installation%22%3A%7B%22id%22%3A5%7D%2C%22repository%22%3A%7B%22id%22%3A7%7D%7D"}, []string{"5||-|7|"}},
 	} {
 		t.Run(tt.hook, func(t *testing.T) {

@@ -1,6 +1,8 @@
 package inbound
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -104,6 +106,30 @@ func (r *Reconcile) exprs() map[string][]*block.Expr {
 		all["event"] = append(slices.Collect(maps.Values(e.Header)), e.ID, e.Type, e.Account, e.Time, e.Key)
 	}
 	return all
+}
+
+// Asks tells one way of asking from another: where, and how it goes on.
+func (r *Reconcile) Asks() string {
+	words := []string{r.Method}
+	add := func(x *block.Expr) {
+		if x == nil {
+			words = append(words, "")
+			return
+		}
+		words = append(words, x.Source())
+	}
+	for _, x := range []*block.Expr{r.List, r.JSON, r.Host, r.Next, r.Cursor} {
+		add(x)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		words = append(words, name)
+		add(r.Header[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Params)) {
+		words = append(words, name, r.Params[name])
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", words))
+	return hex.EncodeToString(sum[:8])
 }
 
 // missingParams says which params expressions use that are not given: a catalogue

@@ -447,3 +447,34 @@ func TestReportOfARunThatIsCutOff(t *testing.T) {
 		}
 	})
 }
+
+// TestMendedPolicy: a run that is stuck where an old policy has led it begins its list
+// anew under a new one.
+func TestMendedPolicy(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := open(t, hook(strings.Replace(plain, "next    = response.body.next", `next = response.body.next == null ? null : "/wrong?page=1"`, 1)), empty)
+		defer p.stop()
+		pause(5 * time.Minute)
+		at := time.Now()
+		pause(4 * time.Minute)
+		p.answers(func(r *http.Request, _ string) (int, string) {
+			switch {
+			case r.URL.Path == "/wrong":
+				return 403, "{}"
+			case r.URL.Query().Get("page") == "":
+				return 200, page("/events?page=1", item("a", at))
+			}
+			return 200, page("", item("b", at))
+		})
+		pause(30 * time.Minute)
+		if len(p.stored()) != 1 {
+			t.Fatalf("stored %q", p.stored())
+		}
+		p.inbox.Swap(set(t, hook(plain)))
+		p.quiet()
+		pause(30 * time.Minute)
+		if len(p.stored()) != 2 {
+			t.Errorf("stored %q, asked %q", p.stored(), seen(p, &p.asked))
+		}
+	})
+}

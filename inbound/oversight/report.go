@@ -50,6 +50,7 @@ type sweep struct {
 	Report Report   `json:"report"`
 	Page   *address `json:"page,omitzero"` // the next; nil for the first
 	Cursor string   `json:"cursor,omitzero"`
+	Asks   string   `json:"asks,omitzero"` // see [inbound.Reconcile.Asks]
 
 	// A page that is remembered, how many have been read since, and after how many
 	// another one is: so a circle is found by the time that it was gone round twice,

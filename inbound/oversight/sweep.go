@@ -121,6 +121,10 @@ func (p *pass) begin(now time.Time) {
 		s.Sweep = newSweep(p.watch, since, now, b.Settle.Duration)
 	}
 	p.sweep = s.Sweep
+	if asks := b.Asks(); p.sweep.Asks != asks { // where the next page is was said by another policy
+		p.sweep.anew()
+		p.sweep.Asks = asks
+	}
 	p.names = names{account: p.watch.Account, since: b.Unit.Format(p.sweep.Report.Since), cursor: s.Cursor, params: b.Params}
 }
 

@@ -96,8 +96,8 @@ webhook "microsoft_graph" {
     handshake "validation" {
       signed = false
       # SharePoint writes it in small letters (facts of 2026-11).
-      when   = coalesce(query.validationToken, query.validationtoken) != null
-      body   = coalesce(query.validationToken, query.validationtoken)
+      when = coalesce(query.validationToken, query.validationtoken) != null
+      body = coalesce(query.validationToken, query.validationtoken)
     }
   }
   event {

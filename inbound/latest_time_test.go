@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,9 +97,9 @@ func TestUnconfirmedTakesNobodyAlong(t *testing.T) {
 // at its first failure when the event is old: because the application was down, or
 // because it was in quarantine.
 func TestLatestIsTriedWithin(t *testing.T) {
-	var failing bool
+	var failing atomic.Bool
 	u := &upstream{plan: func(n int, _ *http.Request) *http.Response {
-		if failing {
+		if failing.Load() {
 			return says(503, "")
 		}
 		return says(200, fmt.Sprint(n))
@@ -107,18 +108,18 @@ func TestLatestIsTriedWithin(t *testing.T) {
 		o.app.set(true)
 		o.post(`{"id":"1","key":"k"}`)
 		time.Sleep(5 * time.Hour)
-		failing = true
+		failing.Store(true)
 		o.app.set(false)
 		time.Sleep(time.Hour)
 		o.is("1 retrying the latest state cannot be read: it answered 503")
-		failing = false
+		failing.Store(false)
 		time.Sleep(time.Hour)
 		o.is("1 applied")
 
 		o.app.set(true)
 		o.post(`{"id":"2","key":"k"}`)
 		time.Sleep(5 * time.Hour)
-		failing = true
+		failing.Store(true)
 		o.app.set(false)
 		time.Sleep(3 * time.Hour)
 		o.is("2 failed given up after 2h0m0s: the latest state cannot be read: it answered 503")

@@ -1,6 +1,7 @@
 package application
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -240,8 +241,12 @@ func TestNoSwitch(t *testing.T) {
 		c, err := l.Accept()
 		if err == nil {
 			defer c.Close()
+			in := bufio.NewReader(c)
+			if r, err := http.ReadRequest(in); err == nil {
+				_, _ = io.Copy(io.Discard, r.Body) // an answer before the request would be none to it
+			}
 			_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
-			_, err = io.Copy(io.Discard, c) // until the other end closes
+			_, err = io.Copy(io.Discard, in) // until the other end closes
 		}
 		gone <- err
 	}()

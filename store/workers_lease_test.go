@@ -129,7 +129,7 @@ func TestF33KilledWorkerIsTakenOver(t *testing.T) {
 	app := &calls{by: map[string][]string{}}
 	c := hire(t, peers.Database(t), orders{Lease: lease, Concurrency: 16, Lead: "housekeeping"}, func(w http.ResponseWriter, r *http.Request) {
 		app.ServeHTTP(w, r)
-		time.Sleep(rand.N(20 * time.Millisecond))
+		time.Sleep(80*time.Millisecond + rand.N(80*time.Millisecond)) // so that everybody has some in hand at any time
 	})
 	var crew []*life
 	for range 4 {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -108,12 +109,27 @@ func (p *Postern) BaseEnv() []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.home, "LANG=C.UTF-8", "TMPDIR=" + p.home}
 }
 
+const (
+	lowestPort = 20000 // of those that are handed out
+	ports      = 12000
+)
+
+// handed counts the ports that this process has handed out. It begins somewhere, because other test processes hand out
+// ports too.
+var handed = newCount(rand.Int64N(ports))
+
+func newCount(from int64) *atomic.Int64 {
+	n := new(atomic.Int64)
+	n.Store(from)
+	return n
+}
+
 // freeAddr picks a loopback port below the range from which outgoing connections take theirs, so that nothing takes it
-// while the process is down.
+// while the process is down. No two are the same: who has one may not listen on it yet.
 func freeAddr(t testing.TB) string {
 	t.Helper()
 	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		addr := fmt.Sprintf("127.0.0.1:%d", lowestPort+handed.Add(1)%ports)
 		ln, err := net.Listen("tcp4", addr)
 		if err != nil {
 			continue

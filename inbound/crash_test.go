@@ -94,7 +94,9 @@ func start(t *testing.T, path, app string) *process {
 	if err != nil || !strings.HasPrefix(line, "http://") {
 		t.Fatalf("the inbox began with %q, %v", line, err)
 	}
-	return &process{cmd, strings.TrimSpace(line)}
+	p := &process{cmd, strings.TrimSpace(line)}
+	t.Cleanup(p.kill) // also if the test ends early
+	return p
 }
 
 func (p *process) kill() {
@@ -124,8 +126,9 @@ func TestF1KillDuringIngestAndDelivery(t *testing.T) {
 	acked := map[string]bool{}
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}}
 	defer client.CloseIdleConnections()
+	count := func() int { mu.Lock(); defer mu.Unlock(); return len(acked) }
 	for round := range rounds {
-		p := start(t, path, a.URL)
+		p, before := start(t, path, a.URL), count()
 		done := make(chan struct{})
 		var wg sync.WaitGroup
 		for w := range 8 {
@@ -155,13 +158,13 @@ func TestF1KillDuringIngestAndDelivery(t *testing.T) {
 				}
 			})
 		}
+		eventually(t, "some are acknowledged", func() bool { return count() >= before+10 })
 		time.Sleep(time.Duration(30+rand.IntN(300)) * time.Millisecond)
 		p.kill()
 		close(done)
 		wg.Wait()
 	}
-	p := start(t, path, a.URL)
-	defer p.kill()
+	start(t, path, a.URL)
 	eventually(t, "every acknowledged event is applied", func() bool {
 		mu.Lock()
 		defer mu.Unlock()

@@ -42,6 +42,7 @@ func look(folder string) map[string]os.FileInfo {
 func (l looks) again(changed, gone func(name string)) {
 	for folder, before := range l {
 		now := look(folder)
+		l[folder] = now
 		for name, info := range now {
 			if old, ok := before[name]; !ok || !same(old, info) {
 				changed(name)
@@ -51,7 +52,7 @@ func (l looks) again(changed, gone func(name string)) {
 		for name := range before {
 			changed(name)
 		}
-		if l[folder] = now; now == nil {
+		if now == nil {
 			delete(l, folder)
 			gone(folder)
 		}

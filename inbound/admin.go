@@ -51,7 +51,13 @@ type Filter struct {
 // state, with this reason of its last move: an event may have others that are not
 // meant.
 func (f *Filter) Means(s State, reason string) bool {
-	return (f.State == "" || f.State == s) && (f.Error == "" || strings.Contains(strings.ToLower(reason), strings.ToLower(f.Error)))
+	return (f.State == "" || f.State == s) && f.OfReason(reason)
+}
+
+// OfReason reports whether a reason holds the text that f asks for, in letters of
+// either case.
+func (f *Filter) OfReason(reason string) bool {
+	return f.Error == "" || strings.Contains(strings.ToLower(reason), strings.ToLower(f.Error))
 }
 
 // Counted is how many events match.
@@ -162,8 +168,9 @@ func (in *Inbox) Body(ctx context.Context, id string) (*Event, error) {
 func (in *Inbox) Stats(ctx context.Context) ([]Stat, error) { return in.opt.Store.Stats(ctx) }
 
 // Act does a to one page of the events that match f, the oldest first so that a
-// lane keeps its order from page to page, and wakes the deliveries. by names who asked and stands in the audit trail. Go on with f.Cursor =
-// Acted.Next: what was interrupted can be resumed.
+// lane keeps its order from page to page, and wakes the deliveries. by names who
+// asked and stands in the audit trail. Go on with f.Cursor = Acted.Next: what was
+// interrupted can be resumed.
 func (in *Inbox) Act(ctx context.Context, a Action, f Filter, by string) (Acted, error) {
 	if !a.Known() {
 		return Acted{}, errors.New("unknown action: use replay, release or discard")

@@ -11,8 +11,8 @@ import (
 )
 
 // Anew stores a copy of each event on one page of those that match f, the oldest
-// first, and delivers it: a new event with an id of its own, whose parent is the original, so that an
-// application that has seen the original takes it for another. What is held back
+// first, and delivers it: a new event with an id of its own, whose parent is the
+// original, so that an application that has seen the original takes it for another. What is held back
 // is passed over, as is an event that is a copy itself made since f.Unmoved. by
 // names who asked. Asked again with the same f.Unmoved, it makes no second copy.
 func (in *Inbox) Anew(ctx context.Context, f Filter, by string) (Acted, error) {

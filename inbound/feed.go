@@ -74,7 +74,7 @@ func (f *Filter) concerns(n *Notice) bool {
 		(f.EventID == "" || f.EventID == n.EventID) && (f.Misfit == "" || f.Misfit == n.Misfit) &&
 		(f.Since.IsZero() || !at.Before(f.Since)) && (f.Until.IsZero() || at.Before(f.Until)) &&
 		(f.State == "" || n.enters(f.State)) &&
-		(f.Error == "" || n.Move != nil && strings.Contains(strings.ToLower(n.Move.Reason), strings.ToLower(f.Error)))
+		(f.Error == "" || n.Move != nil && f.OfReason(n.Move.Reason))
 }
 
 func (n *Notice) enters(s State) bool {

@@ -163,17 +163,17 @@ func (in *Inbox) claim(ctx context.Context, name string, t target, p Pull) (got 
 	if err != nil || len(items) == 0 {
 		return nil, next, err
 	}
-	size := 0
+	size, leases := 0, []queue.Lease(nil)
 	for i := range items {
 		if late := time.Since(asked) > p.Lease/2; ctx.Err() != nil || late || size > maxPulled {
 			err := errors.Join(ctx.Err(), in.giveBack(lasting, items[i:]))
-			return in.given(lasting, t, got, p.Lease), next, err
+			return in.given(lasting, t, got, leases, p.Lease), next, err
 		}
 		it := &items[i]
 		in.tell(&it.Work, it.Work.From, Processing, &Move{Attempt: it.Work.Attempt})
 		one, instead := in.hand(ctx, it, t, asked.Add(p.Lease))
 		if instead == nil {
-			got, size = append(got, *one), size+len(one.Body)
+			got, leases, size = append(got, *one), append(leases, it.Lease), size+len(one.Body)
 		} else if m := t.hook.ordered(&it.Work, *instead); in.end(lasting, &it.Work, m) {
 			in.tell(&it.Work, Processing, m.To, &m)
 		}
@@ -181,7 +181,7 @@ func (in *Inbox) claim(ctx context.Context, name string, t target, p Pull) (got 
 	if len(got) == 0 {
 		next = time.Now() // there may be more behind what was put aside
 	}
-	return in.given(lasting, t, got, p.Lease), next, nil
+	return in.given(lasting, t, got, leases, p.Lease), next, nil
 }
 
 // reading is how long a state may be read before an event is given out.
@@ -192,16 +192,11 @@ func (t target) reading() time.Duration {
 	return t.hook.Latest.Timeout.Duration
 }
 
-// given is what a worker gets: its leases begin when all of it is there, if that has
-// taken its time. What is not renewed has the deadline that it had.
-func (in *Inbox) given(ctx context.Context, t target, got []Pulled, lease time.Duration) []Pulled {
+// given is what a worker gets under these leases: they begin when all of it is there,
+// if that has taken its time. What is not renewed has the deadline that it had.
+func (in *Inbox) given(ctx context.Context, t target, got []Pulled, leases []queue.Lease, lease time.Duration) []Pulled {
 	if t.reading() == 0 || len(got) == 0 {
 		return got
-	}
-	leases := make([]queue.Lease, len(got))
-	for i := range got {
-		l, _ := parseLease(got[i].Lease) // we have made it
-		leases[i] = l.lease()
 	}
 	ctx, cancel := context.WithTimeout(ctx, recordWithin)
 	defer cancel()

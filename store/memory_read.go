@@ -5,7 +5,6 @@ import (
 	"context"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/postern-proxy/postern/inbound"
@@ -109,9 +108,7 @@ func (e *memoryEvent) matches(f *inbound.Filter) bool {
 		(f.Since.IsZero() || !ev.Received.Before(f.Since)) &&
 		(f.Until.IsZero() || ev.Received.Before(f.Until)) &&
 		(f.State == "" || slices.ContainsFunc(e.deliveries, func(d *memoryDelivery) bool { return d.State == f.State })) &&
-		(f.Error == "" || slices.ContainsFunc(e.deliveries, func(d *memoryDelivery) bool {
-			return strings.Contains(strings.ToLower(d.Reason), strings.ToLower(f.Error))
-		}))
+		(f.Error == "" || slices.ContainsFunc(e.deliveries, func(d *memoryDelivery) bool { return f.OfReason(d.Reason) }))
 }
 
 func (e *memoryEvent) record() inbound.Record {

@@ -114,22 +114,19 @@ const (
 	ports      = 12000
 )
 
-// handed counts the ports that this process has handed out. It begins somewhere, because other test processes hand out
-// ports too.
-var handed = newCount(rand.Int64N(ports))
-
-func newCount(from int64) *atomic.Int64 {
-	n := new(atomic.Int64)
-	n.Store(from)
-	return n
-}
+// handed counts the ports that this process has handed out, from firstPort on: somewhere, because other test processes
+// hand out ports too.
+var (
+	handed    atomic.Int64
+	firstPort = rand.Int64N(ports)
+)
 
 // freeAddr picks a loopback port below the range from which outgoing connections take theirs, so that nothing takes it
 // while the process is down. No two are the same: who has one may not listen on it yet.
 func freeAddr(t testing.TB) string {
 	t.Helper()
 	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", lowestPort+handed.Add(1)%ports)
+		addr := fmt.Sprintf("127.0.0.1:%d", lowestPort+(firstPort+handed.Add(1))%ports)
 		ln, err := net.Listen("tcp4", addr)
 		if err != nil {
 			continue

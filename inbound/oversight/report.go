@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/postern-proxy/postern/inbound"
@@ -60,17 +59,16 @@ type sweep struct {
 	Reach int    `json:"reach,omitzero"`
 }
 
-// met reports whether the page after to is one that was read.
-func (s *sweep) met(to, next *address) bool {
-	key := next.key()
+// met reports whether the page after this one, by their keys, is one that was read.
+func (s *sweep) met(here, next string) bool {
 	switch {
 	case s.Met == "":
-		s.Met, s.Steps, s.Reach = to.key(), 0, 1
+		s.Met, s.Steps, s.Reach = here, 0, 1
 	case s.Steps == s.Reach:
-		s.Met, s.Steps, s.Reach = to.key(), 0, 2*s.Reach
+		s.Met, s.Steps, s.Reach = here, 0, 2*s.Reach
 	}
 	s.Steps++
-	return key == s.Met
+	return next == s.Met
 }
 
 // anew begins the list once more.
@@ -115,13 +113,13 @@ func (r *Runner) Standings(ctx context.Context) (all []Standing, err error) {
 		if w.Reconcile == nil {
 			continue
 		}
-		accounts, err := r.accounts(ctx, w, w.Reconcile.Accounts)
+		accounts, err := r.connected(ctx, w, w.Reconcile.Accounts)
 		if err != nil {
 			return nil, err
 		}
 		found := false
 		for _, row := range rows {
-			if row.Webhook != w.Name || !slices.Contains(accounts, row.Account) {
+			if row.Webhook != w.Name || !accounts[row.Account] {
 				continue
 			}
 			s, err := decodeState(row.Value)

@@ -205,6 +205,16 @@ func (r *Runner) accounts(ctx context.Context, w *inbound.Webhook, perAccount bo
 	return all, nil
 }
 
+// connected is the same as a set, to look up what is kept: accounts may be many.
+func (r *Runner) connected(ctx context.Context, w *inbound.Webhook, perAccount bool) (map[string]bool, error) {
+	all, err := r.accounts(ctx, w, perAccount)
+	set := make(map[string]bool, len(all))
+	for _, account := range all {
+		set[account] = true
+	}
+	return set, err
+}
+
 // look is when something is looked at again, and what the policy said then of how
 // often that is.
 type look struct {

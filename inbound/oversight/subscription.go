@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/postern-proxy/postern/inbound"
@@ -176,12 +175,12 @@ func (r *Runner) Subscriptions(ctx context.Context) (all []Subscription, err err
 		if w.Subscription == nil {
 			continue
 		}
-		accounts, err := r.accounts(ctx, w, w.Subscription.Accounts)
+		accounts, err := r.connected(ctx, w, w.Subscription.Accounts)
 		if err != nil {
 			return nil, err
 		}
 		for _, row := range rows {
-			if row.Webhook != w.Name || !slices.Contains(accounts, row.Account) || row.Value == nil {
+			if row.Webhook != w.Name || !accounts[row.Account] || row.Value == nil {
 				continue
 			}
 			s := Subscription{}

@@ -257,10 +257,11 @@ func (p *pass) turn(n *names, to *address) (last bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if next.key() == to.key() {
+	here, there := to.key(), next.key()
+	if there == here {
 		return false, errors.New("next names the page that it is on")
 	}
-	if p.sweep.met(to, next) {
+	if p.sweep.met(here, there) {
 		p.sweep.anew()
 		return false, errors.New("next leads back to a page that was read: the list goes in a circle")
 	}

@@ -97,10 +97,12 @@ func (g *Grammar) unescape(url string) string {
 	}
 	var b strings.Builder
 	for i := 0; i < len(url); i++ {
-		if c, err := hex.DecodeString(url[min(i+1, len(url)):min(i+3, len(url))]); url[i] == '%' && err == nil && len(c) == 1 && strings.IndexByte(g.Unescaped, c[0]) >= 0 {
-			b.WriteByte(c[0])
-			i += 2
-			continue
+		if url[i] == '%' && i+2 < len(url) {
+			if c, err := hex.DecodeString(url[i+1 : i+3]); err == nil && strings.IndexByte(g.Unescaped, c[0]) >= 0 {
+				b.WriteByte(c[0])
+				i += 2
+				continue
+			}
 		}
 		b.WriteByte(url[i])
 	}

@@ -175,7 +175,7 @@ var kinds = map[string]string{
 	"string": "string", "bool": "bool", "int": "number", "float64": "number", "*int": "number", "*block.Rate": "rate", "*string": "string",
 	"block.Duration": "duration", "*block.Duration": "duration", "*bool": "bool", "block.Size": "size", "block.Rate": "rate", "block.Path": "path",
 	"block.Secret": "secret", "[]block.Secret": "secrets", "map[string]block.Secret": "map of secrets",
-	"*block.Expr": "expression", "*block.Template": "template", "[]string": "list of strings", "[]int": "list of numbers",
+	"*block.Expr": "expression", "*block.Template": "template", "[]*block.Expr": "list of expressions", "[]string": "list of strings", "[]int": "list of numbers",
 	"map[string]string": "map of strings", "map[string]*block.Expr": "map of expressions", "block.Templates": "map of templates",
 }
 

@@ -8,9 +8,9 @@ webhook "docusign" {
     headers  = ["X-DocuSign-Signature-*"]
     encoding = "base64"
   }
-  # A message says by retryCount how often it was tried, so that its bytes are not the same again
+  # A message says by retryCount how often it was tried
   # (developers.docusign.com/platform/webhooks/connect/json-sim-event-model; that the rest stays as it was is
-  # not verified, 2026-11-30): such a repeat is a conflict if the first one was stored.
+  # not verified, 2026-11-30: a repeat of which more has changed is a conflict).
   event {
     id      = "${body.data.envelopeId} ${body.event} ${body.generatedDateTime} ${coalesce(body.data.recipientId, "-")}"
     type    = body.event
@@ -18,5 +18,6 @@ webhook "docusign" {
     time    = body.generatedDateTime
     unit    = "rfc3339"
     key     = body.data.envelopeId
+    varies  = [body.retryCount]
   }
 }

@@ -122,5 +122,6 @@ webhook "hubspot" {
     time    = item.occurredAt
     unit    = "ms"
     key     = item.objectId
+    varies  = [item.attemptNumber] # how often this one was tried
   }
 }

@@ -9,7 +9,7 @@ webhook "line" {
   }
   # A request brings several events, or none when the address is tried. A redelivered one has
   # deliveryContext.isRedelivery = true (line.github.io/line-bot-sdk-nodejs, webhook.DeliveryContext,
-  # read 2026-11-30), so that it is a conflict if the first one was stored.
+  # read 2026-11-30).
   event {
     split   = body.events
     id      = item.webhookEventId
@@ -18,5 +18,6 @@ webhook "line" {
     time    = item.timestamp
     unit    = "ms"
     key     = item.source.userId
+    varies  = [item.deliveryContext.isRedelivery]
   }
 }

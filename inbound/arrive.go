@@ -1,7 +1,6 @@
 package inbound
 
 import (
-	"crypto/sha256"
 	"math"
 	"strconv"
 	"time"
@@ -64,7 +63,7 @@ const maxName = 512
 func (w *Webhook) event(names *Names, v Verdict, id string, body []byte) *Event {
 	e := &Event{
 		ID: id, Webhook: w.Name, Verified: !w.check.None, Proof: v.Proof, Received: names.Received,
-		Header: w.kept(names.Header), Body: body, SHA256: sha256.Sum256(body), Size: len(body),
+		Header: w.kept(names.Header), Body: body, SHA256: w.same(body), Size: len(body),
 		Type: clip(text(w.Event.Type, names)), Account: clip(text(w.Event.Account, names)), Key: clip(text(w.Event.Key, names)),
 		Occurred: w.Event.Unit.parse(text(w.Event.Time, names)),
 	}

@@ -74,8 +74,27 @@ func (e *EventNames) Check() error {
 	if e.Nested != nil && (e.Split == nil || !e.Nested.Exact() || !e.Nested.Reads("item")) {
 		return block.At("nested", "nested must name a list in an item of split, such as %q: what an expression makes is not what was signed", "item.changes")
 	}
+	if err := e.checkVaries(); err != nil {
+		return err
+	}
 	if e.Repeat.Duration < 0 || e.Repeat.Duration > 0 && e.Repeat.Duration < time.Second {
 		return block.At("repeat", "repeat must be at least a second")
+	}
+	return nil
+}
+
+func (e *EventNames) checkVaries() error {
+	of := "body"
+	if e.Split != nil {
+		of = "item"
+	}
+	e.varies = nil
+	for _, x := range e.Varies {
+		refs := x.Refs()
+		if len(refs) != 1 || !x.Exact() || refs[0].Name != of || refs[0].Path == "" {
+			return block.At("varies", "varies must list members of an event, such as %s.attempt: what is cut out of it has to stand in it", of)
+		}
+		e.varies = append(e.varies, refs[0])
 	}
 	return nil
 }

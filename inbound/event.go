@@ -81,7 +81,7 @@ type Event struct {
 	Emptied  time.Time   // when its headers and its body were removed; zero while they are there
 	Header   http.Header // content headers and those that the webhook keeps
 	Body     []byte      // the very bytes that were verified
-	SHA256   [32]byte    // of Body
+	SHA256   [32]byte    // of Body, less what differs between two sendings of it
 	Size     int         // of Body in bytes; the rest of an Event travels without it
 }
 

@@ -32,6 +32,14 @@ func (w *Webhook) identify(e *Event, names *Names, v Verdict) {
 	}
 }
 
+// same is a digest of what all sendings of an event have in common.
+func (w *Webhook) same(body []byte) [sha256.Size]byte {
+	if w.Event.varies != nil {
+		body = block.Without(body, w.Event.varies)
+	}
+	return sha256.Sum256(body)
+}
+
 // digest stands for an event that has no id: its bytes, and what the policy reads
 // of it besides them. Nothing else of the request is in it, no signature and no
 // date but one in the body, so that it is the same when the provider signs anew and

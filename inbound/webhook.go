@@ -69,9 +69,15 @@ type EventNames struct {
 	// item itself is one.
 	Nested *block.Expr `hcl:"nested,optional" scope:"items"`
 
+	// Varies are the members of an event that differ between two sendings of it, such as
+	// how often it was tried. Names of body, or of item where Split is given.
+	Varies []*block.Expr `hcl:"varies,optional" scope:"items"`
+
 	// Repeat is after how long at most the same bytes are another event, where there
 	// is no id; 0 is never.
 	Repeat block.Duration `hcl:"repeat,optional"`
+
+	varies []*block.Ref
 }
 
 // Unit is how a provider writes a time.

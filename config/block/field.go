@@ -16,6 +16,7 @@ import (
 var (
 	secretType   = reflect.TypeFor[Secret]()
 	exprType     = reflect.TypeFor[*Expr]()
+	exprList     = reflect.TypeFor[[]*Expr]()
 	templateType = reflect.TypeFor[*Template]()
 	templateList = reflect.TypeFor[Templates]()
 	pathType     = reflect.TypeFor[Path]()
@@ -27,6 +28,8 @@ func attribute(a *hcl.Attribute, ctx *Context, field reflect.StructField, dst re
 	switch t := dst.Type(); {
 	case t == exprType:
 		return decodeExpr(a, ctx, field, dst)
+	case t == exprList:
+		return decodeExprs(a, ctx, field, dst)
 	case t == templateType:
 		tmpl, diags := ctx.signed(a.Expr, field.Tag.Get("scope"))
 		dst.Set(reflect.ValueOf(tmpl))
@@ -154,6 +157,17 @@ func decodeExpr(a *hcl.Attribute, ctx *Context, field reflect.StructField, dst r
 		diags = append(diags, e.mustBe(field.Tag.Get("type"), a)...)
 	}
 	dst.Set(reflect.ValueOf(e))
+	return diags
+}
+
+func decodeExprs(a *hcl.Attribute, ctx *Context, field reflect.StructField, dst reflect.Value) hcl.Diagnostics {
+	items, diags := hcl.ExprList(a.Expr)
+	dst.SetZero() // a default is replaced, not added to
+	for _, item := range items {
+		e, d := ctx.expr(item, field.Tag.Get("scope"), asIs)
+		diags = append(diags, d...)
+		dst.Set(reflect.Append(dst, reflect.ValueOf(e)))
+	}
 	return diags
 }
 

@@ -1,6 +1,7 @@
 package block
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -34,6 +35,32 @@ func (v Value) Items(limit int) (items []string, n int, ok bool) {
 		items, n = []string{all.Raw}, 1
 	}
 	return items, n, true
+}
+
+// Without cuts the values that refs name out of a JSON text, in place: what stays is
+// the rest, byte for byte. The text is as it was where it has none of them or is not
+// JSON.
+func Without(text []byte, refs []*Ref) []byte {
+	if !ValidJSON(text) {
+		return text
+	}
+	var cuts []gjson.Result
+	for _, r := range refs {
+		if v := gjson.GetBytes(text, r.Path); v.Index > 0 {
+			cuts = append(cuts, v)
+		}
+	}
+	if cuts == nil {
+		return text
+	}
+	slices.SortFunc(cuts, func(a, b gjson.Result) int { return a.Index - b.Index })
+	rest, at := make([]byte, 0, len(text)), 0
+	for _, c := range cuts {
+		if c.Index >= at { // else it is in what has been cut
+			rest, at = append(rest, text[at:c.Index]...), c.Index+len(c.Raw)
+		}
+	}
+	return append(rest, text[at:]...)
 }
 
 // Exact reports whether e yields what it names as it is, byte for byte: a name, or

@@ -116,6 +116,8 @@ func (s *Server) reconcile(r *http.Request) (any, error) {
 		}
 	}
 	switch err := s.opt.Oversight.Reconcile(r.Context(), oversight.Ask{Webhook: ask.Webhook, Since: since.Duration, DryRun: ask.DryRun}); {
+	case errors.Is(err, oversight.ErrNoReconcile) && ask.Webhook != "" && s.opt.Inbox.Set().Webhook(ask.Webhook) == nil:
+		return nil, refuse(http.StatusNotFound, "postern status shows the webhooks.", "there is no webhook %q", ask.Webhook)
 	case errors.Is(err, oversight.ErrNoReconcile):
 		return nil, refuse(http.StatusNotFound, "Write a reconcile block into the webhook.", "%v", err)
 	case errors.Is(err, oversight.ErrBusy):

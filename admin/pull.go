@@ -193,7 +193,7 @@ func (s *Server) extend(r *http.Request) (any, error) {
 func pullProblem(err error) error {
 	switch {
 	case errors.Is(err, inbound.ErrNoTarget):
-		return refuse(http.StatusNotFound, "postern validate shows what the policy has.", "%v", err)
+		return refuse(http.StatusNotFound, "Name the webhook, and as target the label of its deliver block.", "%v", err)
 	case errors.Is(err, inbound.ErrLease):
 		return refuse(http.StatusBadRequest, "Give back lease as the claim gave it.", "%v", err)
 	case errors.Is(err, queue.ErrStale):

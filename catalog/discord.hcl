@@ -9,6 +9,9 @@ webhook "discord" {
     encoding  = "hex"
     timestamp = "X-Signature-Timestamp"
     message   = "${timestamp}${raw_body}"
+    # An event is acknowledged by a 204 with no body, or Discord sends it again and in the end
+    # stops sending (discord/discord-api-docs, docs/events/webhook-events.mdx, read 2026-11-30).
+    reply { status = 204 }
     # Of webhook events, type 0 is the ping; of interactions, type 1 is.
     handshake "ping" {
       when   = body.type == 0 && body.event == null

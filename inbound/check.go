@@ -40,7 +40,10 @@ func (w *Webhook) Check() error {
 	}
 	names := map[string]bool{}
 	for _, d := range w.Deliver {
-		if names[d.Name] {
+		switch {
+		case names[d.Name] && d.Name == "":
+			errs = append(errs, block.At("deliver", "two deliver blocks have no label: several targets need labels of their own, such as deliver \"orders\""))
+		case names[d.Name]:
 			errs = append(errs, block.At("deliver", "two deliver blocks have the label %q", d.Name))
 		}
 		names[d.Name] = true

@@ -122,7 +122,11 @@ func (e *Explanation) verify(ctx context.Context, hook *Webhook, req *Request) {
 		e.step("timestamp", "%.64q", v.Timestamp)
 	}
 	if !v.Proof.Signed.IsZero() {
-		e.step("skew", "signed %s, %s before %s", v.Proof.Signed.UTC().Format(time.RFC3339), req.Received.Sub(v.Proof.Signed).Round(time.Millisecond), req.Received.UTC().Format(time.RFC3339))
+		early, side := req.Received.Sub(v.Proof.Signed).Round(time.Millisecond), "before"
+		if early < 0 {
+			early, side = -early, "after"
+		}
+		e.step("skew", "signed %s, %s %s %s", v.Proof.Signed.UTC().Format(time.RFC3339), early, side, req.Received.UTC().Format(time.RFC3339))
 	}
 	switch {
 	case v.Proof.Key != "":

@@ -1,6 +1,7 @@
 package inbound_test
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -182,6 +184,19 @@ func TestReply(t *testing.T) {
 		}
 		if got := b.post(uri, "{}x", h); got.status != 401 || got.body != refusal {
 			t.Errorf("%s: %d %q to what is wrongly signed", s.name, got.status, got.body)
+		}
+	}
+}
+
+// TestReplyToDiscord: an event is acknowledged by a 204 with no body, a duplicate as well.
+func TestReplyToDiscord(t *testing.T) {
+	public, private, _ := ed25519.GenerateKey(nil)
+	b := room(t, nil, fmt.Sprintf("verify \"discord\" { keys = [%q] }", hex.EncodeToString(public)))
+	at, body := strconv.FormatInt(time.Now().Unix(), 10), `{"type":1,"event":{"type":"ENTITLEMENT_CREATE"}}`
+	h := set("X-Signature-Timestamp", at, "X-Signature-Ed25519", hex.EncodeToString(ed25519.Sign(private, []byte(at+body))))
+	for range 2 {
+		if got := b.post("/hook", body, h); got.status != 204 || got.body != "" {
+			t.Errorf("%d %q", got.status, got.body)
 		}
 	}
 }

@@ -118,9 +118,25 @@ func (in *Inbox) pulled(webhook, label string) (name string, t target, err error
 	}
 	t, ok := in.set.Load().targets[name]
 	if !ok || !t.deliver.Pull {
-		return "", t, ErrNoTarget
+		return "", t, in.noTarget()
 	}
 	return name, t, nil
+}
+
+// noTarget is [ErrNoTarget] with the targets that there are.
+func (in *Inbox) noTarget() error {
+	var there []string
+	for name, t := range in.set.Load().targets {
+		if t.deliver.Pull {
+			hook, label, _ := strings.Cut(name, "/")
+			there = append(there, strings.TrimSuffix(fmt.Sprintf("webhook=%s&target=%s", hook, label), "&target="))
+		}
+	}
+	if len(there) == 0 {
+		return fmt.Errorf("%w, nor has any other", ErrNoTarget)
+	}
+	slices.Sort(there)
+	return fmt.Errorf("%w: there are %s", ErrNoTarget, strings.Join(there, ", "))
 }
 
 // Claim gives out events that are due, and waits for the first if there is none. At

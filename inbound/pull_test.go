@@ -228,7 +228,7 @@ func TestPullRefuses(t *testing.T) {
 			}
 		}
 		for _, p := range []inbound.Pull{{Webhook: "hook", Max: 1}, {Webhook: "other", Target: "worker", Max: 1}} {
-			if _, err := in.Claim(t.Context(), p); !errors.Is(err, inbound.ErrNoTarget) {
+			if _, err := in.Claim(t.Context(), p); !errors.Is(err, inbound.ErrNoTarget) || !strings.HasSuffix(err.Error(), ": there are webhook=hook&target=worker") {
 				t.Errorf("%+v: %v", p, err)
 			}
 		}

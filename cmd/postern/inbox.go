@@ -22,7 +22,7 @@ import (
 type inboxFlags struct {
 	webhooks                                 []string
 	provider, account, kind, status, failure string
-	since, until, misfit                     string
+	since, until, misfit, eventID            string
 	limit                                    int
 }
 
@@ -35,6 +35,7 @@ func (f *inboxFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.provider, "provider", "", "provider of the webhooks")
 	cmd.Flags().StringVar(&f.account, "account", "", "account")
 	cmd.Flags().StringVar(&f.kind, "type", "", "type of event; one that ends in * is the beginning of types")
+	cmd.Flags().StringVar(&f.eventID, "event-id", "", "the provider's id of the event")
 	cmd.Flags().StringVar(&f.status, "status", "", strings.Join(states, ", "))
 	cmd.Flags().StringVar(&f.failure, "error", "", "text in the reason of the last failure")
 	cmd.Flags().StringVar(&f.misfit, "misfit", "", "fingerprint of what does not fit its schema, as postern inbox groups shows it")
@@ -43,7 +44,7 @@ func (f *inboxFlags) add(cmd *cobra.Command) {
 }
 
 func (f *inboxFlags) filter(ids []string) (out admin.Filter, err error) {
-	out = admin.Filter{IDs: append([]string(nil), ids...), Webhooks: f.webhooks, Provider: f.provider, Account: f.account, Type: f.kind, Misfit: f.misfit, Status: f.status, Error: f.failure}
+	out = admin.Filter{IDs: append([]string(nil), ids...), Webhooks: f.webhooks, Provider: f.provider, Account: f.account, Type: f.kind, EventID: f.eventID, Misfit: f.misfit, Status: f.status, Error: f.failure}
 	switch {
 	case f.limit < 0:
 		return out, errLimit

@@ -65,7 +65,7 @@ func printEvent(w io.Writer, e *admin.Event) error {
 		row("delivery", delivered(&e.Deliveries[i]))
 	}
 	if len(e.Trail) == 0 {
-		fmt.Fprintln(tw, "\nNothing has happened to it yet.")
+		fmt.Fprintln(tw, "\nIt has not moved since it was stored.")
 		return tw.Flush()
 	}
 	fmt.Fprintln(tw, "\nAT\tTARGET\tMOVE\tATTEMPT\tANSWER\tREPLICA\tREASON")

@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strconv"
 	"strings"
@@ -463,6 +464,12 @@ func TestMTLS(t *testing.T) {
 	}
 	in := serve(t, made)
 	in.each([]one{{"without TLS", "", "{}", nil, "unsigned", false}})
+	shown := issue(t, root, named("client.webhooks.fbclientcerts.com"), curveKey(t))
+	r, w := httptest.NewRequest(http.MethodPost, "/hook", strings.NewReader("{}")), httptest.NewRecorder()
+	r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{shown.Certificate}}
+	if in.ServeHTTP(w, r); w.Code != http.StatusUnauthorized {
+		t.Errorf("a certificate that no listener has verified: %d", w.Code)
+	}
 	own := issue(t, root, named("localhost", "localhost"), curveKey(t))
 	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
 		Certificates: []tls.Certificate{{Certificate: [][]byte{own.Raw}, PrivateKey: own.key}},

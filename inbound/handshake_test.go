@@ -39,6 +39,7 @@ var handshakes = []asked{
 	{what: "url_validation of an event", kind: "zoom", signed: true, body: `{"event":"endpoint.url_validation","payload":{"plainToken":"v0:1:{}"}}`, status: 401, answer: "signature not accepted\n", kindOf: text, result: "bad_signature"},
 	{what: "crc", kind: "x", method: "GET", query: "crc_token=foo", status: 200, kindOf: jsonType, answer: `{"response_token":"sha256=%s"}`, result: "handshake"},
 	{what: "crc of an event", kind: "x", method: "GET", query: "crc_token=" + url.QueryEscape(`{"for_user_id":"1"}`), status: 401, answer: "signature not accepted\n", kindOf: text, result: "bad_signature"},
+	{what: "crc of a whole body", kind: "x", method: "GET", query: "crc_token=" + strings.Repeat("x", 513), status: 401, answer: "signature not accepted\n", kindOf: text, result: "bad_signature"},
 	{what: "crc of nothing", kind: "x", method: "GET", status: 401, answer: "signature not accepted\n", kindOf: text, result: "bad_signature"},
 	{what: "subscribe", kind: "meta", method: "GET", query: "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=a+token+of+some+length", status: 200, kindOf: text, answer: "1158201444", result: "handshake"},
 	{what: "subscribe with another token", kind: "meta", method: "GET", query: "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=another", status: 401, kindOf: text, answer: "signature not accepted\n", result: "bad_signature"},

@@ -135,6 +135,9 @@ func TestLatestUnchanged(t *testing.T) {
 		plan func(int, *http.Request) *http.Response
 	}{
 		"etag": {"", func(n int, r *http.Request) *http.Response {
+			if asked := r.Header.Get("If-None-Match"); n != 2 && asked != "" { // of a replay the answer would be a state without a body
+				t.Errorf("etag: asked with %q the %d. time", asked, n)
+			}
 			if n == 2 {
 				if r.Header.Get("If-None-Match") != `"v1"` {
 					t.Errorf("etag: asked with %v", r.Header)
@@ -228,6 +231,18 @@ func TestLatestGivesUp(t *testing.T) {
 	}
 	if u.count() != n || len(a.deliveries()) != 0 {
 		t.Errorf("asked %d times, delivered %d", u.count(), len(a.deliveries()))
+	}
+}
+
+// TestLatestNamesNoHost: an event cannot have another host asked by leaving out a part
+// of the path.
+func TestLatestNamesNoHost(t *testing.T) {
+	a, u := newApp(t, nil), &upstream{plan: func(int, *http.Request) *http.Response { return says(200, "{}") }}
+	b := serve(t, mustLoad(t, ordered(a.URL, "provider = \"shop\"\nlatest {\nget = \"/${body.shop}/${body.thing}\"\ndebounce = \"0s\"\n}")), func(o *inbound.Options) { o.Egress = u.egress })
+	b.run()
+	b.post("/hook", `{"id":"1","shop":"","thing":"evil.test"}`, nil)
+	if e := b.state("1", inbound.Failed); !strings.Contains(because(e), "does not say what to ask for") || u.count() != 0 {
+		t.Errorf("%q, asked %d times", because(e), u.count())
 	}
 }
 

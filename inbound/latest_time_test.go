@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/queue"
 	"github.com/postern-proxy/postern/store"
 )
 
@@ -195,9 +196,13 @@ func TestClaimsOfASlowProvider(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		applied := 0
 		for range 20 {
+			asked := time.Now()
 			got, err := o.in.Claim(context.Background(), inbound.Pull{Webhook: "hook", Max: 20, Lease: 30 * time.Second})
 			if err != nil {
 				o.Fatal(err)
+			}
+			if took := time.Since(asked); took >= 30*time.Second { // the first would be another's by now
+				o.Errorf("claimed within %v", took)
 			}
 			for _, one := range got {
 				if left := time.Until(one.Deadline); left < 10*time.Second {
@@ -213,6 +218,52 @@ func TestClaimsOfASlowProvider(t *testing.T) {
 			o.Errorf("%d of 20 were applied", applied)
 		}
 	})
+}
+
+// TestReadingOutlastsALease: an event whose state takes longer to read than its worker
+// wants to have it is given to no other meanwhile.
+func TestReadingOutlastsALease(t *testing.T) {
+	u := &upstream{plan: func(int, *http.Request) *http.Response {
+		time.Sleep(8 * time.Second)
+		return says(200, "{}")
+	}}
+	inTime(t, u, "latest { get = \"/v1/things/${event.key}\" }\ndeliver { pull = true }", func(o *timely) {
+		o.post(`{"id":"1","key":"k"}`)
+		time.Sleep(5 * time.Second)
+		claim := func() int {
+			got, err := o.in.Claim(context.Background(), inbound.Pull{Webhook: "hook", Max: 1, Lease: 5 * time.Second})
+			if err != nil {
+				o.Error(err)
+			}
+			return len(got)
+		}
+		other := make(chan int)
+		go func() { time.Sleep(6 * time.Second); other <- claim() }()
+		if first, second := claim(), <-other; first != 1 || second != 0 || u.count() != 1 {
+			o.Errorf("%d and %d are given out, read %d times", first, second, u.count())
+		}
+	})
+}
+
+// TestLostWhileRead: what is another's by the time that its state is read is not given
+// out.
+func TestLostWhileRead(t *testing.T) {
+	set := mustLoad(t, strings.Replace(ordered("http://app.test/", "provider = \"shop\"\nlatest {\nget = \"/x\"\ndebounce = \"0s\"\n}\ndeliver { pull = true }"), `deliver { to = "http://app.test/" }`, "", 1))
+	u := &upstream{plan: func(int, *http.Request) *http.Response { return says(200, "{}") }}
+	in := inbound.New(inbound.Options{Store: losing{store.NewMemory().Inbox()}, Egress: u.egress})
+	in.Swap(set)
+	in.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/hook", strings.NewReader(`{"id":"1"}`)))
+	got, err := in.Claim(t.Context(), inbound.Pull{Webhook: "hook", Max: 1, Lease: time.Minute})
+	if err != nil || len(got) != 0 || u.count() != 1 {
+		t.Errorf("%d are given out, read %d times: %v", len(got), u.count(), err)
+	}
+}
+
+// losing is a store in which every lease is lost as soon as it is renewed.
+type losing struct{ inbound.Store }
+
+func (losing) Renew(_ context.Context, leases []queue.Lease, _ time.Duration) ([]queue.Lease, error) {
+	return leases, nil
 }
 
 // TestOrderOfWorkers: the modes of order hold for what is pulled, too.

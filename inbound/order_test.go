@@ -107,9 +107,13 @@ func TestOrderRefused(t *testing.T) {
 		{`key = body.key`, "mode = \"latest\"\nfailed = \"hold\"", `cannot hold the lane`},
 		{`key = body.key`, "mode = \"arrival\"\nskip_after = 2", `no lanes`},
 		{`key = body.key`, "mode = \"lane\"\nhorizon = \"0s\"", `orizon must be more`},
+		{"key = body.key\ntime = header[\"X-Time\"]", `mode = "stale_drop"`, `whoever replays a request`},
+		{"key = header[\"X-Key\"]\ntime = body.time", `mode = "stale_drop"`, `whoever replays a request`},
+		{"key = body.key", "mode = \"stale_drop\"\nsequence = query.n", `whoever replays a request`},
+		{"key = body.key\ntime = body.time", "mode = \"stale_drop\"\ndeleted = header[\"X-Kind\"] == \"gone\"", `whoever replays a request`},
 	} {
-		src := fmt.Sprintf("webhook \"hook\" {\npath = \"/hook\"\nverify \"none\" {}\ndeliver { to = \"http://127.0.0.1:1/\" }\nevent {\n%s\n}\norder {\n%s\n}\n}\n", c.event, c.order)
-		if _, diags := load(src); !diags.HasErrors() || !strings.Contains(diags.Error(), c.want) {
+		src := fmt.Sprintf("webhook \"hook\" {\npath = \"/hook\"\nverify \"github\" { secrets = [env(\"KEY\")] }\ndeliver { to = \"http://127.0.0.1:1/\" }\nevent {\n%s\n}\norder {\n%s\n}\n}\n", c.event, c.order)
+		if _, diags := load(src, "KEY=a key of some length"); !diags.HasErrors() || !strings.Contains(diags.Error(), c.want) {
 			t.Errorf("%s, %s: %v, want %q", c.event, c.order, diags, c.want)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -57,16 +58,51 @@ func TestF30Poison(t *testing.T) {
 			if _, err := b.Act(context.Background(), inbound.ActRelease, inbound.Filter{IDs: []string{poison}}, "ann"); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "it begins anew", func() bool { a.mu.Lock(); defer a.mu.Unlock(); return killed == 4 })
+			eventually(t, "it begins anew", func() bool {
+				r, err := b.Show(context.Background(), poison)
+				a.mu.Lock()
+				defer a.mu.Unlock()
+				return err == nil && r.Status == inbound.Quarantined && killed == 6
+			})
 			a.mu.Lock()
 			well = true
 			a.mu.Unlock()
+			if _, err := b.Act(context.Background(), inbound.ActRelease, inbound.Filter{IDs: []string{poison}}, "ann"); err != nil {
+				t.Fatal(err)
+			}
 			eventually(t, "it is applied", func() bool {
 				r, _ := b.Show(context.Background(), poison)
 				return r.Status == inbound.Applied
 			})
 		})
 	}
+}
+
+// TestPoisonIsCountedByTarget: what an event does to one target says nothing about what
+// it does to another.
+func TestPoisonIsCountedByTarget(t *testing.T) {
+	var mu sync.Mutex
+	times := map[string]int{}
+	a := newApp(t, func(_ int, _ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		times[r.URL.Path]++
+		n := times[r.URL.Path]
+		mu.Unlock()
+		if n <= 2 {
+			panic(http.ErrAbortHandler)
+		}
+	})
+	b := serve(t, mustLoad(t, strings.Replace(hookTo(a.URL+"/one", ""), "  retry", "  deliver \"other\" { to = \""+a.URL+"/other\" }\n  retry", 1)))
+	b.run()
+	b.post("/hook", `{"id":"1"}`, nil)
+	eventually(t, "applied", func() bool {
+		for _, d := range b.stored()[0].Deliveries {
+			if d.State == inbound.Quarantined {
+				t.Fatalf("%s: %s", d.Target, d.Reason)
+			}
+		}
+		return b.stored()[0].Status == inbound.Applied
+	})
 }
 
 // TestF30PoisonOfPostern: an event under which the process itself dies.

@@ -161,6 +161,25 @@ func TestPullWaits(t *testing.T) {
 	})
 }
 
+// TestPullWakesTheNext: a worker that waits gets the next of a lane as soon as the one
+// before it is done.
+func TestPullWakesTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, insert := worker(t, pulledHook)
+		insert("a-1", "a-2")
+		first, start := claimed(t, in, 0), time.Now()
+		next := make(chan int)
+		go func() { next <- len(claimed(t, in, time.Minute)) }()
+		time.Sleep(time.Second)
+		if err := in.Ack(t.Context(), first[0].Lease); err != nil {
+			t.Fatal(err)
+		}
+		if n := <-next; n != 1 || time.Since(start) != time.Second {
+			t.Errorf("%d after %v", n, time.Since(start))
+		}
+	})
+}
+
 // TestF33PullFence: what a worker says after its lease counts for nothing; whoever
 // extends it keeps it.
 func TestF33PullFence(t *testing.T) {
@@ -232,6 +251,10 @@ func TestPullRefuses(t *testing.T) {
 				t.Errorf("%+v: %v", p, err)
 			}
 		}
+		in.Swap(mustLoad(t, strings.Replace(pulledHook, "  retry", "  deliver \"posted\" { to = \"http://127.0.0.1:1/\" }\n  retry", 1)))
+		if _, err := in.Claim(t.Context(), inbound.Pull{Webhook: "hook", Target: "posted", Max: 1}); !errors.Is(err, inbound.ErrNoTarget) {
+			t.Errorf("of a target that is called: %v", err)
+		}
 		insert("a-1")
 		for range 4 {
 			got := claimed(t, in, time.Hour)
@@ -241,6 +264,33 @@ func TestPullRefuses(t *testing.T) {
 		}
 		if d := stateOf(t, in, "a-1"); d.State != inbound.Failed || d.Reason != "given up after 4 attempts: not acknowledged" {
 			t.Errorf("%+v", d)
+		}
+	})
+}
+
+// TestPullBounds: a claim gives out so many bytes, and what more was claimed is given
+// back; a worker that wants an event later has it within a month.
+func TestPullBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box := store.NewMemory().Inbox()
+		in := inbound.New(inbound.Options{Store: box})
+		in.Swap(mustLoad(t, pulledHook))
+		for _, id := range []string{"1", "2", "3"} {
+			a := &inbound.Arrival{Event: &inbound.Event{ID: id, Webhook: "hook", EventID: id, Received: time.Now(), Body: make([]byte, 9<<20)}, To: inbound.To("hook/worker")}
+			if err := box.Insert(t.Context(), a); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		got := claimed(t, in, 0)
+		if d := stateOf(t, in, "3"); len(got) != 2 || d.State != inbound.Received || d.Attempt != 0 {
+			t.Fatalf("claimed %d, and the third is %+v", len(got), d)
+		}
+		if _, err := in.Nack(t.Context(), got[0].Lease, inbound.Nack{Delay: 365 * 24 * time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		if due := time.Until(stateOf(t, in, "1").Due); due != 30*24*time.Hour {
+			t.Errorf("due in %v", due)
 		}
 	})
 }

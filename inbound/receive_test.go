@@ -10,11 +10,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/postern-proxy/postern/inbound"
+	"github.com/postern-proxy/postern/store"
 )
 
 const plainHook = `
@@ -246,6 +249,13 @@ func TestC42SlowStoreIsUnavailable(t *testing.T) {
 	if got := <-first; got.status != 503 || time.Since(start) > 10*time.Second {
 		t.Errorf("%d after %v", got.status, time.Since(start))
 	}
+	eventually(t, "one of them did not come to the store", func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return slices.ContainsFunc(b.receptions, func(r inbound.Reception) bool {
+			return r.Err != nil && r.Err.Error() == "too many requests at once"
+		})
+	})
 }
 
 // A body that is slow in coming takes no place from those that are there.
@@ -277,6 +287,26 @@ func TestF37BufferedBodiesAreBounded(t *testing.T) {
 			t.Errorf("within the budget: %d", got.status)
 		}
 	}
+}
+
+// TestC33TooLongIsNotRead: a body that says that it is too long is refused unread.
+func TestC33TooLongIsNotRead(t *testing.T) {
+	in := inbound.New(inbound.Options{Store: store.NewMemory().Inbox()})
+	in.Swap(mustLoad(t, plainHook))
+	body := &unread{}
+	r, w := httptest.NewRequest(http.MethodPost, "/hook", body), httptest.NewRecorder()
+	r.ContentLength = 1<<10 + 1
+	if in.ServeHTTP(w, r); w.Code != http.StatusRequestEntityTooLarge || body.asked {
+		t.Errorf("%d, read: %v", w.Code, body.asked)
+	}
+}
+
+// unread is a body that takes note of being asked for.
+type unread struct{ asked bool }
+
+func (u *unread) Read([]byte) (int, error) {
+	u.asked = true
+	return 0, io.EOF
 }
 
 func TestCutBodyIsNotStored(t *testing.T) {

@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/postern-proxy/postern/inbound"
@@ -125,6 +127,27 @@ func TestC40Poisoning(t *testing.T) {
 	post(`{"id":"evt_1","n":2}`, signed, 200, "conflict")
 	post(`{"id":"evt_1","account":"a"}`, signed, 200, "accepted")
 	post(event, signed, 200, "duplicate")
+}
+
+// TestStormAsksAgain: what is known without the store is asked again ten seconds later,
+// however often it came meanwhile: another process may have deleted it.
+func TestStormAsksAgain(t *testing.T) {
+	set := webhook(t, unsigned, "event {\nid = body.id\n}")
+	synctest.Test(t, func(t *testing.T) {
+		c := &counted{Store: store.NewMemory().Inbox()}
+		in := inbound.New(inbound.Options{Store: c})
+		in.Swap(set)
+		for i, tt := range []struct {
+			after time.Duration
+			asked int64
+		}{{0, 1}, {0, 2}, {0, 2}, {6 * time.Second, 2}, {5 * time.Second, 3}, {6 * time.Second, 3}} {
+			time.Sleep(tt.after)
+			r, w := httptest.NewRequest(http.MethodPost, "/h", strings.NewReader(`{"id":"1"}`)), httptest.NewRecorder()
+			if in.ServeHTTP(w, r); w.Code != http.StatusOK || c.inserts.Load() != tt.asked {
+				t.Errorf("%d: %d, the store was asked %d times, want %d", i, w.Code, c.inserts.Load(), tt.asked)
+			}
+		}
+	})
 }
 
 // TestRule14: where the id is not signed, only the same id on the same bytes is a

@@ -138,6 +138,14 @@ func TestNoItems(t *testing.T) {
 	}
 }
 
+// TestMostItems splits the longest list that is not held back.
+func TestMostItems(t *testing.T) {
+	b := serve(t, webhook(t, unsigned, "event { split = body }"))
+	if r := b.post("/h", "["+strings.Repeat("{},", 4999)+"{}]", jsonBody); r.status != 200 || b.last(1).Items != 5000 {
+		t.Errorf("%d: %d items", r.status, b.last(1).Items)
+	}
+}
+
 // TestSplitRefused loads what cannot be split byte for byte, and items where there
 // are none.
 func TestSplitRefused(t *testing.T) {

@@ -321,6 +321,7 @@ func TestF33LostLease(t *testing.T) {
 		f := &fake{}
 		f.add("a", time.Now())
 		var cause, late error
+		var told time.Duration
 		d := dispatcher(f, map[string]int{"a": 1}, func(ctx context.Context, it Item[string]) Report {
 			if it.Lease.Token > 1 {
 				_ = f.finish(it.Lease)
@@ -329,13 +330,17 @@ func TestF33LostLease(t *testing.T) {
 			f.mu.Lock()
 			f.rows[0].token += 10 // somebody else claimed it
 			f.mu.Unlock()
+			began := time.Now()
 			<-ctx.Done()
-			cause, late = context.Cause(ctx), f.finish(it.Lease)
+			told, cause, late = time.Since(began), context.Cause(ctx), f.finish(it.Lease)
 			return Report{Health: Trouble}
 		})
 		stop := run(d)
 		time.Sleep(time.Minute)
 		stop()
+		if told > d.Lease/3 { // by the next renewal, and not by the end of what was the lease
+			t.Errorf("interrupted after %v", told)
+		}
 		if !errors.Is(cause, ErrStale) || !errors.Is(late, ErrStale) {
 			t.Errorf("cause %v, late result %v, want ErrStale twice", cause, late)
 		}

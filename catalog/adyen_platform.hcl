@@ -9,11 +9,12 @@ webhook "adyen_platform" {
     secret_encoding = "hex"
     reply { body = "[accepted]" }
   }
+  # Those of the platform and those of management have other names for the same (facts of 2026-11).
   event {
     type    = body.type
-    account = body.data.balancePlatform
-    time    = body.timestamp
+    account = coalesce(body.data.balancePlatform, body.data.merchantId)
+    time    = coalesce(body.timestamp, body.createdAt)
     unit    = "rfc3339"
-    key     = body.data.id
+    key     = coalesce(body.data.id, body.data.merchantId)
   }
 }

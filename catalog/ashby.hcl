@@ -6,7 +6,10 @@ webhook "ashby" {
     header = "Ashby-Signature"
     prefix = "sha256="
   }
+  # The same for each repeat, and for each webhook that is told of the event
+  # (developers.ashbyhq.com/docs/common-payload-data, looked up 2026-11-30).
   event {
+    id   = body.webhookActionId
     type = body.action
   }
 }

@@ -13,9 +13,10 @@ webhook "box" {
     tolerance = "10m"
     message   = "${raw_body}${timestamp}"
   }
-  # The id is not signed.
+  # The id in the header is another when Box sends an event again, the one in the body is not
+  # (developer.box.com/guides/webhooks/v2, looked up 2026-11-30).
   event {
-    id      = header["Box-Delivery-Id"]
+    id      = body.id
     type    = body.trigger
     account = body.webhook.id
     time    = body.created_at

@@ -7,8 +7,9 @@ webhook "expo" {
     prefix    = "sha1="
     algorithm = "sha1"
   }
+  # body.id is that of a build or a submission.
   event {
-    id      = body.id
+    id      = "${body.id} ${body.status}"
     type    = body.status
     account = body.accountName
     time    = body.updatedAt

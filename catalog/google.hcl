@@ -111,5 +111,6 @@ webhook "google" {
     time    = body.message.publishTime
     unit    = "rfc3339"
     key     = body.message.orderingKey
+    varies  = [body.deliveryAttempt] # where there is a dead letter topic; seen in recorded pushes, not looked up, 2026-11-30
   }
 }

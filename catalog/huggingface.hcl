@@ -5,9 +5,11 @@ webhook "huggingface" {
   verify "token" {
     header = "X-Webhook-Secret"
   }
+  # What was changed, changed back and changed again has the same bytes.
   event {
     type    = body.event.action
     account = body.repo.id
     key     = body.repo.id
+    repeat  = "1m"
   }
 }

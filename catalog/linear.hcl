@@ -110,7 +110,8 @@ webhook "linear" {
     unit      = "ms"
     tolerance = "1m"
   }
-  # The id is not signed.
+  # The id is not signed. webhookTimestamp is when the request was sent (automatelab.tech/saas-webhooks/linear, read
+  # 2026-11-30), so a repeat has another.
   event {
     id      = header["Linear-Delivery"]
     type    = body.type
@@ -118,5 +119,6 @@ webhook "linear" {
     time    = body.createdAt
     unit    = "rfc3339"
     key     = body.data.id
+    varies  = [body.webhookTimestamp]
   }
 }

@@ -13,9 +13,16 @@ webhook "linkedin" {
       body   = { challengeCode = query.challengeCode, challengeResponse = signature.hex }
     }
   }
+  # Up to ten notifications of an organization are in one request; a lead comes alone
+  # (learn.microsoft.com/linkedin/marketing/community-management/organizations/organization-social-action-notifications,
+  # looked up 2026-11-30 by what others read there).
   event {
-    type = body.type
-    time = body.lastModifiedAt
-    unit = "ms"
+    split   = body.notifications == null ? body : body.notifications
+    id      = "${item.notificationId} ${item.action} ${item.lastModifiedAt}"
+    type    = body.type
+    account = item.organizationalEntity
+    time    = coalesce(item.lastModifiedAt, item.occurredAt)
+    unit    = "ms"
+    key     = item.sourcePost
   }
 }

@@ -6,9 +6,11 @@
 # the store, too, knows another body under a token that was used. Whether a repeat of
 # Mailgun's has a token of its own is not verified; it is another event then.
 webhook "mailgun" {
+  # documentation.mailgun.com/docs/mailgun/user-manual/webhooks/webhook-payloads, looked up 2026-11-30.
   event {
-    type = body["event-data"].event
-    time = body["event-data"].timestamp
-    key  = body["event-data"].message.headers["message-id"]
+    type    = body["event-data"].event
+    account = body["event-data"].domain.name
+    time    = body["event-data"].timestamp
+    key     = body["event-data"].message.headers["message-id"]
   }
 }

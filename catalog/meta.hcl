@@ -19,13 +19,14 @@ webhook "meta" {
   # (not verified): either is read.
   # What changed is in changes of an entry, or in messaging or standby (developers.facebook.com/docs/graph-api/webhooks
   # and …/messenger-platform/webhooks; not looked up, 2026-11-29): of an entry with one of these lists each of it is an
-  # event, and an entry with several stays whole.
+  # event, and an entry with several stays whole. The time of an entry is when it was sent, which a repeat need not share:
+  # a message has its own.
   event {
     split   = body.entry
     nested  = item.messaging == null && item.standby == null ? item.changes : item.changes == null && item.standby == null ? item.messaging : item.changes == null && item.messaging == null ? item.standby : null
     type    = item.field == null ? body.object : "${body.object} ${item.field}"
     account = group.id
-    time    = group.time
+    time    = coalesce(item.timestamp, group.time)
     unit    = "ms"
   }
 }

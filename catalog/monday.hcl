@@ -17,10 +17,11 @@ webhook "monday" {
     }
   }
   event {
-    id   = body.event.triggerUuid
-    type = body.event.type
-    time = body.event.triggerTime
-    unit = "rfc3339"
-    key  = body.event.pulseId
+    id      = body.event.triggerUuid
+    type    = body.event.type
+    account = body.event.boardId
+    time    = body.event.triggerTime
+    unit    = "rfc3339"
+    key     = body.event.pulseId
   }
 }

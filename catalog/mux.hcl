@@ -9,6 +9,7 @@ webhook "mux" {
     timestamp_field = "t"
     message         = "${timestamp}.${raw_body}"
   }
+  # attempts are those that were made to send it (@mux/mux-node, BaseWebhookEvent, looked up 2026-11-30).
   event {
     id      = body.id
     type    = body.type
@@ -16,5 +17,6 @@ webhook "mux" {
     time    = body.created_at
     unit    = "rfc3339"
     key     = body.object.id
+    varies  = [body.attempts]
   }
 }

@@ -119,6 +119,8 @@ webhook "notion" {
       learn     = body.verification_token
     }
   }
+  # attempt_number goes from 1 to 8 (developers.notion.com/reference/webhooks-events-delivery, looked up
+  # 2026-11-30).
   event {
     id      = body.id
     type    = body.type
@@ -126,5 +128,6 @@ webhook "notion" {
     time    = body.timestamp
     unit    = "rfc3339"
     key     = body.entity.id
+    varies  = [body.attempt_number]
   }
 }

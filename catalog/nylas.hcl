@@ -10,11 +10,14 @@ webhook "nylas" {
       body   = query.challenge
     }
   }
+  # developer.nylas.com/docs/reference/notifications, looked up 2026-11-30: webhook_delivery_attempt counts, and what
+  # is told of a message sent has its grant beside the object.
   event {
     id      = body.id
     type    = body.type
-    account = body.data.object.grant_id
+    account = coalesce(body.data.object.grant_id, body.data.grant_id)
     time    = body.time
-    key     = body.data.object.id
+    key     = coalesce(body.data.object.id, body.data.object.message.id)
+    varies  = [body.webhook_delivery_attempt]
   }
 }

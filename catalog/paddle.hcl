@@ -11,12 +11,15 @@ webhook "paddle" {
     timestamp_field = "ts"
     message         = "${timestamp}:${raw_body}"
   }
+  # Each destination, and each replay, has a notification of its own of one event
+  # (developer.paddle.com/api-reference/notifications, looked up 2026-11-30).
   event {
-    id   = body.event_id
-    type = body.event_type
-    time = body.occurred_at
-    unit = "rfc3339"
-    key  = body.data.id
+    id     = body.event_id
+    type   = body.event_type
+    time   = body.occurred_at
+    unit   = "rfc3339"
+    key    = body.data.id
+    varies = [body.notification_id]
   }
   # What was sent, with its payload, of the last 90 days (glama.ai/mcp/servers/PaddleHQ/paddle-mcp-server,
   # list_notifications: from, after, per_page up to 200; developer.paddle.com: meta.pagination.next, looked

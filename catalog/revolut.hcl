@@ -11,10 +11,15 @@ webhook "revolut" {
     unit      = "ms"
     message   = "v1.${timestamp}.${raw_body}"
   }
+  # Events of Business have a time; those of Merchant have event and order_id, and a payment of an order may be
+  # declined again (developer.revolut.com/docs/guides/accept-payments/tutorials/work-with-webhooks/using-webhooks,
+  # looked up 2026-11-30).
   event {
-    type = body.event
-    time = body.timestamp
-    unit = "rfc3339"
-    key  = body.data.id
+    id     = body.timestamp == null ? null : "${body.event} ${body.timestamp} ${body.data.id}"
+    type   = body.event
+    time   = body.timestamp
+    unit   = "rfc3339"
+    key    = coalesce(body.data.id, body.order_id)
+    repeat = "1m"
   }
 }

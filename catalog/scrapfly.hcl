@@ -7,8 +7,12 @@ webhook "scrapfly" {
   verify "hmac" {
     header = "X-Scrapfly-Webhook-Signature"
   }
-  # The id is not signed.
+  # The id is not signed. Of the crawler, which names its events, it is that of all events of a crawl
+  # (scrapfly.io/docs/crawler-api, looked up 2026-11-30): those are known by their body. That the body counts
+  # failures is what hookdeck/webhook-skills has, scrapfly-webhooks (read 2026-11-30).
   event {
-    id = header["X-Scrapfly-Webhook-Job-Id"]
+    id     = body.event == null ? header["X-Scrapfly-Webhook-Job-Id"] : null
+    type   = body.event
+    varies = [body.context.webhook.consecutive_failed_count]
   }
 }

@@ -166,9 +166,11 @@ webhook "shopify" {
     header   = "X-Shopify-Hmac-Sha256"
     encoding = "base64"
   }
-  # Neither id nor type are signed.
+  # Neither id nor type are signed. The id is that of what the merchant did, of which several topics may tell
+  # (that it is the same for all subscriptions: shopify.dev/apps/build/webhooks/ignore-duplicates, looked up
+  # 2026-11-30).
   event {
-    id   = header["X-Shopify-Event-Id"]
+    id   = "${header["X-Shopify-Event-Id"]} ${header["X-Shopify-Topic"]}"
     type = header["X-Shopify-Topic"]
     time = body.updated_at
     unit = "rfc3339"

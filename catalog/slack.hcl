@@ -144,10 +144,12 @@ webhook "slack" {
   # A team's grant is that of the bot; tokens_revoked may be about users alone, and
   # names whose (docs.slack.dev/reference/events/tokens_revoked, 2026-11-29).
   revoked_by = event.type == "app_uninstalled" || event.type == "tokens_revoked" && body.event.tokens.bot[0] != null
+  # What people do in messages comes as a form with the field payload, commands as a form of their own (facts of
+  # 2026-11). In an app of a whole organization an event may be of no team.
   event {
     id      = body.event_id
-    type    = body.event.type
-    account = body.team_id
+    type    = coalesce(body.event.type, body.payload.type, body.command)
+    account = coalesce(body.team_id, body.payload.team.id, body.enterprise_id, body.payload.enterprise.id)
     time    = body.event_time
   }
 }

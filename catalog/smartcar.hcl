@@ -14,10 +14,13 @@ webhook "smartcar" {
       body   = { challenge = signature.hex }
     }
   }
+  # smartcar.com/docs/api-reference/webhooks/events/overview, looked up 2026-11-30: eventId stays, and meta says which
+  # delivery it is and when.
   event {
     id      = body.eventId
     type    = body.eventType
     account = body.data.user.id
-    key     = body.data.vehicle.id
+    key     = coalesce(body.data.vehicle.id, body.vehicleId)
+    varies  = [body.meta.deliveryId, body.meta.deliveredAt]
   }
 }

@@ -170,12 +170,16 @@ webhook "stripe" {
   }
   # docs.stripe.com/api/events/types; not verified, 2026-11-29
   revoked_by = event.type == "account.application.deauthorized"
+  # pending_webhooks counts the endpoints that have not taken it yet (pub.dev/documentation/stripe_api_client, Event,
+  # which is made of Stripe's own description, looked up 2026-11-30). context is the account of v2 events (facts of
+  # 2026-11).
   event {
     id      = body.id
     type    = body.type
-    account = body.account
+    account = coalesce(body.account, body.context)
     time    = body.created
     key     = coalesce(body.data.object.id, body.related_object.id)
+    varies  = [body.pending_webhooks]
   }
   # Events of the last 30 days, the newest first (rubydoc.info/gems/stripe, Stripe::EventService,
   # and stripity_stripe's list/2 for the parameters, looked up 2026-11-29). The bodies are not those of

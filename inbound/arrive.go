@@ -63,7 +63,7 @@ const maxName = 512
 func (w *Webhook) event(names *Names, v Verdict, id string, body []byte) *Event {
 	e := &Event{
 		ID: id, Webhook: w.Name, Verified: !w.check.None, Proof: v.Proof, Received: names.Received,
-		Header: w.kept(names.Header), Body: body, SHA256: w.same(body), Size: len(body),
+		Header: w.kept(names.Header), Body: body, SHA256: w.same(names, body), Size: len(body),
 		Type: clip(text(w.Event.Type, names)), Account: clip(text(w.Event.Account, names)), Key: clip(text(w.Event.Key, names)),
 		Occurred: w.Event.Unit.parse(text(w.Event.Time, names)),
 	}
@@ -89,9 +89,10 @@ const millis = 1e11
 
 // parse reads a provider's time; zero if it is none. One as RFC 3339 has it is read
 // in any unit: versions of one API differ. Without a zone it is in UTC, as Xero and
-// WooCommerce write it.
+// WooCommerce write it. GitLab writes that out
+// (gitlab.com/gitlab-org/gitlab/-/issues/263111, read 2026-11-30).
 func (u Unit) parse(s string) time.Time {
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05"} {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05 UTC"} {
 		if t, err := time.Parse(layout, s); err == nil {
 			return t
 		}

@@ -359,7 +359,9 @@ func TestApple(t *testing.T) {
 		{"an authority for another purpose", "", token(root, nil, end, key, nil), nil, "bad_signature", false},
 		{"another signer", "", token(root, in, end, curveKey(t), nil), nil, "bad_signature", false},
 		{"another app", "", token(root, in, end, key, map[string]any{"data": map[string]any{"bundleId": "com.evil"}}), nil, "bad_signature", false},
-		{"a week ago", "", token(root, in, end, key, map[string]any{"signedDate": time.Now().Add(-7 * 24 * time.Hour).UnixMilli()}), nil, "stale", false},
+		{"the last repeat", "", token(root, in, end, key, map[string]any{"notificationUUID": "u-3", "signedDate": time.Now().Add(-157 * time.Hour).UnixMilli()}), nil, "accepted", false},
+		{"eight days ago", "", token(root, in, end, key, map[string]any{"signedDate": time.Now().Add(-8 * 24 * time.Hour).UnixMilli()}), nil, "stale", false},
+		{"without an id", "", token(root, in, end, key, map[string]any{"notificationUUID": ""}), nil, "bad_signature", false},
 		{"unsigned", "", `{}`, nil, "unsigned", false},
 		{"no chain", "", `{"signedPayload":"` + signJWT(t, jose.ES256, key, nil, claims(nil)) + `"}`, nil, "bad_signature", false},
 	})

@@ -33,8 +33,8 @@ func (w *Webhook) identify(e *Event, names *Names, v Verdict) {
 }
 
 // same is a digest of what all sendings of an event have in common.
-func (w *Webhook) same(body []byte) [sha256.Size]byte {
-	if w.Event.varies != nil {
+func (w *Webhook) same(names *Names, body []byte) [sha256.Size]byte {
+	if w.Event.varies != nil && (names.Item != nil || names.isJSON()) {
 		body = block.Without(body, w.Event.varies)
 	}
 	return sha256.Sum256(body)

@@ -43,6 +43,9 @@ func (r *Request) bodyKind() bodyKind {
 	return r.kind
 }
 
+// isJSON reports whether the body is read as JSON.
+func (r *Request) isJSON() bool { k := r.bodyKind(); return !k.form && !k.opaque }
+
 // compound reports whether body begins as an object or a list does, and no form.
 func compound(body []byte) bool {
 	body = bytes.TrimLeft(body, " \t\r\n")

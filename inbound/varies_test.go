@@ -63,6 +63,67 @@ func TestVaries(t *testing.T) {
 			`{"event":"envelope-sent","retryCount":3,"generatedDateTime":"2026-11-30T07:00:00Z","data":{"accountId":"1","envelopeId":"e"}}`,
 			`{"event":"envelope-sent","retryCount":0,"generatedDateTime":"2026-11-30T07:00:00Z","data":{"accountId":"1","envelopeId":"e","v":1}}`,
 		},
+		"Apple": {
+			"apple", `{"signedPayload":"e30.e30.AA"}`, `{"signedPayload":"e30.e30.AB"}`, "",
+		},
+		"Coinbase Commerce": {
+			"coinbase_commerce", `{"attempt_number":1,"event":{"id":"e","type":"charge:pending","data":{"id":"c"}},"id":"d1","scheduled_for":"2023-08-30T19:29:20Z"}`,
+			`{"attempt_number":2,"event":{"id":"e","type":"charge:pending","data":{"id":"c"}},"id":"d2","scheduled_for":"2023-08-30T20:29:20Z"}`,
+			`{"attempt_number":1,"event":{"id":"e","type":"charge:failed","data":{"id":"c"}},"id":"d1","scheduled_for":"2023-08-30T19:29:20Z"}`,
+		},
+		"Google Pub/Sub": {
+			"google", `{"message":{"messageId":"1","data":"e30="},"subscription":"s","deliveryAttempt":1}`,
+			`{"message":{"messageId":"1","data":"e30="},"subscription":"s","deliveryAttempt":2}`,
+			`{"message":{"messageId":"1","data":"e31="},"subscription":"s","deliveryAttempt":1}`,
+		},
+		"Intercom": {
+			"intercom", `{"id":"notif_1","topic":"contact.tag.created","app_id":"a","data":{"item":{"id":"1"}},"delivery_status":"pending","delivery_attempts":1,"delivered_at":0,"first_sent_at":1596633295}`,
+			`{"id":"notif_1","topic":"contact.tag.created","app_id":"a","data":{"item":{"id":"1"}},"delivery_status":"retry","delivery_attempts":2,"delivered_at":1,"first_sent_at":1596633295}`,
+			`{"id":"notif_1","topic":"contact.tag.created","app_id":"a","data":{"item":{"id":"2"}},"delivery_status":"pending","delivery_attempts":1,"delivered_at":0,"first_sent_at":1596633295}`,
+		},
+		"Linear": {
+			"linear", `{"type":"Issue","organizationId":"o","createdAt":"2026-11-30T07:00:00Z","data":{"id":"i"},"webhookTimestamp":1700000000000}`,
+			`{"type":"Issue","organizationId":"o","createdAt":"2026-11-30T07:00:00Z","data":{"id":"i"},"webhookTimestamp":1700000060000}`, "",
+		},
+		"Mux": {
+			"mux", `{"id":"e","type":"video.asset.ready","object":{"id":"o"},"environment":{"id":"v"},"attempts":[]}`,
+			`{"id":"e","type":"video.asset.ready","object":{"id":"o"},"environment":{"id":"v"},"attempts":[{"id":"t","response_status_code":503}]}`,
+			`{"id":"e","type":"video.asset.errored","object":{"id":"o"},"environment":{"id":"v"},"attempts":[]}`,
+		},
+		"Notion": {
+			"notion", `{"id":"e","timestamp":"2026-11-30T07:00:00Z","workspace_id":"w","type":"page.created","entity":{"id":"p"},"attempt_number":1}`,
+			`{"id":"e","timestamp":"2026-11-30T07:00:00Z","workspace_id":"w","type":"page.created","entity":{"id":"p"},"attempt_number":8}`,
+			`{"id":"e","timestamp":"2026-11-30T07:00:00Z","workspace_id":"w","type":"page.deleted","entity":{"id":"p"},"attempt_number":1}`,
+		},
+		"Nylas": {
+			"nylas", `{"id":"e","type":"message.created","time":1723821985,"webhook_delivery_attempt":1,"data":{"object":{"id":"m","grant_id":"g"}}}`,
+			`{"id":"e","type":"message.created","time":1723821985,"webhook_delivery_attempt":2,"data":{"object":{"id":"m","grant_id":"g"}}}`,
+			`{"id":"e","type":"message.created","time":1723821985,"webhook_delivery_attempt":1,"data":{"object":{"id":"n","grant_id":"g"}}}`,
+		},
+		"Paddle": {
+			"paddle", `{"event_id":"evt_1","event_type":"price.created","occurred_at":"2024-03-20T10:07:35.590857Z","notification_id":"ntf_1","data":{"id":"pri_1"}}`,
+			`{"event_id":"evt_1","event_type":"price.created","occurred_at":"2024-03-20T10:07:35.590857Z","notification_id":"ntf_2","data":{"id":"pri_1"}}`,
+			`{"event_id":"evt_1","event_type":"price.created","occurred_at":"2024-03-20T10:07:35.590857Z","notification_id":"ntf_1","data":{"id":"pri_2"}}`,
+		},
+		"Scrapfly": {
+			"scrapfly", `{"result":{"status":"DONE"},"context":{"webhook":{"name":"w","consecutive_failed_count":0},"job":{"uuid":"j"}}}`,
+			`{"result":{"status":"DONE"},"context":{"webhook":{"name":"w","consecutive_failed_count":3},"job":{"uuid":"j"}}}`, "",
+		},
+		"Smartcar": {
+			"smartcar", `{"eventId":"e","eventType":"VEHICLE_STATE","vehicleId":"v","data":{},"meta":{"version":"4.0","deliveryId":"d1","deliveredAt":1761896351529}}`,
+			`{"eventId":"e","eventType":"VEHICLE_STATE","vehicleId":"v","data":{},"meta":{"version":"4.0","deliveryId":"d2","deliveredAt":1761896376529}}`,
+			`{"eventId":"e","eventType":"VEHICLE_ERROR","vehicleId":"v","data":{},"meta":{"version":"4.0","deliveryId":"d1","deliveredAt":1761896351529}}`,
+		},
+		"Stripe": {
+			"stripe", `{"id":"evt_1","type":"charge.succeeded","created":1700000000,"pending_webhooks":2,"data":{"object":{"id":"ch_1"}}}`,
+			`{"id":"evt_1","type":"charge.succeeded","created":1700000000,"pending_webhooks":1,"data":{"object":{"id":"ch_1"}}}`,
+			`{"id":"evt_1","type":"charge.succeeded","created":1700000000,"pending_webhooks":2,"data":{"object":{"id":"ch_2"}}}`,
+		},
+		"Telnyx": {
+			"telnyx", `{"data":{"id":"e","event_type":"message.received","occurred_at":"2026-11-30T07:00:00Z"},"meta":{"attempt":1,"delivered_to":"https://a.example/"}}`,
+			`{"data":{"id":"e","event_type":"message.received","occurred_at":"2026-11-30T07:00:00Z"},"meta":{"attempt":2,"delivered_to":"https://b.example/"}}`,
+			`{"data":{"id":"e","event_type":"message.sent","occurred_at":"2026-11-30T07:00:00Z"},"meta":{"attempt":1,"delivered_to":"https://a.example/"}}`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			repeated(t, webhook(t, unsigned, catalogEvent(t, tt.catalog)), tt.first, []string{tt.same}, tt.other)

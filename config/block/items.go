@@ -37,13 +37,10 @@ func (v Value) Items(limit int) (items []string, n int, ok bool) {
 	return items, n, true
 }
 
-// Without cuts the values that refs name out of a JSON text, in place: what stays is
-// the rest, byte for byte. The text is as it was where it has none of them or is not
-// JSON.
+// Without cuts the values that refs name out of a text that [ValidJSON] has accepted, in
+// place: what stays is the rest, byte for byte. The text is as it was where it has none
+// of them.
 func Without(text []byte, refs []*Ref) []byte {
-	if !ValidJSON(text) {
-		return text
-	}
 	var cuts []gjson.Result
 	for _, r := range refs {
 		if v := gjson.GetBytes(text, r.Path); v.Index > 0 {

@@ -26,9 +26,11 @@ type Block struct {
 	Tolerance block.Duration `hcl:"tolerance,optional"`
 }
 
-// Default is longer than Apple goes on trying, which is three days (facts of 2026-11;
-// that a repeat is signed anew is not verified).
-func (b *Block) Default() { b.Tolerance.Duration = 96 * time.Hour }
+// Default is longer than Apple goes on trying: 1, 12, 24, 48 and 72 hours, each after the
+// attempt before, are 157 hours
+// (developer.apple.com/documentation/appstoreservernotifications/responding-to-app-store-server-notifications,
+// read 2026-11-30; that a repeat is signed anew is not verified).
+func (b *Block) Default() { b.Tolerance.Duration = 7 * 24 * time.Hour }
 
 // Check implements [block.Checker].
 func (b *Block) Check() error {
@@ -144,6 +146,9 @@ func (b *Block) read(payload []byte, leaf *x509.Certificate, received time.Time)
 	at, err := claim.Time(inbound.Millis, o.Text("signedDate"))
 	if err != nil {
 		return claim.Bad("signedDate: %v", err)
+	}
+	if o.Text("notificationUUID") == "" {
+		return claim.Bad("what signedPayload holds has no notificationUUID")
 	}
 	v := inbound.Verdict{Result: inbound.Accepted, Timestamp: o.Text("signedDate"), EventID: o.Text("notificationUUID"), Proof: inbound.Proof{
 		Key: inbound.Fingerprint(leaf.RawSubjectPublicKeyInfo), Signed: at,

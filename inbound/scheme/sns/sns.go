@@ -31,8 +31,11 @@ type Block struct {
 	Confirm   bool           `hcl:"confirm,optional"` // subscriptions to these topics are confirmed
 }
 
-// Default takes both versions: a topic signs with SHA-1 until it is told otherwise.
-func (b *Block) Default() { b.Versions, b.Tolerance.Duration = []string{"1", "2"}, time.Hour }
+// Default takes both versions: a topic signs with SHA-1 until it is told otherwise. A
+// message bears the time when it was published, and is sent again for up to an hour
+// (docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html, looked up
+// 2026-11-30), so the last repeat is a little older than that.
+func (b *Block) Default() { b.Versions, b.Tolerance.Duration = []string{"1", "2"}, 2*time.Hour }
 
 var arn = regexp.MustCompile(`^arn:aws(-[a-z-]+)?:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]{1,256}$`)
 

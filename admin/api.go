@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/postern-proxy/postern/inbound"
 	"github.com/postern-proxy/postern/policy"
 )
 
@@ -120,7 +121,21 @@ func (s *Server) webhooksNow(ctx context.Context) ([]Webhook, error) {
 		if !st.Oldest.IsZero() && (w.Oldest.IsZero() || st.Oldest.Before(w.Oldest)) {
 			w.Oldest = st.Oldest
 		}
+		w.strand(st)
 	}
 	slices.SortStableFunc(list, func(a, b Webhook) int { return cmp.Compare(a.Name, b.Name) })
 	return list, nil
+}
+
+// strand notes deliveries to a target that the policy does not have.
+func (w *Webhook) strand(st inbound.Stat) {
+	if st.Target == "" || slices.Contains(w.Targets, st.Target) {
+		return
+	}
+	i := slices.IndexFunc(w.Stranded, func(s Stranded) bool { return s.Target == st.Target })
+	if i < 0 {
+		i = len(w.Stranded)
+		w.Stranded = append(w.Stranded, Stranded{Target: st.Target})
+	}
+	w.Stranded[i].Count += st.Count
 }

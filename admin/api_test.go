@@ -60,6 +60,9 @@ func TestWebhooks(t *testing.T) {
 	if g := list[0]; g.Path != "/github" || g.Provider != "github" || g.Counts["failed"] != 3 || g.Counts["received"] != 2 || g.Oldest.IsZero() || len(g.Targets) != 1 {
 		t.Errorf("%+v", g)
 	}
+	if g := list[1]; len(g.Stranded) != 1 || g.Stranded[0] != (Stranded{Target: "gone", Count: 1}) || list[0].Stranded != nil {
+		t.Errorf("%+v, %+v: what waits for no target of the policy", g, list[0])
+	}
 	if s := list[2]; len(s.Targets) != 2 || s.Counts["received"] == 0 {
 		t.Errorf("%+v", s)
 	}

@@ -112,6 +112,14 @@ type Webhook struct {
 	Targets  []string       `json:"targets"`
 	Counts   map[string]int `json:"counts"`
 	Oldest   time.Time      `json:"oldest_unapplied,omitzero"`
+	Stranded []Stranded     `json:"stranded,omitempty"`
+}
+
+// Stranded is a target that the policy does not have any more, and how many deliveries
+// wait until it is back.
+type Stranded struct {
+	Target string `json:"target"`
+	Count  int    `json:"count"`
 }
 
 // EventPage is one page of events.

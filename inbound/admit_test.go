@@ -26,7 +26,10 @@ func TestAccept(t *testing.T) {
 		"compared to null": {`body.livemode != null`, `nonsense`, inbound.Ignored, "not accepted"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := serve(t, webhook(t, unsigned, "accept = "+tt.accept+"\nevent { type = body.type }"))
+			var held []string // before the answer is
+			b := serve(t, webhook(t, unsigned, "accept = "+tt.accept+"\nevent { type = body.type }"), func(o *inbound.Options) {
+				o.Observer.Held = func(hook string) { held = append(held, hook) }
+			})
 			if r := b.post("/h", tt.body, jsonBody); r.status != 200 || b.last(1).Result != "accepted" {
 				t.Fatalf("answered %d, %s", r.status, b.last(1).Result)
 			}
@@ -36,6 +39,9 @@ func TestAccept(t *testing.T) {
 			}
 			if alarmed := len(b.troubles) > 0; alarmed != (tt.want == inbound.Quarantined) {
 				t.Errorf("alarms %q", b.troubles)
+			}
+			if (len(held) == 1) != (tt.want == inbound.Quarantined) {
+				t.Errorf("told %q of what is held", held)
 			}
 			if tt.want == inbound.Received {
 				return

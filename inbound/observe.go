@@ -64,6 +64,7 @@ type Observer struct {
 	Attempt  func(*Attempt)
 	Moved    func(*Transition)
 	Misfit   func(*Misfit)
+	Held     func(webhook string) // of an event that is in quarantine from the beginning, and not by its schema
 	OldKey   func(*OldKey)
 	Paused   func(*Pause)
 	// Trouble is told what failed in the background, or a conflict.
@@ -97,6 +98,12 @@ func (o *Observer) oldKey(k OldKey) {
 func (o *Observer) misfit(m Misfit) {
 	if o.Misfit != nil {
 		o.Misfit(&m)
+	}
+}
+
+func (o *Observer) held(webhook string) {
+	if o.Held != nil {
+		o.Held(webhook)
 	}
 }
 

@@ -227,6 +227,7 @@ func (in *Inbox) alarm(hook *Webhook, a *Arrival) {
 		in.opt.Observer.trouble("receiving a webhook", fmt.Errorf("webhook %q: event %q came with yet another body, which is not kept: %d are", hook.Name, e.EventID, MaxVariants))
 	case a.What == Stored && a.Misfit == "":
 		if at := slices.IndexFunc(a.To, func(p Placement) bool { return p.State == Quarantined }); at >= 0 {
+			in.opt.Observer.held(hook.Name)
 			in.opt.Observer.trouble("receiving a webhook", fmt.Errorf("webhook %q: event %q is kept as %s and not delivered: %s", hook.Name, e.EventID, a.ID, a.To[at].Reason))
 		}
 	}

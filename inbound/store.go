@@ -137,9 +137,11 @@ type Group struct {
 	Reason                string    // why that one is in quarantine: the places that do not fit
 }
 
-// Stat is how many events of a webhook have a delivery in a state.
+// Stat is how many events of a webhook have a delivery in a state; where it is open,
+// to one target.
 type Stat struct {
 	Webhook string
+	Target  string // "" unless the state is open
 	State   State
 	Count   int
 	Oldest  time.Time // when the oldest of them was received; zero unless the state is open

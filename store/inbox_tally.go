@@ -131,16 +131,20 @@ func (s inbox) Stats(ctx context.Context) ([]inbound.Stat, error) {
 		return nil, fmt.Errorf("count deliveries: %w", err)
 	}
 	type key struct {
-		webhook string
-		state   inbound.State
+		webhook, target string
+		state           inbound.State
 	}
-	groups := map[key]*inbound.Stat{} // of all targets of a webhook
+	groups := map[key]*inbound.Stat{} // of all targets of a webhook, unless they are open
 	for p, n := range places {
-		webhook, _, _ := strings.Cut(p.target, "/")
-		g := groups[key{webhook, p.state}]
+		k := key{state: p.state}
+		k.webhook, _, _ = strings.Cut(p.target, "/")
+		if p.state.Open() {
+			k.target = p.target
+		}
+		g := groups[k]
 		if g == nil {
-			g = &inbound.Stat{Webhook: webhook, State: p.state}
-			groups[key{webhook, p.state}] = g
+			g = &inbound.Stat{Webhook: k.webhook, Target: k.target, State: p.state}
+			groups[k] = g
 		}
 		g.Count += n
 		oldest, err := s.oldest(ctx, p)

@@ -200,15 +200,18 @@ func (m memoryInbox) Stats(context.Context) (out []inbound.Stat, _ error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	type key struct {
-		webhook string
-		state   inbound.State
+		webhook, target string
+		state           inbound.State
 	}
 	stats := map[key]*inbound.Stat{}
 	for _, d := range m.rows {
-		k := key{d.of.event.Webhook, d.State}
+		k := key{webhook: d.of.event.Webhook, state: d.State}
+		if d.State.Open() {
+			k.target = d.Target
+		}
 		s := stats[k]
 		if s == nil {
-			s = &inbound.Stat{Webhook: k.webhook, State: k.state}
+			s = &inbound.Stat{Webhook: k.webhook, Target: k.target, State: k.state}
 			stats[k] = s
 		}
 		s.Count++

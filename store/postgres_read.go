@@ -159,7 +159,7 @@ type statsCache struct {
 // statsSQL counts what is open, which is little, by the three indexes that it stands
 // in as [pgOpen] does, and adds up what was counted when it was closed.
 const statsSQL = `
-SELECT split_part(target, '/', 1) AS webhook, state, sum(n)::bigint, (SELECT e.received FROM postern_events e WHERE e.seq = min(first) / 512) FROM (
+SELECT split_part(target, '/', 1) AS webhook, target, state, sum(n)::bigint, (SELECT e.received FROM postern_events e WHERE e.seq = min(first) / 512) FROM (
   SELECT target, state, count(*) AS n, min(id) AS first FROM postern_deliveries
   WHERE state IN ('received', 'retrying', 'processing') AND NOT waiting GROUP BY target, state
   UNION ALL
@@ -168,9 +168,9 @@ SELECT split_part(target, '/', 1) AS webhook, state, sum(n)::bigint, (SELECT e.r
   UNION ALL
   SELECT target, state, count(*), min(id) FROM postern_deliveries
   WHERE state IN ('received', 'retrying', 'processing') AND waiting AND lane IS NOT NULL AND standing <> 0 GROUP BY target, state
-) o GROUP BY 1, 2
+) o GROUP BY 1, 2, 3
 UNION ALL
-SELECT webhook, state, sum(n)::bigint, NULL FROM postern_tally GROUP BY webhook, state HAVING sum(n) > 0`
+SELECT webhook, '', state, sum(n)::bigint, NULL FROM postern_tally GROUP BY webhook, state HAVING sum(n) > 0`
 
 func (s postgresInbox) Stats(ctx context.Context) ([]inbound.Stat, error) {
 	c := &s.stats
@@ -184,7 +184,7 @@ func (s postgresInbox) Stats(ctx context.Context) ([]inbound.Stat, error) {
 	err := s.read(ctx, func(r pgx.Rows) error {
 		var st inbound.Stat
 		var oldest *time.Time
-		if err := r.Scan(&st.Webhook, &st.State, &st.Count, &oldest); err != nil {
+		if err := r.Scan(&st.Webhook, &st.Target, &st.State, &st.Count, &oldest); err != nil {
 			return err
 		}
 		if oldest != nil {

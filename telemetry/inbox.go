@@ -9,7 +9,7 @@ import (
 
 // Inbox is the observer of an inbox.
 func (t *Telemetry) Inbox() inbound.Observer {
-	return inbound.Observer{Received: t.received, Attempt: t.delivered, Moved: t.moved, Misfit: t.misfit, OldKey: t.oldKey, Paused: t.paused, Trouble: t.Trouble}
+	return inbound.Observer{Received: t.received, Attempt: t.delivered, Moved: t.moved, Misfit: t.misfit, Held: t.held, OldKey: t.oldKey, Paused: t.paused, Trouble: t.Trouble}
 }
 
 // received takes note of one request.
@@ -119,6 +119,9 @@ func (t *Telemetry) moved(m *inbound.Transition) {
 	l.str("by", m.By)
 	l.write(t, level, "delivery "+string(m.To))
 }
+
+// held takes note of an event that is in quarantine for another reason than its schema.
+func (t *Telemetry) held(webhook string) { t.m.inboxQuarantined.WithLabelValues(webhook).Inc() }
 
 // misfit takes note of an event that does not fit its schema.
 func (t *Telemetry) misfit(m *inbound.Misfit) {

@@ -224,6 +224,7 @@ func TestInboxTelemetry(t *testing.T) {
 	for _, to := range []inbound.State{inbound.Processing, inbound.Applied, inbound.Failed, inbound.Quarantined} {
 		o.Moved(&inbound.Transition{Event: "0190f3a2-7c11-7abc-8def-0123456789ab", Webhook: "github", Target: "github", Received: at, At: at.Add(2 * time.Second), From: inbound.Processing, To: to, Attempt: 2, Status: 200, Took: time.Second, Reason: "200 OK", Detail: "canary of the answer"})
 	}
+	o.Held("shop")
 	o.Paused(&inbound.Pause{Webhook: "github", Target: "github", Condition: queue.Condition{Paused: true, Until: at}})
 	o.Trouble("recording a delivery", errors.New("disk full"))
 	expect(t, tel,
@@ -235,7 +236,7 @@ func TestInboxTelemetry(t *testing.T) {
 		want{1, "postern_inbox_retries_total", []string{"webhook", "github"}},
 		want{1, "postern_inbox_apply_seconds", []string{"webhook", "github"}},
 		want{1, "postern_inbox_failed_total", nil},
-		want{1, "postern_inbox_quarantined_total", nil},
+		want{2, "postern_inbox_quarantined_total", nil}, want{1, "postern_inbox_quarantined_total", []string{"webhook", "shop"}},
 		want{1, "postern_inbox_target_paused", nil}, want{1, "postern_inbox_target_pauses_total", nil},
 	)
 	all := lines()

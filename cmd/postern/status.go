@@ -70,6 +70,9 @@ func standing(h *admin.Webhook, now time.Time) string {
 			line += fmt.Sprintf(", the oldest since %s (%s)", h.Oldest.UTC().Format(time.RFC3339), now.Sub(h.Oldest).Round(time.Second))
 		}
 	}
+	for _, s := range h.Stranded {
+		line += fmt.Sprintf("; %d for target %s, which the policy does not have: it waits until it is back", s.Count, s.Target)
+	}
 	for _, s := range [...]inbound.State{inbound.Failed, inbound.Quarantined, inbound.Conflict} {
 		if n := h.Counts[string(s)]; n > 0 {
 			line += fmt.Sprintf("; %d in state %s", n, s)

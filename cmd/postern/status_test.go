@@ -14,6 +14,9 @@ func TestStatusOfWebhooks(t *testing.T) {
 		"3 deliveries not applied yet, the oldest since 2026-11-29T11:58:30Z (1m30s)": {
 			Counts: map[string]int{"received": 1, "retrying": 2}, Oldest: now.Add(-90 * time.Second),
 		},
+		"2 deliveries not applied yet; 2 for target hook/old, which the policy does not have: it waits until it is back; 1 in state failed": {
+			Counts: map[string]int{"retrying": 2, "failed": 1}, Stranded: []admin.Stranded{{Target: "hook/old", Count: 2}},
+		},
 		"1 delivery not applied yet; 4 in state failed; 2 in state quarantined; 1 in state conflict": {
 			Counts: map[string]int{"processing": 1, "failed": 4, "quarantined": 2, "conflict": 1},
 		},

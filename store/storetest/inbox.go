@@ -463,9 +463,12 @@ func stats(s *suite) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	slices.SortFunc(got, func(a, b inbound.Stat) int { return strings.Compare(string(a.State), string(b.State)) })
-	if len(got) != 2 || got[0].State != inbound.Applied || got[0].Count != 1 || !got[0].Oldest.IsZero() ||
-		got[1].State != inbound.Received || got[1].Count != 2 || !got[1].Oldest.Equal(first.Received) {
+	slices.SortFunc(got, func(a, b inbound.Stat) int {
+		return strings.Compare(string(a.State)+a.Target, string(b.State)+b.Target)
+	})
+	if len(got) != 3 || got[0].State != inbound.Applied || got[0].Count != 1 || !got[0].Oldest.IsZero() || got[0].Target != "" ||
+		got[1].State != inbound.Received || got[1].Count != 1 || got[1].Target != "hook" || got[2].Webhook != "hook" ||
+		got[2].State != inbound.Received || got[2].Count != 1 || got[2].Target != "hook/b" || !got[2].Oldest.Equal(first.Received) {
 		s.Errorf("stats %+v", got)
 	}
 }

@@ -100,6 +100,8 @@ func TestC35NegativeCases(t *testing.T) {
 				{"empty", body, edit(func(string) string { return "" }), "unsigned"},
 				bad("truncated", edit(func(v string) string { return v[:len(v)/3] })),
 				bad("one character short", edit(func(v string) string { return strings.Split(v, ",v0")[0][:len(strings.Split(v, ",v0")[0])-1] })),
+				bad("right but for its first character", edit(func(v string) string { return differing(s.kind, v, false) })),
+				bad("right but for its last byte", edit(func(v string) string { return differing(s.kind, v, true) })),
 				bad("another tenant's secret", s.sign("whsec_"+base64.StdEncoding.EncodeToString([]byte("another tenant's secret!")), now(), body)),
 				bad("a secret with a newline", s.sign(s.secret+"\n", now(), body)),
 				bad("an empty secret", s.sign("", now(), body)),
@@ -108,7 +110,7 @@ func TestC35NegativeCases(t *testing.T) {
 				bad("the right one behind ten others", edit(func(v string) string { return crowd(s.kind, v) })),
 			}
 			if s.kind == "standard" { // a newline does not change Base64
-				cases[8] = bad("a truncated id", func() http.Header { h := good(); h.Set("Webhook-Id", "msg_"); return h }())
+				cases[10] = bad("a truncated id", func() http.Header { h := good(); h.Set("Webhook-Id", "msg_"); return h }())
 				cases = append(cases, bad("an id with a dot", func() http.Header {
 					h := good()
 					h.Set("Webhook-Id", "msg_1."+h.Get("Webhook-Timestamp"))
@@ -187,6 +189,40 @@ func TestC35NegativeCases(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// differing is a header whose signature differs in one byte, and is written as it should
+// be: in the first, or in the last.
+func differing(kind, v string, last bool) string {
+	from := map[string]int{"stripe": strings.Index(v, "v1=") + 3, "github": 7, "slack": 3, "standard": 3}[kind]
+	at := from
+	if last {
+		at = from + map[string]int{"standard": 41}[kind] // of 43 characters and one of padding
+		if kind != "standard" {
+			at = from + 63
+		}
+	}
+	other := byte('0')
+	if v[at] == other {
+		other = '1'
+	}
+	return v[:at] + string(other) + v[at+1:]
+}
+
+// TestC32KeysThatAreEmpty: a secret that is none without its prefix, or of which too
+// little is left when it is decoded, is refused as one that is not there.
+func TestC32KeysThatAreEmpty(t *testing.T) {
+	const body = `{"id":"evt_1"}`
+	for _, secret := range []string{"whsec_", "whsec_AA==", "whsec_AAA="} {
+		set := mustLoad(t, signers[3].source(""), "SECRET="+secret, "NEXT="+signers[3].secret)
+		if set.Ready() == nil {
+			t.Errorf("%q is ready", secret)
+		}
+		b := serve(t, set)
+		if got := b.post("/hook", body, signers[3].sign(secret, now(), body)); got.status == 200 || len(b.stored()) != 0 {
+			t.Errorf("%q signs: %d", secret, got.status)
+		}
 	}
 }
 

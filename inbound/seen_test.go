@@ -192,6 +192,18 @@ func TestHorizon(t *testing.T) {
 	}
 }
 
+// TestHorizonOfWhatIsListed: the id of what a list brought is known as long, so that a
+// late push of it is a duplicate though it was deleted.
+func TestHorizonOfWhatIsListed(t *testing.T) {
+	set := webhook(t, unsigned, "event {\nid = body.id\n}\nhorizon = \"100d\"")
+	in := inbound.New(inbound.Options{Store: store.NewMemory().Inbox()})
+	in.Swap(set)
+	e := in.Arrival(set.Webhooks()[0], &inbound.Listed{Body: []byte(`{"id":"1"}`)}).Event
+	if got := e.Horizon.Sub(e.Received); got != 100*24*time.Hour {
+		t.Errorf("%v", got)
+	}
+}
+
 // sign is the hexadecimal HMAC of a body.
 func sign(key, body string) string {
 	mac := hmac.New(sha256.New, []byte(key))

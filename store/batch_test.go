@@ -143,6 +143,23 @@ func ingest(t testing.TB, box inbound.Store, n int) float64 {
 	return float64(n) / time.Since(start).Seconds()
 }
 
+// TestC42NotDurable: a connection whose commits may be lost is not written to.
+func TestC42NotDurable(t *testing.T) {
+	for _, tt := range []struct {
+		journal, synchronous string
+		ok                   bool
+	}{{"WAL", "FULL", true}, {"WAL", "NORMAL", false}, {"WAL", "OFF", false}, {"DELETE", "FULL", false}} {
+		db, err := connect("sqlite", filepath.Join(t.TempDir(), "x.db"), "journal_mode("+tt.journal+")", "synchronous("+tt.synchronous+")")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := checkDurable(t.Context(), db); (err == nil) != tt.ok {
+			t.Errorf("%s, %s: %v", tt.journal, tt.synchronous, err)
+		}
+		db.Close()
+	}
+}
+
 func TestVersions(t *testing.T) {
 	for _, tt := range []struct {
 		v     string

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -110,6 +111,34 @@ func TestF10DamageIsRefused(t *testing.T) {
 	f.Close()
 	if _, err := store.OpenSQLite(t.Context(), path, store.Options{}); err == nil || !strings.Contains(err.Error(), "the database is damaged") {
 		t.Errorf("opened: %v", err)
+	}
+	bodies := filepath.Join(t.TempDir(), "bodies.db") // nothing but a check reads those at the start
+	if s, err = store.OpenSQLite(t.Context(), bodies, store.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	insert(t, s.Inbox(), 10)
+	s.Close()
+	raw(t, bodies, "PRAGMA journal_mode = DELETE")
+	db, err := sql.Open("sqlite", bodies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var root int64
+	if err := errors.Join(db.QueryRow("SELECT rootpage FROM sqlite_master WHERE name = 'bodies'").Scan(&root), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if f, err = os.OpenFile(bodies, os.O_RDWR, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(noise, (root-1)*4096); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if s, err := store.OpenSQLite(t.Context(), bodies, store.Options{}); err == nil || !strings.Contains(err.Error(), "the database is damaged") {
+		t.Errorf("opened with damaged bodies: %v", err)
+		if err == nil {
+			s.Close()
+		}
 	}
 	text := filepath.Join(t.TempDir(), "text.db")
 	os.WriteFile(text, []byte(strings.Repeat("this is no database\n", 1000)), 0o600)

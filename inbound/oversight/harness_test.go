@@ -1,6 +1,7 @@
 package oversight_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -47,6 +48,7 @@ type place struct {
 	accounts  []string
 	hanging   map[string]chan struct{} // providers that do not answer until it is closed
 	over      func(oversight.Store) oversight.Store
+	source    string // of what is answered; "" is the provider
 }
 
 func set(t *testing.T, src string) *inbound.Set {
@@ -159,7 +161,7 @@ func (p *place) egress(provider, account string) func(*http.Request) (*http.Resp
 		}
 		p.mu.Lock()
 		p.asked = append(p.asked, strings.TrimSpace(strings.Join([]string{r.Method, r.URL.String(), account, body}, " ")))
-		answer, each, hang := p.answer, p.byAccount, p.hanging[provider]
+		answer, each, hang, source := p.answer, p.byAccount, p.hanging[provider], cmp.Or(p.source, "provider")
 		p.mu.Unlock()
 		if hang != nil {
 			<-hang
@@ -168,7 +170,7 @@ func (p *place) egress(provider, account string) func(*http.Request) (*http.Resp
 			answer = func(r *http.Request, body string) (int, string) { return each(account, r, body) }
 		}
 		status, text := answer(r, body)
-		h := http.Header{"Content-Type": {"application/json"}, "Postern-Source": {"provider"}, "Postern-Outcome": {"ok"}}
+		h := http.Header{"Content-Type": {"application/json"}, "Postern-Source": {source}, "Postern-Outcome": {"ok"}}
 		if status == 0 {
 			return nil, fmt.Errorf("no connection to %s", provider)
 		}

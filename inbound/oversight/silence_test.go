@@ -142,6 +142,7 @@ type hookAt struct {
 	state  string
 	end    time.Time
 	renews bool
+	lies   bool // that it has renewed
 }
 
 func (h *hookAt) answer(r *http.Request, body string) (int, string) {
@@ -150,6 +151,9 @@ func (h *hookAt) answer(r *http.Request, body string) (int, string) {
 	if r.Method == http.MethodPatch {
 		if !h.renews {
 			return 403, "{}"
+		}
+		if h.lies {
+			return 200, "{}"
 		}
 		_, end, _ := strings.Cut(body, `"end":"`)
 		h.end, _ = time.Parse(time.RFC3339, strings.TrimSuffix(end, `"}`))
@@ -237,6 +241,20 @@ func TestRenewal(t *testing.T) {
 		pause(40 * time.Hour)
 		if !slices.Equal(seen(p, &p.health), []string{"active", "active expiring"}) {
 			t.Errorf("refused: %q", seen(p, &p.health))
+		}
+	})
+}
+
+// TestRenewedInVain: a provider that says that it has renewed, and has not, is told of.
+func TestRenewedInVain(t *testing.T) {
+	renew := "renew {\n method = \"PATCH\"\n path = \"/subscriptions/${params.id}\"\n json = { end = until }\n for = \"48h\"\n}"
+	bubble(t, func(t *testing.T) {
+		h := &hookAt{status: 200, state: "on", end: time.Now().Add(6 * time.Hour), renews: true, lies: true}
+		p := open(t, hook(fmt.Sprintf(subscribed, renew)), h.answer)
+		defer p.stop()
+		pause(time.Minute)
+		if all, err := p.Subscriptions(t.Context()); err != nil || len(all) != 1 || all[0].Health != oversight.Expiring || all[0].Why != "it was renewed, and ends no later" {
+			t.Errorf("%+v, %v", all, err)
 		}
 	})
 }

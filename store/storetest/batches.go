@@ -147,10 +147,10 @@ func batches(s *suite) {
 		}
 		s.finish(it, inbound.Applied, time.Time{})
 	}
-	s.pruneBatch(all[0].ID, ids[0])
+	s.pruneBatch(all[0].ID, ids[len(ids)-1])
 }
 
-// pruneBatch deletes items first, and what brought them last.
+// pruneBatch deletes items first, and what brought them last; item is the last of them.
 func (s *suite) pruneBatch(parent, item string) {
 	for total := 0; total < 41; {
 		n, err := s.Prune(s.ctx(), time.Now().Add(time.Minute), 15)

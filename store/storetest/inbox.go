@@ -130,6 +130,12 @@ func dedupe(s *suite) {
 	if items := s.claim(100, lease); len(items) != 3 {
 		s.Errorf("%d deliveries are due, want 3: conflicts are not delivered", len(items))
 	}
+	theirs := s.event("evt_1", "of another account")
+	theirs.Account = "acct_2"
+	s.insert(theirs)
+	if _, what := s.insert(s.event("evt_1", "of another account")); what != inbound.Conflicted {
+		s.Errorf("a body that only another account has: %v", what)
+	}
 }
 
 func storm(s *suite) {

@@ -2,6 +2,9 @@
 
 webhook "vercel" {
   # github.com/hookdeck/webhook-skills f8a4801, vercel-webhooks; not looked up at Vercel, 2026-11-29.
+  # A drain is tried by GET when it is made, and the answer has to bear a value that Vercel shows there
+  # (q-docs.dph.am, vercel-log-drain, read 2026-11-30; not looked up at Vercel): the policy says
+  # handshake "drain" { method = "GET", header = { X-Vercel-Verify = "…" } }, in lines of their own.
   verify "hmac" {
     header    = "X-Vercel-Signature"
     algorithm = "sha1"

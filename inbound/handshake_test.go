@@ -134,6 +134,18 @@ func TestHandshakeKey(t *testing.T) {
 	}
 }
 
+// TestVercelDrain: the value that the answer has to bear is of the policy, because
+// the request does not bring it.
+func TestVercelDrain(t *testing.T) {
+	b := serve(t, mustLoad(t, hooked("verify \"vercel\" {\nsecrets = [env(\"SECRET\")]\nhandshake \"drain\" {\nmethod = \"GET\"\nheader = { X-Vercel-Verify = \"a-value-of-vercel\" }\n}\n}"), "SECRET="+secret))
+	if got := b.send(http.MethodGet, "/hook", nil, nil); got.status != 200 || got.header.Get("X-Vercel-Verify") != "a-value-of-vercel" || b.last(1).Result != "handshake" {
+		t.Errorf("%d, %v", got.status, got.header)
+	}
+	if got := b.post("/hook", "[]", nil); got.status != 401 || got.header.Get("X-Vercel-Verify") != "" || len(b.stored()) != 0 {
+		t.Errorf("an unsigned batch: %d, %v", got.status, got.header)
+	}
+}
+
 // TestRefusedHandshakes: what could be misused is refused when the policy is loaded.
 func TestRefusedHandshakes(t *testing.T) {
 	for _, tt := range []struct{ verify, handshake, want string }{

@@ -15,7 +15,7 @@ webhook "revolut" {
   # declined again (developer.revolut.com/docs/guides/accept-payments/tutorials/work-with-webhooks/using-webhooks,
   # looked up 2026-11-30).
   event {
-    id     = body.timestamp == null ? null : "${body.event} ${body.timestamp} ${body.data.id}"
+    id     = body.data.id == null || body.timestamp == null ? null : "${body.event} ${body.timestamp} ${body.data.id}"
     type   = body.event
     time   = body.timestamp
     unit   = "rfc3339"

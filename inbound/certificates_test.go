@@ -93,6 +93,7 @@ func TestC38SNS(t *testing.T) {
 	}, key).pem())
 	p.put("crt.r2m01.amazontrust.com/r2m01.cer", between.Raw)
 	p.put("crt.example.com/no.cer", between.Raw)
+	p.put("sns.us-west-2.amazonaws.com/bucket/x.pem", leaf(func(*x509.Certificate) {})) // as anybody could put it there
 
 	url := func(u string) string { return message(t, key, nil, put("SigningCertURL", u)) }
 	host := "https://sns.us-west-2.amazonaws.com"
@@ -143,6 +144,13 @@ func TestC38SNS(t *testing.T) {
 		b.post("/hook", tt.body, nil)
 		if r := b.newest(); r.Result != tt.result {
 			t.Errorf("%s: %s (%s), want %s", tt.name, r.Result, r.Why, tt.result)
+		}
+	}
+	b := room(t, p.fetcher(root), "verify \"sns\" {\ntopics = [\""+topic+"\"]\nversions = [\"2\"]\n}")
+	for version, want := range map[string]string{"1": "bad_signature", "2": "accepted"} {
+		b.post("/hook", message(t, key, put("SignatureVersion", version), nil), nil)
+		if r := b.newest(); r.Result != want {
+			t.Errorf("version %s where 2 is taken: %s", version, r.Result)
 		}
 	}
 	for _, asked := range p.requests() {

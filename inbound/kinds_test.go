@@ -73,6 +73,7 @@ func microsoftKind(t *testing.T, name string, p *publisher) kindOf {
 		{"version 2", "", `{"id":"1"}`, good(nil), "accepted", true},
 		{"version 1", "", `{"id":"2"}`, good(map[string]any{"iss": "https://sts.windows.net/" + tenant + "/", "azp": nil, "appid": client}), "accepted", true},
 		{"of another application", "", "{}", good(map[string]any{"azp": app}), "bad_signature", false},
+		{"of another application, whose number stands beside it", "", "{}", good(map[string]any{"azp": app, "appid": client}), "bad_signature", false},
 		{"of no application", "", "{}", good(map[string]any{"azp": nil}), "bad_signature", false},
 		{"for another application", "", "{}", good(map[string]any{"aud": client}), "bad_signature", false},
 		{"of another directory", "", "{}", good(map[string]any{"iss": "https://login.microsoftonline.com/" + app + "/v2.0"}), "bad_signature", false},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,10 +19,10 @@ import (
 
 // Sample is a request that a webhook takes for an event of a type: body, or if that
 // is nil a small one that is made of the event block, and signed as its sender
-// would. url is the public one, if there is any. It is for development.
-func (w *Webhook) Sample(kind string, body []byte, header http.Header, url string, now time.Time) (*Request, error) {
+// would. at is the public URL, if there is any. It is for development.
+func (w *Webhook) Sample(kind string, body []byte, header http.Header, at string, now time.Time) (*Request, error) {
 	r := w.unsignedSample(kind, body, header, now)
-	r.URL = url
+	r.URL = at
 	return r, w.SignSample(r)
 }
 
@@ -40,14 +41,36 @@ func (w *Webhook) unsignedSample(kind string, body []byte, header http.Header, n
 		made.set(w.Event.Time, w.Event.Unit.sample(now))
 		r.Body, _ = json.Marshal(made.whole(w.Event.Split, w.Event.Nested)) // of maps, lists and texts
 	}
+	if w.check != nil && w.check.Form && r.Header.Get("Content-Type") == "" {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Body = formOf(r.Body)
+	}
 	if r.Header.Get("Content-Type") == "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	return r
 }
 
+// formOf writes a JSON object as a form: texts as they are, all else as JSON. What is
+// none is a form already.
+func formOf(body []byte) []byte {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(body, &fields) != nil {
+		return body
+	}
+	form := url.Values{}
+	for name, raw := range fields {
+		var text string
+		if json.Unmarshal(raw, &text) != nil {
+			text = string(raw)
+		}
+		form.Set(name, text)
+	}
+	return []byte(form.Encode())
+}
+
 // errNoKey says that a sample cannot be signed.
-var errNoKey = errors.New("it is signed with a key that only the sender has, so Postern cannot make one: have the provider send a test event")
+var errNoKey = errors.New("it is signed with a key that only the sender has, or in a way that Postern cannot make: have the provider send a test event")
 
 // SignSample signs a request as its sender would.
 func (w *Webhook) SignSample(r *Request) error {

@@ -107,6 +107,8 @@ type Verification struct {
 	// Sign signs a request as its sender would, at the time when it is received, with
 	// a secret that is configured; nil where only the sender can.
 	Sign func(*Request) error
+	// Form is set where an event is a form.
+	Form bool
 	// None is set where nothing is verified at all.
 	None bool
 }

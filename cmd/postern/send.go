@@ -79,7 +79,7 @@ func printWebhooks(w io.Writer, l *loaded) error {
 		how := "signed as by the provider"
 		switch {
 		case !h.Signs():
-			how = "only the provider can sign it"
+			how = "cannot be signed here"
 		case h.Verify[0].Kind == "none":
 			how = "not signed"
 		}

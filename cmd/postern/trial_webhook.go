@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -114,9 +116,14 @@ func (w *trialWebhook) request(l *loaded) (*http.Request, error) {
 	if at < 0 {
 		return nil, fmt.Errorf("no webhook has the path %s, so nobody knows how to sign for it", u.Path)
 	}
-	return req, l.hooks[at].SignSample(&inbound.Request{
+	signed := &inbound.Request{
 		Method: w.Method, URL: l.inbound.PublicURL(w.Path), Path: u.Path, Query: u.RawQuery, Header: req.Header, Body: []byte(w.Body), Received: time.Now(),
-	})
+	}
+	if err := l.hooks[at].SignSample(signed); err != nil {
+		return nil, err
+	}
+	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(signed.Body)), int64(len(signed.Body)) // a signature may stand in it
+	return req, nil
 }
 
 // Lookup answers the names of assertions about webhooks.

@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/subtle"
+	"encoding/base64"
 	"errors"
 	"mime"
 	"net/url"
@@ -56,7 +57,7 @@ func Scheme(body hcl.Body, ctx *block.Context) (*inbound.Verification, hcl.Diagn
 		return nil, diags
 	}
 	return &inbound.Verification{
-		Verify: b.verify, Headers: []string{b.Header}, NeedsURL: true, BodyOnly: false,
+		Verify: b.verify, Headers: []string{b.Header}, NeedsURL: true, BodyOnly: false, Form: true, Sign: b.sign,
 		Ready: func() error { _, err := inbound.Reveal(b.Secrets, minKey); return err },
 	}, nil
 }
@@ -96,6 +97,22 @@ func (b *Block) verify(_ context.Context, r *inbound.Request) inbound.Verdict {
 		return claim.Unsure(err)
 	}
 	return claim.Bad("the signature is not that of any of the %d secrets over %s and this form; is public_url what the provider was given?", len(secrets), r.URL)
+}
+
+// sign signs as the sender would, with the first secret.
+func (b *Block) sign(r *inbound.Request) error {
+	secrets, err := inbound.Reveal(b.Secrets, minKey)
+	if len(secrets) == 0 {
+		return err
+	}
+	fields, _, err := b.fields(r)
+	if err != nil {
+		return err
+	}
+	mac := hmac.New(b.Algorithm.New, []byte(secrets[0]))
+	mac.Write([]byte(r.URL + fields))
+	r.Header.Set(b.Header, base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+	return nil
 }
 
 // fields is what is signed behind the URL.

@@ -68,7 +68,7 @@ func Scheme(f *keys.Fetcher) inbound.Scheme {
 			Issuers:  []string{"https://login.microsoftonline.com/" + b.Tenant + "/v2.0", "https://sts.windows.net/" + b.Tenant + "/"},
 			Audience: b.Audience, Client: publisher, Dated: true,
 		}}
-		return &inbound.Verification{Verify: x.verify, BodyOnly: true, Ready: func() error { _, err := inbound.Reveal(b.Secrets, minState); return err }}, nil
+		return &inbound.Verification{Verify: x.verify, Sign: x.sign, BodyOnly: true, Ready: func() error { _, err := inbound.Reveal(b.Secrets, minState); return err }}, nil
 	}
 }
 
@@ -102,6 +102,30 @@ func read(body []byte) (states, tokens []string, rich bool, err error) {
 		tokens = append(tokens, t)
 	}
 	return states, tokens, rich, nil
+}
+
+// sign gives each item that has none the first secret.
+func (x *verifier) sign(r *inbound.Request) error {
+	secrets, err := inbound.Reveal(x.Secrets, minState)
+	if len(secrets) == 0 {
+		return err
+	}
+	var whole map[string]json.RawMessage
+	var items []map[string]json.RawMessage
+	if json.Unmarshal(r.Body, &whole) != nil || json.Unmarshal(whole["value"], &items) != nil {
+		return errors.New("the body has no list of objects called value")
+	}
+	state, _ := json.Marshal(secrets[0]) // a text
+	for _, item := range items {
+		if item != nil && item["clientState"] == nil {
+			item["clientState"] = state
+		}
+	}
+	if whole["value"], err = json.Marshal(items); err != nil {
+		return err
+	}
+	r.Body, err = json.Marshal(whole)
+	return err
 }
 
 func (x *verifier) verify(ctx context.Context, r *inbound.Request) inbound.Verdict {

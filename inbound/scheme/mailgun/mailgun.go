@@ -8,10 +8,14 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/hashicorp/hcl/v2"
 
@@ -58,7 +62,7 @@ func Scheme(body hcl.Body, ctx *block.Context) (*inbound.Verification, hcl.Diagn
 	seen, _ := lru.New[string, [sha256.Size]byte](maxTokens)
 	x := &verifier{b, seen}
 	return &inbound.Verification{
-		Verify: x.verify, BodyOnly: true,
+		Verify: x.verify, Sign: x.sign, BodyOnly: true,
 		Ready: func() error { _, err := inbound.Reveal(b.Secrets, minKey); return err },
 	}, nil
 }
@@ -72,6 +76,29 @@ func read(body []byte) (stamp, token, signature string, err error) {
 	}
 	s, err := o.Object("signature")
 	return s.Text("timestamp"), s.Text("token"), s.Text("signature"), err
+}
+
+// sign puts a signature of now, over a token of its own, into a body that has none.
+func (x *verifier) sign(r *inbound.Request) error {
+	secrets, err := inbound.Reveal(x.Secrets, minKey)
+	if len(secrets) == 0 {
+		return err
+	}
+	var whole map[string]json.RawMessage
+	if json.Unmarshal(r.Body, &whole) != nil || whole == nil {
+		return errors.New("the body is no JSON object")
+	}
+	if whole["signature"] != nil {
+		return nil
+	}
+	stamp, token := strconv.FormatInt(r.Received.Unix(), 10), strings.ReplaceAll(uuid.NewString(), "-", "")
+	mac := hmac.New(sha256.New, []byte(secrets[0]))
+	mac.Write([]byte(stamp + token))
+	if whole["signature"], err = json.Marshal(map[string]string{"timestamp": stamp, "token": token, "signature": hex.EncodeToString(mac.Sum(nil))}); err != nil {
+		return err
+	}
+	r.Body, err = json.Marshal(whole)
+	return err
 }
 
 func (x *verifier) verify(_ context.Context, r *inbound.Request) inbound.Verdict {

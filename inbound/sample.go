@@ -18,17 +18,10 @@ import (
 )
 
 // Sample is a request that a webhook takes for an event of a type: body, or if that
-// is nil a small one that is made of the event block, and signed as its sender
-// would. at is the public URL, if there is any. It is for development.
-func (w *Webhook) Sample(kind string, body []byte, header http.Header, at string, now time.Time) (*Request, error) {
-	r := w.unsignedSample(kind, body, header, now)
-	r.URL = at
-	return r, w.SignSample(r)
-}
-
-// unsignedSample is the same, not signed.
-func (w *Webhook) unsignedSample(kind string, body []byte, header http.Header, now time.Time) *Request {
-	r := &Request{Method: http.MethodPost, Path: w.Path, Header: header.Clone(), Body: body, Received: now}
+// is nil a small one that is made of the event block. at is the public URL, if there
+// is any. It is for development, and not signed: see [Webhook.SignSample].
+func (w *Webhook) Sample(kind string, body []byte, header http.Header, at string, now time.Time) *Request {
+	r := &Request{Method: http.MethodPost, URL: at, Path: w.Path, Header: header.Clone(), Body: body, Received: now}
 	if r.Header == nil {
 		r.Header = http.Header{}
 	}
@@ -72,7 +65,8 @@ func formOf(body []byte) []byte {
 // errNoKey says that a sample cannot be signed.
 var errNoKey = errors.New("it is signed with a key that only the sender has, or in a way that Postern cannot make: have the provider send a test event")
 
-// SignSample signs a request as its sender would.
+// SignSample signs a request as its sender would. The signature may stand in its body,
+// and be the very secret.
 func (w *Webhook) SignSample(r *Request) error {
 	switch {
 	case w.check == nil || w.check.None:

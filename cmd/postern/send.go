@@ -26,6 +26,7 @@ type sending struct {
 	data, to string
 	header   []string
 	list     bool
+	shown    []byte // the body of the sample, without what signs it
 }
 
 func sendCommand(o *options) *cobra.Command {
@@ -140,7 +141,9 @@ func (s *sending) request(l *loaded, hook *inbound.Webhook, kind string) (*inbou
 		}
 		header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
-	return hook.Sample(kind, body, header, l.inbound.PublicURL(hook.Path), time.Now())
+	r := hook.Sample(kind, body, header, l.inbound.PublicURL(hook.Path), time.Now())
+	s.shown = r.Body // without what signs it
+	return r, hook.SignSample(r)
 }
 
 // target is the URL to post to.
@@ -190,7 +193,7 @@ func (s *sending) post(cmd *cobra.Command, o *options, l *loaded, hook *inbound.
 	}
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "POST %s\n", to)
-	fmt.Fprintf(out, "  %s\n", onLine(string(sample.Body[:min(len(sample.Body), 300)])))
+	fmt.Fprintf(out, "  %s\n", onLine(string(s.shown[:min(len(s.shown), 300)])))
 	fmt.Fprintln(out, strings.TrimSpace(resp.Status+" "+onLine(strings.TrimSpace(string(text)))))
 	id := resp.Header.Get("Postern-Id")
 	if resp.StatusCode >= 300 {

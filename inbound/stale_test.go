@@ -3,7 +3,9 @@ package inbound_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,6 +78,76 @@ func TestStaleBehindNewer(t *testing.T) {
 	if names := a.names(); len(names) != 2 {
 		t.Errorf("delivered %v", names)
 	}
+}
+
+// TestStaleIsReplayedInVain: what has failed, and is older than what was applied since, is
+// not delivered again by a replay; only a copy is.
+func TestStaleIsReplayedInVain(t *testing.T) {
+	a := newApp(t, func(n int, w http.ResponseWriter, _ *http.Request) {
+		if n == 1 {
+			w.WriteHeader(400)
+		}
+	})
+	b := serve(t, mustLoad(t, ordered(a.URL, `order { mode = "stale_drop" }`)))
+	b.run()
+	b.post("/hook", `{"id":"old","key":"k","time":100}`, nil)
+	old := b.state("old", inbound.Failed)
+	b.post("/hook", `{"id":"new","key":"k","time":200}`, nil)
+	newer := b.state("new", inbound.Applied)
+	if _, err := b.Act(t.Context(), inbound.ActReplay, inbound.Filter{IDs: []string{old.ID}}, "ann"); err != nil {
+		t.Fatal(err)
+	}
+	if old := b.state("old", inbound.Ignored); because(old) != inbound.StaleReason(newer.ID) || len(a.names()) != 2 {
+		t.Errorf("%+v, delivered %v", old.Deliveries, a.names())
+	}
+}
+
+// TestStaleBehindWhatFails: a newer one that nobody has acknowledged may have had its
+// effect, so that an older one that had stepped aside is not attempted any more.
+func TestStaleBehindWhatFails(t *testing.T) {
+	var seen atomic.Bool // the newer one is there
+	a := newApp(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Postern-Provider-Event-Id") == "new" || !seen.Load() {
+			w.WriteHeader(503)
+		}
+	})
+	src := strings.NewReplacer(`first  = "5ms"`, `first  = "200ms"`, `max    = "10ms"`, `max    = "1s"`).Replace(ordered(a.URL, `order { mode = "stale_drop" }`))
+	b := serve(t, mustLoad(t, src))
+	b.run()
+	b.post("/hook", `{"id":"old","key":"k","time":100}`, nil)
+	b.state("old", inbound.Retrying)
+	b.post("/hook", `{"id":"new","key":"k","time":200}`, nil)
+	seen.Store(true)
+	eventually(t, "the old one is told of", func() bool {
+		return !slices.ContainsFunc(b.stored(), func(e inbound.Record) bool { return e.EventID == "old" && e.Status.Open() })
+	})
+	if old := b.state("old", inbound.Ignored); old.Deliveries[0].Attempt != 1 {
+		t.Errorf("%+v", old.Deliveries)
+	}
+}
+
+// TestUndatedTombstone: a deletion that does not say when it was is of now, and one that
+// the provider alone knows of is one, too.
+func TestUndatedTombstone(t *testing.T) {
+	a := newApp(t, nil)
+	b := serve(t, mustLoad(t, ordered(a.URL, "order {\nmode = \"stale_drop\"\ndeleted = event.type == \"deleted\"\n}")))
+	b.run()
+	b.post("/hook", `{"id":"gone","key":"k","type":"deleted"}`, nil)
+	b.state("gone", inbound.Applied)
+	b.post("/hook", fmt.Sprintf(`{"id":"late","key":"k","time":%d}`, time.Now().Add(-time.Minute).Unix()), nil)
+	b.state("late", inbound.Ignored)
+
+	u := &upstream{plan: func(int, *http.Request) *http.Response { return says(404, "") }}
+	b = latestBox(t, a, u, "debounce = \"0s\"\ngone = \"deliver\"\nunchanged = \"deliver\"", `order { mode = "stale_drop" }`)
+	b.run()
+	b.post("/hook", `{"id":"first","key":"k","time":100}`, nil)
+	first := b.state("first", inbound.Applied)
+	b.post("/hook", `{"id":"same","key":"k","time":100}`, nil)
+	if e := b.state("same", inbound.Ignored); because(e) != inbound.StaleReason(first.ID) {
+		t.Errorf("%q", because(e))
+	}
+	b.post("/hook", `{"id":"newer","key":"k","time":101}`, nil)
+	b.state("newer", inbound.Applied)
 }
 
 // TestTombstone: what is gone is not revived by a late update, however the update is

@@ -345,6 +345,11 @@ func markOutlives(s *suite) {
 	}
 	time.Sleep(2 * blink)
 	s.begun(s.ranked(sequence("4")), first)
+	after := s.takes(s.ranked("", func(a *inbound.Arrival) { a.Event.Lane = "b" }).ID)[0]
+	if l, err := s.Lane(s.ctx(), after.Lease); err != nil || l.Mark != (inbound.Mark{}) {
+		s.Errorf("what is over is told as %+v, %v", l.Mark, err)
+	}
+	s.finish(after, inbound.Applied, time.Time{})
 	s.begun(s.ranked(sequence("4"), func(a *inbound.Arrival) { a.Event.Lane = "b" }), nil)
 }
 

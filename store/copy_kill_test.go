@@ -122,7 +122,7 @@ func crowd(t *testing.T, n int) string {
 // TestCopyKilled kills a copy three times on the way, and once more while it
 // compares; what ends is identical.
 func TestCopyKilled(t *testing.T) {
-	n := 6000
+	n := 3000
 	if os.Getenv("POSTERN_SOAK") != "" {
 		n = 200_000
 	}

@@ -29,6 +29,7 @@ var orderTests = []laneTest{
 	{"a repeat raises no mark and meets none", markRepeat},
 	{"events that come together are as if they came one by one", markTogether},
 	{"an applied delivery raises the mark", markApplied},
+	{"a lost lease raises no mark", lostMark},
 	{"a mark outlives the events, for its time", markOutlives},
 	{"a holder learns about its lane", laneKnown},
 	{"a holder sweeps its lane", laneSwept},
@@ -327,6 +328,18 @@ func markApplied(s *suite) {
 	s.act(inbound.ActReplay, late.ID)
 	s.finishes(s.takes(late.ID)[0], inbound.Move{To: inbound.Applied, Reached: &inbound.Reached{Rank: sequence("9"), Keep: time.Hour}})
 	s.begun(s.ranked(sequence("8.5")), late)
+}
+
+// lostMark: whoever finishes after its lease raises no mark.
+func lostMark(s *suite) {
+	lost := s.takes(s.ranked(sequence("5")).ID)[0]
+	if err := s.Release(s.ctx(), []queue.Lease{lost.Lease}); err != nil {
+		s.Fatal(err)
+	}
+	if err := s.Finish(s.ctx(), lost.Lease, inbound.Move{To: inbound.Applied, Attempt: 1, Reached: &inbound.Reached{Rank: sequence("99"), Keep: time.Hour}}); !errors.Is(err, queue.ErrStale) {
+		s.Errorf("finished without a lease: %v", err)
+	}
+	s.begun(s.ranked(sequence("6")), nil)
 }
 
 func markOutlives(s *suite) {

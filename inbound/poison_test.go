@@ -33,7 +33,11 @@ func TestF30Poison(t *testing.T) {
 					harm(w, r)
 				}
 			}
-			b := serve(t, mustLoad(t, strings.Replace(hookTo(a.URL, `timeout = "50ms"`), "attempts = 3", "attempts = 8", 1)))
+			timeout := "10s"
+			if name == "is not answered" {
+				timeout = "250ms"
+			}
+			b := serve(t, mustLoad(t, strings.Replace(hookTo(a.URL, `timeout = "`+timeout+`"`), "attempts = 3", "attempts = 8", 1)))
 			b.run()
 			b.post("/hook", `{"id":"poison"}`, nil)
 			poison := b.stored()[0].ID

@@ -86,7 +86,8 @@ func TestCatalogIDs(t *testing.T) {
 			sent{with(jsonType, "X-Shopify-Event-Id", "e", "X-Shopify-Topic", "orders/updated", "X-Shopify-Webhook-Id", "3"), `{"id":1}`},
 		},
 		"Strava: two changes in a second": {
-			"strava", sent{jsonBody, `{"object_type":"activity","object_id":1,"aspect_type":"update","event_time":1516126040,"owner_id":2,"updates":{"title":"a"}}`},
+			"strava",
+			sent{jsonBody, `{"object_type":"activity","object_id":1,"aspect_type":"update","event_time":1516126040,"owner_id":2,"updates":{"title":"a"}}`},
 			sent{jsonBody, `{"object_type":"activity","object_id":1,"aspect_type":"update","event_time":1516126040,"owner_id":2,"updates":{"title":"a"}}`},
 			sent{jsonBody, `{"object_type":"activity","object_id":1,"aspect_type":"update","event_time":1516126040,"owner_id":2,"updates":{"private":"true"}}`},
 		},

@@ -106,8 +106,8 @@ func TestEveryScenarioIsMeasuredAndChecked(t *testing.T) {
 			t.Errorf("%s does not measure %s", s.name, peer)
 		}
 	}
-	if want := 8 + 2 + 2 + len(proofs()) + 3; len(out.Checks) != want {
-		t.Errorf("%d peers were checked, want direct, goproxy twice, two inboxes, three of postern, two in the storm, two with a bearer and each other credential, and three with keys", len(out.Checks))
+	if want := 9 + 2 + 2 + len(proofs()) + 3; len(out.Checks) != want {
+		t.Errorf("%d peers were checked, want direct, goproxy twice, three inboxes, three of postern, two in the storm, two with a bearer and each other credential, and three with keys", len(out.Checks))
 	}
 	if !regexp.MustCompile(`credential64 +CPU +oauth2_client_credentials / bearer +\d.*goal <= 1.05 (met|missed)`).MatchString(report.String()) ||
 		!regexp.MustCompile(`credential64 +allocs more +hmac / bearer +-?\d`).MatchString(report.String()) {

@@ -102,6 +102,11 @@ func serveInbox(args []string, open func(dir string) (keep, func() (int, error),
 	server := &http.Server{Handler: inbox(keep)}
 	go func() { _ = server.Serve(listener) }()
 	defer server.Close()
+	return serveRole(listener.Addr(), counted(count))
+}
+
+// counted answers how many events are on disk.
+func counted(count func() (int, error)) *http.ServeMux {
 	control := http.NewServeMux()
 	control.HandleFunc("GET /stored", func(w http.ResponseWriter, _ *http.Request) {
 		n, err := count()
@@ -111,5 +116,5 @@ func serveInbox(args []string, open func(dir string) (keep, func() (int, error),
 		}
 		_ = json.NewEncoder(w).Encode(n)
 	})
-	return serveRole(listener.Addr(), control)
+	return control
 }

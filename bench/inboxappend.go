@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 )
 
 // A group is what one write and one fsync carry at most.
@@ -19,13 +20,11 @@ const (
 // has no table, no index and no notion of a duplicate.
 func appendRole(args []string) error {
 	return serveInbox(args, func(dir string) (keep, func() (int, error), error) {
-		file, err := os.OpenFile(filepath.Join(dir, "baseline.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+		a, err := newAppender(filepath.Join(dir, "baseline.log"))
 		if err != nil {
 			return nil, nil, err
 		}
-		a := &appender{file: file, queue: make(chan waiting, groupEvents)}
-		go a.write()
-		return a.keep, func() (int, error) { return int(a.synced.Load()), nil }, nil
+		return func(e event) error { return a.add(record(e)) }, a.count, nil
 	})
 }
 
@@ -40,11 +39,25 @@ type appender struct {
 	synced atomic.Int64
 }
 
-func (a *appender) keep(e event) error {
-	w := waiting{record: record(e), done: make(chan error, 1)}
+func newAppender(path string) (*appender, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	a := &appender{file: file, queue: make(chan waiting, groupEvents)}
+	go a.write()
+	return a, nil
+}
+
+// add returns once a record is on disk.
+func (a *appender) add(record []byte) error {
+	w := waiting{record: record, done: make(chan error, 1)}
 	a.queue <- w
 	return <-w.done
 }
+
+// count is how many records are on disk.
+func (a *appender) count() (int, error) { return int(a.synced.Load()), nil }
 
 // write takes one, drains what waits, writes and syncs them together.
 func (a *appender) write() {
@@ -77,16 +90,20 @@ func (a *appender) write() {
 	}
 }
 
-// record is an event as the file keeps it: its length, what an inbox needs of it, the body, and a digest.
+// record is an event as the file keeps it: its length, what an inbox needs of it, and the body.
 func record(e event) []byte {
-	out := make([]byte, 4, 256+len(e.body))
-	for _, field := range []string{e.ID, e.Type, e.Account, e.Data.Object.ID, e.header, string(digest(e.body))} {
+	return written(e.Created, e.received, e.body, e.ID, e.Type, e.Account, e.Data.Object.ID, e.header, string(digest(e.body)))
+}
+
+func written(occurred int64, received time.Time, body []byte, fields ...string) []byte {
+	out := make([]byte, 4, 512+len(body))
+	for _, field := range fields {
 		out = binary.AppendUvarint(out, uint64(len(field)))
 		out = append(out, field...)
 	}
-	out = binary.AppendVarint(out, e.Created)
-	out = binary.AppendVarint(out, e.received.UnixMicro())
-	out = append(out, e.body...)
+	out = binary.AppendVarint(out, occurred)
+	out = binary.AppendVarint(out, received.UnixMicro())
+	out = append(out, body...)
 	binary.BigEndian.PutUint32(out, uint32(len(out)-4))
 	return out
 }

@@ -59,12 +59,13 @@ func main() {
 // roles are the peers that live in this binary; each runs until its standard input ends.
 func roles() map[string]func([]string) error {
 	return map[string]func([]string) error{
-		"upstream": upstreamRole,
-		"goproxy":  goproxyRole,
-		"sqlite":   sqliteRole,
-		"append":   appendRole,
-		"unnest":   unnestRole,
-		"list":     listRole,
+		"upstream":        upstreamRole,
+		"goproxy":         goproxyRole,
+		"sqlite":          sqliteRole,
+		"append":          appendRole,
+		"append-listener": listenerRole,
+		"unnest":          unnestRole,
+		"list":            listRole,
 	}
 }
 

@@ -122,6 +122,13 @@ func start(ctx context.Context, set settings, dir string) (*field, error) {
 		func() ([]*peer, error) {
 			return startInbox(ctx, set, f, "storm", "append", "grouped fsync of an append-only file; it notices no duplicate")
 		},
+		func() ([]*peer, error) {
+			found, err := startInbox(ctx, set, f, "inbound", "append-listener", "Postern's own listener over the same append-only file")
+			for _, p := range found {
+				p.only = "inbound"
+			}
+			return found, err
+		},
 		func() ([]*peer, error) { return startPostern(ctx, set, f, at.Addr) },
 		func() ([]*peer, error) { return startCredentials(ctx, set, f, at.Addr) },
 		func() ([]*peer, error) { return startKeyed(ctx, set, f, at.Addr) },

@@ -48,7 +48,9 @@ func TestWhatIsTakenOfAList(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				p := open(t, hook(plainAnd(tt.more)), empty)
 				defer func() { p.stop() }()
+				p.mu.Lock()
 				p.source = tt.source
+				p.mu.Unlock()
 				pause(time.Minute)
 				text := tt.page(time.Now())
 				p.answers(func(*http.Request, string) (int, string) { return 200, text })

@@ -113,6 +113,19 @@ func pagedThrough(t *testing.T, box inbound.Store, f inbound.Filter) int {
 	}
 }
 
+// TestLooksGoThroughIndexes: lists neither read a table whole nor are compiled,
+// whatever the planner thinks; and nothing else is kept from it.
+func TestLooksGoThroughIndexes(t *testing.T) {
+	p := postgres(t, peers.Database(t), store.Options{})
+	for _, name := range []string{"enable_seqscan", "jit"} {
+		for range 20 { // on whichever connection
+			if looking, reading, err := p.Setting(t.Context(), name); err != nil || looking != "off" || reading != "on" {
+				t.Fatalf("%s is %s in a look, %s in a read, %v", name, looking, reading, err)
+			}
+		}
+	}
+}
+
 // fillBounded stores n events, of which only the oldest is unlike the others.
 func fillBounded(t *testing.T, box inbound.Store, n int) {
 	all := make([]*inbound.Arrival, n)

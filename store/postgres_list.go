@@ -122,7 +122,7 @@ func (s postgresInbox) ways(f *inbound.Filter) []scan {
 
 func (s postgresInbox) standing(ctx context.Context, w *scan, limit int) (n int, err error) {
 	query := "SELECT count(*) FROM (SELECT 1 FROM " + w.table + " WHERE " + w.condition + " LIMIT ?) n"
-	return n, s.read(ctx, func(r pgx.Rows) error { return r.Scan(&n) }, numbered(query), append(slices.Clone(w.args), limit)...)
+	return n, s.look(ctx, func(r pgx.Rows) error { return r.Scan(&n) }, numbered(query), append(slices.Clone(w.args), limit)...)
 }
 
 // pgRow is the column by which w is in the order of arrival, and what it has before

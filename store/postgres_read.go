@@ -181,7 +181,7 @@ func (s postgresInbox) Stats(ctx context.Context) ([]inbound.Stat, error) {
 		return c.stats, nil
 	}
 	var out []inbound.Stat
-	err := s.read(ctx, func(r pgx.Rows) error {
+	err := s.look(ctx, func(r pgx.Rows) error {
 		var st inbound.Stat
 		var oldest *time.Time
 		if err := r.Scan(&st.Webhook, &st.Target, &st.State, &st.Count, &oldest); err != nil {

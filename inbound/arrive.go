@@ -92,9 +92,11 @@ const millis = 1e11
 // WooCommerce write it. GitLab writes that out
 // (gitlab.com/gitlab-org/gitlab/-/issues/263111, read 2026-11-30).
 func (u Unit) parse(s string) time.Time {
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05 UTC"} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t
+	if len(s) > 4 && s[4] == '-' { // behind a year; most are numbers
+		for _, layout := range [...]string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05 UTC"} {
+			if t, err := time.Parse(layout, s); err == nil {
+				return t
+			}
 		}
 	}
 	if u == RFC3339 {

@@ -91,13 +91,11 @@ func (e *EventNames) checkVaries() error {
 	if e.Split != nil {
 		of = "item"
 	}
-	e.varies = nil
 	for _, x := range e.Varies {
 		refs := x.Refs()
 		if len(refs) != 1 || !x.Exact() || refs[0].Name != of || refs[0].Path == "" {
 			return block.At("varies", "varies must list members of an event, such as %s.attempt: what is cut out of it has to stand in it", of)
 		}
-		e.varies = append(e.varies, refs[0])
 	}
 	return nil
 }

@@ -122,11 +122,11 @@ func (e *Explanation) verify(ctx context.Context, hook *Webhook, req *Request) {
 		e.step("timestamp", "%.64q", v.Timestamp)
 	}
 	if !v.Proof.Signed.IsZero() {
-		early, side := req.Received.Sub(v.Proof.Signed).Round(time.Millisecond), "before"
-		if early < 0 {
-			early, side = -early, "after"
+		skew, side := req.Received.Sub(v.Proof.Signed).Round(time.Millisecond), "before"
+		if skew < 0 {
+			side = "after"
 		}
-		e.step("skew", "signed %s, %s %s %s", v.Proof.Signed.UTC().Format(time.RFC3339), early, side, req.Received.UTC().Format(time.RFC3339))
+		e.step("skew", "signed %s, %s %s %s", v.Proof.Signed.UTC().Format(time.RFC3339), skew.Abs(), side, req.Received.UTC().Format(time.RFC3339))
 	}
 	switch {
 	case v.Proof.Key != "":

@@ -34,8 +34,8 @@ func (w *Webhook) identify(e *Event, names *Names, v Verdict) {
 
 // same is a digest of what all sendings of an event have in common.
 func (w *Webhook) same(names *Names, body []byte) [sha256.Size]byte {
-	if w.Event.varies != nil && (names.Item != nil || names.isJSON()) {
-		body = block.Without(body, w.Event.varies)
+	if len(w.Event.Varies) > 0 && (names.Item != nil || names.isJSON()) {
+		body = block.Without(body, w.Event.Varies)
 	}
 	return sha256.Sum256(body)
 }

@@ -76,8 +76,6 @@ type EventNames struct {
 	// Repeat is after how long at most the same bytes are another event, where there
 	// is no id; 0 is never.
 	Repeat block.Duration `hcl:"repeat,optional"`
-
-	varies []*block.Ref
 }
 
 // Unit is how a provider writes a time.

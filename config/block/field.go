@@ -16,7 +16,6 @@ import (
 var (
 	secretType   = reflect.TypeFor[Secret]()
 	exprType     = reflect.TypeFor[*Expr]()
-	exprList     = reflect.TypeFor[[]*Expr]()
 	templateType = reflect.TypeFor[*Template]()
 	templateList = reflect.TypeFor[Templates]()
 	pathType     = reflect.TypeFor[Path]()
@@ -28,8 +27,6 @@ func attribute(a *hcl.Attribute, ctx *Context, field reflect.StructField, dst re
 	switch t := dst.Type(); {
 	case t == exprType:
 		return decodeExpr(a, ctx, field, dst)
-	case t == exprList:
-		return decodeExprs(a, ctx, field, dst)
 	case t == templateType:
 		tmpl, diags := ctx.signed(a.Expr, field.Tag.Get("scope"))
 		dst.Set(reflect.ValueOf(tmpl))
@@ -38,6 +35,8 @@ func attribute(a *hcl.Attribute, ctx *Context, field reflect.StructField, dst re
 		list, diags := ctx.templates(a.Expr, field.Tag.Get("scope"))
 		dst.Set(reflect.ValueOf(list))
 		return diags
+	case t.Kind() == reflect.Slice && t.Elem() == exprType:
+		return exprList(a, ctx, field, dst)
 	case t.Kind() == reflect.Map && t.Elem() == exprType:
 		return exprMap(a, ctx, field, dst)
 	case t == secretType:
@@ -160,7 +159,7 @@ func decodeExpr(a *hcl.Attribute, ctx *Context, field reflect.StructField, dst r
 	return diags
 }
 
-func decodeExprs(a *hcl.Attribute, ctx *Context, field reflect.StructField, dst reflect.Value) hcl.Diagnostics {
+func exprList(a *hcl.Attribute, ctx *Context, field reflect.StructField, dst reflect.Value) hcl.Diagnostics {
 	items, diags := hcl.ExprList(a.Expr)
 	dst.SetZero() // a default is replaced, not added to
 	for _, item := range items {

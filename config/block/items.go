@@ -37,14 +37,16 @@ func (v Value) Items(limit int) (items []string, n int, ok bool) {
 	return items, n, true
 }
 
-// Without cuts the values that refs name out of a text that [ValidJSON] has accepted, in
+// Without cuts the values that names name out of a text that [ValidJSON] has accepted, in
 // place: what stays is the rest, byte for byte. The text is as it was where it has none
 // of them.
-func Without(text []byte, refs []*Ref) []byte {
+func Without(text []byte, names []*Expr) []byte {
 	var cuts []gjson.Result
-	for _, r := range refs {
-		if v := gjson.GetBytes(text, r.Path); v.Index > 0 {
-			cuts = append(cuts, v)
+	for _, e := range names {
+		for _, r := range e.refs {
+			if v := gjson.GetBytes(text, r.Path); v.Index > 0 {
+				cuts = append(cuts, v)
+			}
 		}
 	}
 	if cuts == nil {

@@ -6,7 +6,6 @@ package mailgun
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -16,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/hashicorp/hcl/v2"
 
@@ -91,7 +91,7 @@ func (x *verifier) sign(r *inbound.Request) error {
 	if whole["signature"] != nil {
 		return nil
 	}
-	stamp, token := strconv.FormatInt(r.Received.Unix(), 10), rand.Text()
+	stamp, token := strconv.FormatInt(r.Received.Unix(), 10), strings.ReplaceAll(uuid.NewString(), "-", "")
 	mac := hmac.New(sha256.New, []byte(secrets[0]))
 	mac.Write([]byte(stamp + token))
 	if whole["signature"], err = json.Marshal(map[string]string{"timestamp": stamp, "token": token, "signature": hex.EncodeToString(mac.Sum(nil))}); err != nil {

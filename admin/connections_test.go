@@ -237,7 +237,7 @@ func TestExportImport(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
-	tok, err := there.keeper.Token(context.Background(), there.keeper.Sources("other")[0], "a3")
+	tok, _, err := there.keeper.Token(context.Background(), time.Time{}, there.keeper.Sources("other")[0], "a3")
 	if err != nil || tok.Value != "canary-access-a3" {
 		t.Errorf("%v %v", tok, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/postern-proxy/postern/connection"
 	"github.com/postern-proxy/postern/oauth"
@@ -49,7 +50,7 @@ func TestConnect(t *testing.T) {
 			if got := r.state("acct <1>"); got != connection.Active || r.at.counted() != 1 {
 				t.Errorf("%s after %d calls", got, r.at.counted())
 			}
-			tok, err := r.keeper.Token(context.Background(), r.keeper.Sources("acme")[0], "acct <1>")
+			tok, _, err := r.keeper.Token(context.Background(), time.Time{}, r.keeper.Sources("acme")[0], "acct <1>")
 			if err != nil || tok.Value != "canary-access" {
 				t.Errorf("%v %v", tok, err)
 			}

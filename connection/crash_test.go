@@ -83,7 +83,7 @@ func TestC61DiesAtEachStep(t *testing.T) {
 						victim := w.process("victim", true)
 						w.store = base
 						w.server.takes = 100 * time.Millisecond
-						go func() { _, _ = victim.Token(t.Context(), w.source, "a") }()
+						go func() { _, _, _ = victim.Token(t.Context(), time.Time{}, w.source, "a") }()
 						if asking { // dies while the answer is on its way
 							time.Sleep(50 * time.Millisecond)
 							m.mu.Lock()
@@ -94,10 +94,10 @@ func TestC61DiesAtEachStep(t *testing.T) {
 
 						heir := w.process("heir", true)
 						asked := w.server.requests()
-						_, err := heir.Token(t.Context(), w.source, "a")
+						_, _, err := heir.Token(t.Context(), time.Time{}, w.source, "a")
 						for range 20 { // never a loop
 							time.Sleep(time.Minute)
-							_, err = heir.Token(t.Context(), w.source, "a")
+							_, _, err = heir.Token(t.Context(), time.Time{}, w.source, "a")
 						}
 						switch {
 						case err == nil:

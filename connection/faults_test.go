@@ -113,7 +113,7 @@ func TestC60NeverOverwritten(t *testing.T) {
 				w.server.takes = 10 * time.Second
 				done := make(chan error, 1)
 				go func() {
-					_, err := late.Token(t.Context(), w.source, "a")
+					_, _, err := late.Token(t.Context(), time.Time{}, w.source, "a")
 					done <- err
 				}()
 				time.Sleep(time.Second)
@@ -160,11 +160,11 @@ func TestC63Revoke(t *testing.T) {
 		if err != nil || r.State != connection.Revoked || r.RevokeDue.IsZero() {
 			t.Fatalf("%v, %+v", err, r)
 		}
-		if _, err := one.Token(t.Context(), w.source, "a"); state(err) != connection.Revoked {
+		if _, _, err := one.Token(t.Context(), time.Time{}, w.source, "a"); state(err) != connection.Revoked {
 			t.Errorf("here: %v", err)
 		}
 		time.Sleep(time.Second)
-		if _, err := two.Token(t.Context(), w.source, "a"); state(err) != connection.Revoked {
+		if _, _, err := two.Token(t.Context(), time.Time{}, w.source, "a"); state(err) != connection.Revoked {
 			t.Errorf("there: %v", err)
 		}
 		time.Sleep(5 * time.Minute)
@@ -206,7 +206,7 @@ func TestC3Sealed(t *testing.T) {
 	unavailable := func(t *testing.T, w *world, account, want string) {
 		t.Helper()
 		k := w.process("fresh", false)
-		_, err := k.Token(t.Context(), w.source, account)
+		_, _, err := k.Token(t.Context(), time.Time{}, w.source, account)
 		var none *connection.UnavailableError
 		if !errors.As(err, &none) || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
@@ -315,32 +315,32 @@ func TestSoleAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, newServer(0))
 		k := w.process("one", false)
-		_, err := k.Token(t.Context(), w.source, "")
+		_, _, err := k.Token(t.Context(), time.Time{}, w.source, "")
 		var s *connection.StateError
 		if !errors.As(err, &s) || s.State != "" || s.Known != 0 {
 			t.Fatal(err)
 		}
 		w.connect(k, "a")
-		if tok, err := k.Token(t.Context(), w.source, ""); err != nil || tok.Account != "a" {
+		if tok, _, err := k.Token(t.Context(), time.Time{}, w.source, ""); err != nil || tok.Account != "a" {
 			t.Fatal(tok, err)
 		}
-		if _, err := k.Token(t.Context(), w.source, "b"); !errors.As(err, &s) || s.State != "" {
+		if _, _, err := k.Token(t.Context(), time.Time{}, w.source, "b"); !errors.As(err, &s) || s.State != "" {
 			t.Fatalf("an account that does not exist: %v", err)
 		}
 		w.connect(k, "b")
-		if _, err := k.Token(t.Context(), w.source, ""); !errors.As(err, &s) || s.Known != 2 {
+		if _, _, err := k.Token(t.Context(), time.Time{}, w.source, ""); !errors.As(err, &s) || s.Known != 2 {
 			t.Fatalf("with two: %v", err)
 		}
 		if _, err := k.Revoke(t.Context(), w.row("a").Key, "", "test"); err != nil {
 			t.Fatal(err)
 		}
-		if tok, err := k.Token(t.Context(), w.source, ""); err != nil || tok.Account != "b" {
+		if tok, _, err := k.Token(t.Context(), time.Time{}, w.source, ""); err != nil || tok.Account != "b" {
 			t.Fatalf("with one that is not revoked: %v", err)
 		}
 		if err := k.Ask(t.Context(), w.source, "c", "test"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := k.Token(t.Context(), w.source, "c"); state(err) != connection.Pending {
+		if _, _, err := k.Token(t.Context(), time.Time{}, w.source, "c"); state(err) != connection.Pending {
 			t.Fatalf("asked for, not granted: %v", err)
 		}
 	})
@@ -379,7 +379,7 @@ func TestMachine(t *testing.T) {
 			t.Fatal(got)
 		}
 		time.Sleep(2 * time.Hour)
-		if _, err := k.Token(t.Context(), w.source, "a"); err == nil || state(err) != "" {
+		if _, _, err := k.Token(t.Context(), time.Time{}, w.source, "a"); err == nil || state(err) != "" {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
@@ -390,7 +390,7 @@ func TestMachine(t *testing.T) {
 		if _, err := k.Revoke(t.Context(), key, "by hand", "me"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := k.Token(t.Context(), w.source, "a"); state(err) != connection.Revoked {
+		if _, _, err := k.Token(t.Context(), time.Time{}, w.source, "a"); state(err) != connection.Revoked {
 			t.Fatalf("after the end: %v", err)
 		}
 		if r, err := k.Renew(t.Context(), key); err != nil || r.State != connection.Active {
@@ -449,7 +449,7 @@ func live(t *testing.T, plan, gaps []int) (problem string) {
 		switch step {
 		case 0, 1, 2: // a call
 			ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
-			if tok, err := keepers[i].Token(ctx, w.source, "a"); err == nil && step == 2 {
+			if tok, _, err := keepers[i].Token(ctx, time.Time{}, w.source, "a"); err == nil && step == 2 {
 				keepers[i].Refused(w.source, tok)
 			}
 			cancel()
@@ -473,7 +473,7 @@ func live(t *testing.T, plan, gaps []int) (problem string) {
 			stores[1].set(false)
 		case 10: // a process dies, in the middle of a renewal if it is at one
 			dying := keepers[i]
-			go func() { _, _ = dying.Token(t.Context(), w.source, "a") }()
+			go func() { _, _, _ = dying.Token(t.Context(), time.Time{}, w.source, "a") }()
 			time.Sleep(50 * time.Millisecond)
 			lost = true
 			stores[i].mu.Lock()
@@ -490,7 +490,7 @@ func live(t *testing.T, plan, gaps []int) (problem string) {
 	stores[0].set(false)
 	stores[1].set(false)
 	time.Sleep(10 * time.Minute)
-	_, err := keepers[0].Token(t.Context(), w.source, "a")
+	_, _, err := keepers[0].Token(t.Context(), time.Time{}, w.source, "a")
 	row := w.row("a")
 	w.server.mu.Lock()
 	defer w.server.mu.Unlock()

@@ -215,7 +215,7 @@ func (w *world) row(account string) connection.Row {
 
 func (w *world) token(k *connection.Keeper, account string) string {
 	w.t.Helper()
-	t, err := k.Token(w.t.Context(), w.source, account)
+	t, _, err := k.Token(w.t.Context(), time.Time{}, w.source, account)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -228,13 +228,14 @@ func (e *UnavailableError) Unwrap() error { return e.Err }
 
 // Token returns a token of account that is valid now; "" is the provider's only
 // one. A token that is about to expire is given and renewed behind the call; for
-// one that has expired the call waits. Its error is a [StateError], an
-// [UnavailableError] or that of ctx.
-func (k *Keeper) Token(ctx context.Context, s *Source, account string) (*Token, error) {
+// one that has expired the call waits, at most until then; zero is for as long as
+// a renewal may take. It returns how long that was, too. Its error is a
+// [StateError], an [UnavailableError] or that of ctx.
+func (k *Keeper) Token(ctx context.Context, until time.Time, s *Source, account string) (*Token, time.Duration, error) {
 	if account == "" && s.Person {
 		var err error
 		if account, err = k.Sole(ctx, s); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
 	e := k.entry(Key{s.Provider, account, s.Credential})
@@ -242,21 +243,34 @@ func (k *Keeper) Token(ctx context.Context, s *Source, account string) (*Token, 
 	if h := e.now.Load(); h != nil {
 		switch {
 		case h.why != nil && now.Before(h.hard):
-			return nil, h.why
+			return nil, 0, h.why
 		case h.token != nil && (e.force.Load() == h.token.Generation || !within(s.Hosts, h.hosts)):
 		case h.fresh(now):
-			return h.token, nil
+			return h.token, 0, nil
 		case h.valid(now):
 			k.renew(e, s)
-			return h.token, nil
+			return h.token, 0, nil
 		}
 	}
-	f := k.renew(e, s)
+	t, err := k.renew(e, s).wait(ctx, until, e.key)
+	return t, time.Since(now), err
+}
+
+// wait returns what comes of a renewal, which goes on if nobody waits for it.
+func (f *flight) wait(ctx context.Context, until time.Time, key Key) (*Token, error) {
+	var late <-chan time.Time
+	if !until.IsZero() {
+		t := time.NewTimer(time.Until(until))
+		defer t.Stop()
+		late = t.C
+	}
 	select {
 	case <-f.done:
 		return f.token, f.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
+	case <-late:
+		return nil, &UnavailableError{Key: key, Why: "a new one is being asked for, and was not there within the time of the call", RetryAfter: time.Second}
 	}
 }
 

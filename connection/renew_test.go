@@ -60,7 +60,7 @@ func TestP39StaticStability(t *testing.T) {
 			t.Errorf("the server was asked %d times in a quarter of an hour", n)
 		}
 		time.Sleep(2 * time.Second)
-		_, err := k.Token(t.Context(), w.source, "a")
+		_, _, err := k.Token(t.Context(), time.Time{}, w.source, "a")
 		var none *connection.UnavailableError
 		if !errors.As(err, &none) || none.RetryAfter <= 0 {
 			t.Fatalf("after it expired: %v", err)
@@ -116,7 +116,7 @@ func TestP35CallerLeaves(t *testing.T) {
 		w.server.takes = 3 * time.Second
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := k.Token(ctx, w.source, "a"); !errors.Is(err, context.DeadlineExceeded) {
+		if _, _, err := k.Token(ctx, time.Time{}, w.source, "a"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("the one who left: %v", err)
 		}
 		if got := w.token(k, "a"); !w.server.takesToken(got) || w.server.requests() != 1 {
@@ -135,7 +135,7 @@ func TestC62InvalidGrant(t *testing.T) {
 		w.server.good = "" // revoked at the provider
 		time.Sleep(2 * time.Hour)
 		for range 100 {
-			if _, err := k.Token(t.Context(), w.source, "a"); state(err) != connection.NeedsReconnect {
+			if _, _, err := k.Token(t.Context(), time.Time{}, w.source, "a"); state(err) != connection.NeedsReconnect {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Minute)
@@ -183,7 +183,7 @@ func TestC61Crash(t *testing.T) {
 		r.State, r.Tries, r.Holder = connection.Refreshing, 2, "dead"
 		w.save(r)
 		for range 10 {
-			if _, err := k.Token(t.Context(), w.source, "a"); state(err) != connection.NeedsReconnect {
+			if _, _, err := k.Token(t.Context(), time.Time{}, w.source, "a"); state(err) != connection.NeedsReconnect {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Minute)
@@ -213,7 +213,7 @@ func TestP38OneForcedRenewal(t *testing.T) {
 		w := newWorld(t, newServer(time.Hour))
 		k := w.process("one", false)
 		w.connect(k, "a")
-		tok, err := k.Token(t.Context(), w.source, "a")
+		tok, _, err := k.Token(t.Context(), time.Time{}, w.source, "a")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -222,7 +222,7 @@ func TestP38OneForcedRenewal(t *testing.T) {
 				t.Fatal("the first refusal forces a renewal")
 			}
 		}
-		again, err := k.Token(t.Context(), w.source, "a")
+		again, _, err := k.Token(t.Context(), time.Time{}, w.source, "a")
 		if err != nil || again.Generation != tok.Generation+1 || w.server.requests() != 1 {
 			t.Fatalf("%v, %d requests", err, w.server.requests())
 		}
@@ -234,7 +234,7 @@ func TestP38OneForcedRenewal(t *testing.T) {
 				t.Fatal("a second renewal was forced")
 			}
 			time.Sleep(time.Second)
-			if _, err := k.Token(t.Context(), w.source, "a"); err != nil {
+			if _, _, err := k.Token(t.Context(), time.Time{}, w.source, "a"); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -245,7 +245,7 @@ func TestP38OneForcedRenewal(t *testing.T) {
 		if !k.Refused(w.source, again) {
 			t.Error("no renewal is ever forced again")
 		}
-		last, err := k.Token(t.Context(), w.source, "a")
+		last, _, err := k.Token(t.Context(), time.Time{}, w.source, "a")
 		if err != nil || last.Generation != again.Generation+1 {
 			t.Errorf("%v", err)
 		}
@@ -263,7 +263,7 @@ func TestP38RefusedWhileRenewed(t *testing.T) {
 		w.connect(k, "a")
 		w.server.takes = time.Second
 		time.Sleep(50 * time.Minute)
-		tok, err := k.Token(t.Context(), w.source, "a") // begins a renewal behind the call
+		tok, _, err := k.Token(t.Context(), time.Time{}, w.source, "a") // begins a renewal behind the call
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -271,14 +271,14 @@ func TestP38RefusedWhileRenewed(t *testing.T) {
 		if !k.Refused(w.source, tok) {
 			t.Fatal("another call would carry the new token")
 		}
-		again, err := k.Token(t.Context(), w.source, "a")
+		again, _, err := k.Token(t.Context(), time.Time{}, w.source, "a")
 		if err != nil || again.Generation != tok.Generation+1 || w.server.requests() != 1 {
 			t.Fatalf("%v, %d requests", err, w.server.requests())
 		}
 		if !k.Refused(w.source, again) {
 			t.Error("a 401 to the new token forces no renewal")
 		}
-		if last, err := k.Token(t.Context(), w.source, "a"); err != nil || last.Generation != again.Generation+1 {
+		if last, _, err := k.Token(t.Context(), time.Time{}, w.source, "a"); err != nil || last.Generation != again.Generation+1 {
 			t.Errorf("%v", err)
 		}
 	})
@@ -300,7 +300,7 @@ func TestP37KeepsRefreshToken(t *testing.T) {
 		}
 		time.Sleep(365 * 24 * time.Hour)
 		for i := range 3 {
-			tok, err := k.Token(t.Context(), w.source, "a")
+			tok, _, err := k.Token(t.Context(), time.Time{}, w.source, "a")
 			if err != nil || tok.Value != fmt.Sprint("access-", i) {
 				t.Fatalf("%v, %v", tok, err)
 			}
@@ -308,7 +308,7 @@ func TestP37KeepsRefreshToken(t *testing.T) {
 			k.Accepted(w.source, tok)
 			time.Sleep(time.Hour)
 		}
-		if _, err := k.Token(t.Context(), w.source, "a"); err != nil || len(got) != 3 || got[0] != "refresh-0" || got[2] != "refresh-0" {
+		if _, _, err := k.Token(t.Context(), time.Time{}, w.source, "a"); err != nil || len(got) != 3 || got[0] != "refresh-0" || got[2] != "refresh-0" {
 			t.Errorf("renewed with %q, %v", got, err)
 		}
 	})

@@ -362,7 +362,7 @@ func TestEndedBy(t *testing.T) {
 	if r := w.row("a"); r.State != connection.Revoked || !r.RevokeDue.IsZero() || len(r.Access)+len(r.Refresh) != 0 {
 		t.Errorf("%+v", r)
 	}
-	if _, err := k.Token(t.Context(), w.source, "a"); state(err) != connection.Revoked {
+	if _, _, err := k.Token(t.Context(), time.Time{}, w.source, "a"); state(err) != connection.Revoked {
 		t.Errorf("%v", err)
 	}
 	w.connect(k, "a")

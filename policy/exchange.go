@@ -39,7 +39,7 @@ type Exchange struct {
 	Send     *Body         // what the attempt under way sends instead of Body; nil is Body itself
 	Attempts int           // how often it was sent
 	Trail    []Try         // what became of each attempt, the last ones of many
-	Waited   time.Duration // time spent waiting for limits and between attempts
+	Waited   time.Duration // time spent waiting for limits, for tokens and between attempts
 	Upstream time.Duration // time spent in the transport until response headers
 	Now      Attempt       // the attempt under way, or the last one
 
@@ -210,6 +210,15 @@ func (x *Exchange) Until() time.Time {
 		return x.Deadline
 	}
 	return x.Total
+}
+
+// Stood takes note that the attempt under way has waited for what it is to be sent
+// with: the provider has the attempt's time for itself.
+func (x *Exchange) Stood(waited time.Duration) {
+	x.Waited += waited
+	if !x.Deadline.IsZero() {
+		x.Deadline = x.Deadline.Add(waited)
+	}
 }
 
 // Sleep waits for d, and counts it as waited. It returns the context's cause

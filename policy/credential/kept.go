@@ -14,9 +14,9 @@ func (t *injector) kept(ctx context.Context, x *policy.Exchange) (*key, error) {
 	if t.live.Keeper == nil {
 		return nil, unavailable(errors.New("there is no store of connections here"))
 	}
-	tok, err := t.live.Keeper.Token(ctx, t.Source, "")
+	tok, err := t.live.await(ctx, x, t.Source, "")
 	if err != nil {
-		return nil, denied(err, t.Source, x.Account)
+		return nil, err
 	}
 	if k, ok := tok.Memo.Load().(*key); ok {
 		return k, nil

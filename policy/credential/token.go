@@ -162,9 +162,16 @@ func (t *granted) token(ctx context.Context, x *policy.Exchange) (*connection.To
 			Hint: "Name the account: Postern-Account, user+account in the proxy's credentials, or /p/" + t.Source.Provider + "@ACCOUNT/ in a base URL.",
 		}
 	}
-	tok, err := t.live.Keeper.Token(ctx, t.Source, t.account(x))
+	return t.live.await(ctx, x, t.Source, t.account(x))
+}
+
+// await is an account's token, for which a call waits as long as it may last. The
+// clock of the attempt stands still meanwhile.
+func (l *Live) await(ctx context.Context, x *policy.Exchange, s *connection.Source, account string) (*connection.Token, error) {
+	tok, waited, err := l.Keeper.Token(ctx, x.Total, s, account)
+	x.Stood(waited)
 	if err != nil {
-		return nil, denied(err, t.Source, x.Account)
+		return nil, denied(err, s, x.Account)
 	}
 	return tok, nil
 }

@@ -23,7 +23,7 @@ func Total() policy.Feature {
 // Block is a timeout block. Zero means no limit.
 type Block struct {
 	Connect block.Duration `hcl:"connect,optional"` // one connection attempt, TLS included
-	Attempt block.Duration `hcl:"attempt,optional"` // until an attempt's response headers
+	Attempt block.Duration `hcl:"attempt,optional"` // until an attempt's response headers; waits for a limit or a token do not count
 	Total   block.Duration `hcl:"total,optional"`   // until the call's response headers, waits and retries included
 	Idle    block.Duration `hcl:"idle,optional"`    // without progress in a body, either way
 }
@@ -61,7 +61,8 @@ func Attempt() policy.Feature {
 
 type attempt struct{}
 
-// Stage starts the attempt's clock below the waits of limit.
+// Stage starts the attempt's clock below the waits of limit. It stands still while the
+// attempt waits for its credential ([policy.Exchange.Stood]).
 func (*attempt) Stage(policy.Scope) (policy.Stage, error) {
 	return policy.Stage{
 		Summary: "the attempt's clock starts here",

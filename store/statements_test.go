@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -48,6 +49,48 @@ func TestThreeStatementsAnEvent(t *testing.T) {
 	if c, err := box.Count(t.Context(), inbound.Filter{State: inbound.Applied}); err != nil || c.N != events {
 		t.Errorf("%d applied, %v", c.N, err)
 	}
+}
+
+// TestWhoCanRunIsLetIn: on one processor, changes that are about to be asked for are
+// committed with the one that was first.
+func TestWhoCanRunIsLetIn(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var n atomic.Int64
+	s := store.OpenCounted(t, filepath.Join(t.TempDir(), "postern.db"), &n)
+	box, ids := s.Inbox(), 0
+	eight := func(meanwhile func()) int64 {
+		n.Store(0)
+		var wg sync.WaitGroup
+		for range 8 {
+			ids++
+			id := fmt.Sprint(ids)
+			wg.Go(func() {
+				if _, _, err := storetest.Insert(context.Background(), box, storetest.Event(id, id, "{}"), "hook"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		meanwhile()
+		wg.Wait()
+		return n.Load()
+	}
+	held := func() int64 {
+		release := s.Hold()
+		return eight(func() {
+			for s.Asked() < 8 {
+				time.Sleep(time.Millisecond)
+			}
+			release()
+		})
+	}
+	held() // prepares
+	together, got := held(), int64(0)
+	for range 10 { // the scheduler promises no order
+		if got = eight(func() {}); got <= together {
+			return
+		}
+	}
+	t.Errorf("%d statements; %d when they were asked for before", got, together)
 }
 
 // together does n things, 64 at once.

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 )
 
@@ -13,6 +14,7 @@ const (
 	maxBatch     = 256     // operations in one transaction
 	maxBatchSize = 4 << 20 // and bytes they bring
 	maxWaiting   = 4096    // operations that wait; more wait for room
+	lettingIn    = 2       // times that others may run before a transaction begins
 	workWithin   = 30 * time.Second
 )
 
@@ -64,7 +66,7 @@ func (s *SQLite) submit(ctx context.Context, o *op) error {
 }
 
 // writer is the only goroutine that writes. It takes one change, drains what
-// waits, and commits all of it together; it never waits for more.
+// waits, and commits all of it together; it never waits for more while nobody runs.
 func (s *SQLite) writer() {
 	defer close(s.done)
 	w := &session{db: s.write, replica: s.replica, tally: &s.tally}
@@ -82,14 +84,21 @@ func (s *SQLite) writer() {
 	}
 }
 
+// drain returns first and what else is to be committed with it. Who can run is let in
+// before: where processors are few, those are the callers that the commit before has
+// answered, and their next changes.
 func (s *SQLite) drain(first *op) []*op {
 	batch, size := []*op{first}, first.size
-	for len(batch) < s.batch && size < maxBatchSize {
+	for let := 0; len(batch) < s.batch && size < maxBatchSize; {
 		select {
 		case o := <-s.ops:
 			batch, size = append(batch, o), size+o.size
 		default:
-			return batch
+			if let == lettingIn {
+				return batch
+			}
+			let++
+			runtime.Gosched()
 		}
 	}
 	return batch

@@ -49,6 +49,7 @@ func killedAt(t *testing.T, from, to, doing string, at int64) (sum store.Summary
 		t.Fatal(err)
 	}
 	begun = -1
+	var since time.Time // it is at it
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		what, rest, _ := strings.Cut(lines.Text(), " ")
 		var n int64
@@ -63,8 +64,11 @@ func killedAt(t *testing.T, from, to, doing string, at int64) (sum store.Summary
 		case begun < 0:
 			begun = n
 		}
+		if what == doing && since.IsZero() {
+			since = time.Now()
+		}
 		if what == doing && n >= at {
-			time.Sleep(time.Duration(rand.IntN(50)) * time.Millisecond) // somewhere in a batch
+			time.Sleep(time.Duration(rand.Int64N(int64(time.Since(since))/8 + 1))) // somewhere in a batch, and before the end
 			_ = cmd.Process.Kill()
 			break
 		}
@@ -140,7 +144,7 @@ func TestCopyKilled(t *testing.T) {
 				}
 				last = int64(at)
 			}
-			killedAt(t, from, to, "verifying", int64(n/2))
+			killedAt(t, from, to, "verifying", int64(n/3))
 			undisturbed := time.Now()
 			sum, begun := killedAt(t, from, to, "never", 0)
 			if begun != int64(n) || sum.Events != int64(n) || sum.Deliveries != int64(n) || sum.Moves < int64(n) {

@@ -197,8 +197,11 @@ func (t *tx) insertVariant(a *arriving, variant int) error {
 	return t.insertRest(one)
 }
 
-// insertRest stores what belongs to events: bodies and deliveries.
+// insertRest stores what belongs to events: bodies, deliveries and the block they are in.
 func (t *tx) insertRest(all []*arriving) error {
+	if err := t.fillBlocks(all); err != nil {
+		return err
+	}
 	_, err := t.rows(&insertBodies, len(all), func(to []any, i int) []any {
 		return append(to, all[i].seq, all[i].header, notNil(all[i].Event.Body))
 	}, nil)

@@ -15,14 +15,32 @@ import (
 	"github.com/postern-proxy/postern/inbound"
 )
 
-// ways are those through SQLite's indexes, each of which is in the order of arrival.
+// ways are those through SQLite's indexes, each of which is in the order of arrival
+// but that of what is due, and through blocks.
 func (s inbox) ways(f *inbound.Filter) []scan {
-	all := eventWays(f, "events", "", func(text string) string { return text })
-	if f.State != "" {
-		all = append(all, scan{index: "deliveries_state", condition: "state = ?", args: []any{string(f.State)}, seqOf: "id / 256", table: "deliveries"})
+	same := func(text string) string { return text }
+	all := append(eventWays(f, same, blocksWay), misfitWays(f, "events", "", same)...)
+	switch {
+	case f.State == "", f.State == inbound.Applied:
+	case f.State.Open():
+		all = append(all, scan{
+			index: "deliveries_due", condition: "target IN (" + everyTarget + ") AND state = ?", args: []any{string(f.State)}, seqOf: "id / 256", table: "deliveries", few: true,
+		})
+	default:
+		all = append(all, scan{index: "deliveries_state", condition: "state = ? AND state NOT IN ('received', 'processing', 'retrying', 'applied')", args: []any{string(f.State)}, seqOf: "id / 256", table: "deliveries"})
 	}
-	return append(all, scan{condition: "1", seqOf: "seq", table: "events"})
+	return append(all, allEvents)
 }
+
+// everyTarget finds the targets one after the other, and not in each delivery.
+const everyTarget = `WITH RECURSIVE t (target) AS (
+  SELECT min(target) FROM deliveries
+  UNION ALL
+  SELECT (SELECT min(target) FROM deliveries d WHERE d.target > t.target) FROM t WHERE t.target IS NOT NULL
+) SELECT target FROM t`
+
+// allEvents is the way through all there are.
+var allEvents = scan{condition: "1", seqOf: "seq", table: "events"}
 
 func (s inbox) standing(ctx context.Context, w *scan, limit int) (n int, err error) {
 	query := "SELECT count(*) FROM (SELECT 1 FROM " + w.from() + " WHERE " + w.condition + " LIMIT ?)"
@@ -44,18 +62,30 @@ func (w *scan) row(seq int64) int64 {
 	return seq
 }
 
-func (s inbox) edge(ctx context.Context, t *stretch, oldest bool) (seq int64, err error) {
-	w := t.way
+func (s inbox) next(ctx context.Context, t *stretch, oldest bool) error {
+	switch {
+	case t.way.blocks:
+		return s.nextBlocks(ctx, t, oldest)
+	case t.way.few: // they are gone through at once
+		return nil
+	}
+	return s.nextRows(ctx, t, t.way, oldest)
+}
+
+// nextRows makes t its next part by the rows of w.
+func (s inbox) nextRows(ctx context.Context, t *stretch, w *scan, oldest bool) error {
+	var edge int64
 	which, from := " AND rowid < ? ORDER BY rowid DESC", t.high
 	if oldest {
 		which, from = " AND rowid >= ? ORDER BY rowid", t.low
 	}
 	query := "SELECT " + w.seqOf + " FROM " + w.from() + " WHERE " + w.condition + which + " LIMIT 1 OFFSET ?"
-	err = s.read.QueryRowContext(ctx, query, append(slices.Clone(w.args), w.row(from), t.n)...).Scan(&seq)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
+	err := s.read.QueryRowContext(ctx, query, append(slices.Clone(w.args), w.row(from), t.n)...).Scan(&edge)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
 	}
-	return seq, err
+	t.cut(edge, oldest)
+	return nil
 }
 
 // within is where the events of a stretch are found that f selects, after FROM.

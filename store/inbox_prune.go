@@ -34,7 +34,7 @@ func (s inbox) Prune(ctx context.Context, before time.Time, n int) (deleted int,
 			}
 		}
 		deleted = len(horizons)
-		return nil
+		return t.dropBlocks()
 	})
 	return deleted, err
 }

@@ -37,6 +37,7 @@ type scan struct {
 	seqOf     string // the seq of what stands in it
 	table     string
 	few       bool // it is of use only if few stand in it, for they do not stand in their order
+	blocks    bool // it leads to blocks of events, which are looked at whole
 	settles   bool // whatever stands in it has the state that is asked for
 }
 
@@ -62,10 +63,31 @@ type walker interface {
 	ways(f *inbound.Filter) []scan
 	// standing counts what stands in w, up to a limit.
 	standing(ctx context.Context, w *scan, limit int) (int, error)
-	// edge is the seq where a step of t.n events ends that goes through t from its
-	// end, or from its beginning: the last one looked at, or the first one after
-	// those. It is 0 if there are not so many.
-	edge(ctx context.Context, t *stretch, oldest bool) (int64, error)
+	// next makes t its last part, or its first: that in which about t.n events stand.
+	next(ctx context.Context, t *stretch, oldest bool) error
+}
+
+// cut makes t what is behind an edge, or before it; 0 is no edge.
+func (t *stretch) cut(edge int64, oldest bool) {
+	switch {
+	case edge == 0:
+	case oldest:
+		t.high = min(edge, t.high)
+	default:
+		t.low = max(edge, t.low)
+	}
+}
+
+// work is how many events are looked at on this way if n stand in it, of at most rare
+// that were counted.
+func (w *scan) work(n int) int {
+	switch {
+	case n >= rare:
+		return math.MaxInt - 1 // better than none
+	case w.blocks:
+		return n * blockSize
+	}
+	return n
 }
 
 // shortest is the way that f is gone through by.
@@ -78,8 +100,8 @@ func shortest(ctx context.Context, s walker, f *inbound.Filter) (best scan, err 
 		if err != nil {
 			return best, fmt.Errorf("look for the shortest way: %w", err)
 		}
-		if n < least && (n < rare || !w.few) {
-			best, least = w, n
+		if work := w.work(n); work < least && (n < rare || !w.few) {
+			best, least = w, work
 		}
 	}
 	return best, nil
@@ -107,24 +129,18 @@ func steps(ctx context.Context, s walker, f *inbound.Filter, cursor int64, most 
 	}
 	for n, more := firstStep, true; more && low < high; n = min(n*2, most) {
 		t := &stretch{way: &w, low: low, high: high, n: n}
-		var edge int64 // few are gone through in one step
-		if !w.few {
-			if edge, err = s.edge(ctx, t, f.Oldest); err != nil {
-				return 0, fmt.Errorf("look for the next events: %w", err)
-			}
+		if err = s.next(ctx, t, f.Oldest); err != nil {
+			return 0, fmt.Errorf("look for the next events: %w", err)
 		}
-		switch {
-		case !f.Oldest:
-			t.low = max(edge, low)
-			high = t.low
-		case edge != 0:
-			t.high = min(edge, high)
-			fallthrough
-		default:
+		if f.Oldest {
 			low = t.high
+		} else {
+			high = t.low
 		}
-		if more, err = look(t); err != nil {
-			return 0, err
+		if t.low < t.high {
+			if more, err = look(t); err != nil {
+				return 0, err
+			}
 		}
 	}
 	switch {
@@ -233,42 +249,46 @@ func beyond(prefix string) (string, bool) {
 	return "", false
 }
 
-// eventWays are the ways through the indexes of events, which both databases have;
-// text is how they store one.
-func eventWays(f *inbound.Filter, table, prefix string, text func(string) string) (all []scan) {
-	add := func(index string, few bool, condition string, values ...string) {
-		w := scan{index: prefix + index, condition: condition, seqOf: "seq", table: table, few: few}
-		for _, v := range values {
-			w.args = append(w.args, v)
-		}
-		all = append(all, w)
-	}
-	var hooks []string
-	for _, h := range f.Webhooks {
-		hooks = append(hooks, text(h))
+// eventWays are the ways by what events have, in either database: by makes one through
+// a column from a condition of it, {}, and text is how it stores one.
+func eventWays(f *inbound.Filter, text func(string) string, by func(column string, few bool, condition string, values ...any) scan) (all []scan) {
+	add := func(column string, few bool, condition string, values ...any) {
+		all = append(all, by(column, few, condition, values...))
 	}
 	beginning, some := strings.CutSuffix(f.Type, "*")
 	beginning = text(beginning)
-	exact := f.Type != "" && !some
 	if f.Account != "" {
-		add("events_account", false, "account = ? AND account <> ''", text(f.Account))
+		add("account", false, "{} = ?", text(f.Account))
 	}
-	if exact {
-		add("events_type", false, "type = ? AND type <> ''", beginning)
+	if f.Type != "" && !some {
+		add("type", false, "{} = ?", beginning)
 	} else if end, ok := beyond(beginning); ok {
-		add("events_type", true, "type >= ? AND type < ? AND type <> ''", beginning, end)
+		add("type", true, "{} >= ? AND {} < ?", beginning, end)
+	}
+	var hooks []any
+	for _, h := range f.Webhooks {
+		hooks = append(hooks, text(h))
 	}
 	switch {
 	case len(hooks) == 1:
-		add("events_webhook", false, "webhook = ?", hooks[0])
+		add("webhook", false, "{} = ?", hooks...)
 	case len(hooks) > 1:
-		add("events_webhook", true, "webhook IN (?"+strings.Repeat(", ?", len(hooks)-1)+")", hooks...)
-	}
-	switch {
-	case f.Misfit != "" && exact && len(hooks) == 1:
-		add("events_misfit", false, "webhook = ? AND type = ? AND misfit = ? AND misfit <> ''", hooks[0], beginning, text(f.Misfit))
-	case f.Misfit != "":
-		add("events_misfit", true, "misfit <> ''")
+		add("webhook", true, "{} IN (?"+strings.Repeat(", ?", len(hooks)-1)+")", hooks...)
 	}
 	return all
+}
+
+// misfitWays is the way through the index of those that did not fit, which both
+// databases have.
+func misfitWays(f *inbound.Filter, table, prefix string, text func(string) string) []scan {
+	w := scan{index: prefix + "events_misfit", seqOf: "seq", table: table}
+	switch {
+	case f.Misfit == "":
+		return nil
+	case f.Type != "" && !strings.HasSuffix(f.Type, "*") && len(f.Webhooks) == 1:
+		w.condition, w.args = "webhook = ? AND type = ? AND misfit = ? AND misfit <> ''", []any{text(f.Webhooks[0]), text(f.Type), text(f.Misfit)}
+	default:
+		w.condition, w.few = "misfit <> ''", true
+	}
+	return []scan{w}
 }

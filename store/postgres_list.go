@@ -109,7 +109,8 @@ const (
 // those have none. Nor have the open ones in the order of arrival, so that they are
 // gone through only while they are few.
 func (s postgresInbox) ways(f *inbound.Filter) []scan {
-	all := eventWays(f, "postern_events", "postern_", escaped)
+	all := eventWays(f, escaped, pgWay)
+	all = append(all, misfitWays(f, "postern_events", "postern_", escaped)...)
 	switch {
 	case f.State == "", f.State == inbound.Applied:
 	case f.State.Open():
@@ -118,6 +119,15 @@ func (s postgresInbox) ways(f *inbound.Filter) []scan {
 		all = append(all, scan{condition: "state = ? AND state NOT IN ('received', 'retrying', 'processing', 'applied')", args: []any{string(f.State)}, seqOf: "id / 512", table: "postern_deliveries", settles: true})
 	}
 	return append(all, scan{condition: "true", seqOf: "seq", table: "postern_events"})
+}
+
+// pgWay is a way through the index of a column.
+func pgWay(column string, few bool, condition string, values ...any) scan {
+	w := scan{condition: strings.ReplaceAll(condition, "{}", column), args: values, seqOf: "seq", table: "postern_events", few: few}
+	if column != "webhook" {
+		w.condition += " AND " + column + " <> ''"
+	}
+	return w
 }
 
 func (s postgresInbox) standing(ctx context.Context, w *scan, limit int) (n int, err error) {
@@ -134,14 +144,20 @@ func (w *scan) pgRow(seq int64) (column string, before int64) {
 	return "id", seq * perSeq
 }
 
-func (s postgresInbox) edge(ctx context.Context, t *stretch, oldest bool) (seq int64, err error) {
+func (s postgresInbox) next(ctx context.Context, t *stretch, oldest bool) error {
+	if t.way.few { // they are gone through at once
+		return nil
+	}
+	var edge int64
 	order := " DESC"
 	if oldest {
 		order = ""
 	}
 	column, _ := t.way.pgRow(0)
 	seqs := t.seqsOf()
-	return seq, s.read(ctx, func(r pgx.Rows) error { return r.Scan(&seq) }, numbered(seqs.text+" ORDER BY "+column+order+" LIMIT 1 OFFSET ?"), append(seqs.args, t.n)...)
+	err := s.read(ctx, func(r pgx.Rows) error { return r.Scan(&edge) }, numbered(seqs.text+" ORDER BY "+column+order+" LIMIT 1 OFFSET ?"), append(seqs.args, t.n)...)
+	t.cut(edge, oldest)
+	return err
 }
 
 // seqsOf are the seqs of what stands in t.

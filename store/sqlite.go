@@ -103,6 +103,9 @@ func (s *SQLite) start(ctx context.Context) (err error) {
 	if err := endLeases(ctx, s.write); err != nil {
 		return err
 	}
+	if err := fillOld(s.write); err != nil {
+		return err
+	}
 	if s.read, err = connect(s.driver, s.path, "busy_timeout(5000)", "query_only(1)"); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"sync/atomic"
 	"testing"
 )
@@ -91,6 +92,11 @@ func (s *SQLite) Hold() (release func()) {
 	})
 	<-held
 	return func() { close(free) }
+}
+
+// Fail asks for a change that cannot be made.
+func (s *SQLite) Fail() {
+	_ = s.do(context.Background(), 0, func(*tx) error { return errors.New("not to be made") })
 }
 
 // Asked is how many changes wait for the writer.

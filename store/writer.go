@@ -138,7 +138,8 @@ type session struct {
 	conn    *sql.Conn
 	stmts   map[string]*sql.Stmt
 	texts   map[rowsText]string
-	args    []any // for the next statement on many rows
+	args    []any      // for the next statement on many rows
+	block   *openBlock // that is being filled; nil if it has to be read
 }
 
 // tx is what a change is made with, inside a transaction.
@@ -248,6 +249,7 @@ var untrusted = map[int]bool{8: true, 10: true, 11: true, 14: true, 26: true}
 
 // recover brings the session to a state in which the next transaction can begin.
 func (w *session) recover(cause error) {
+	w.block = nil
 	if w.conn == nil {
 		return
 	}

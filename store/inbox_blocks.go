@@ -1,0 +1,177 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Lists by webhook, account or type go by blocks of events: what is stored has its
+// values written down once a block and not in an index of each.
+
+// blockSize is how many seqs are in a block.
+const blockSize = 128
+
+// blockValue is what an event of a block has.
+type blockValue struct{ field, text string }
+
+// openBlock is the one that is being filled. The writer keeps it until a transaction
+// fails: then what is stored is read again.
+type openBlock struct {
+	n    int64 // its number
+	seen map[blockValue]struct{}
+}
+
+var insertBlock = rowsSQL{"INSERT OR IGNORE INTO event_blocks (field, value, block) VALUES ", "(?, ?, ?)", ""}
+
+// fill notes what the event with this seq has, which comes after all others. A block
+// is written down by the event that comes after it.
+func (t *tx) fill(seq int64, webhook, account, kind string) error {
+	b := t.w.block
+	if n := seq / blockSize; b == nil || b.n != n {
+		if err := t.endBlock(b); err != nil {
+			return err
+		}
+		b = &openBlock{n: n, seen: make(map[blockValue]struct{}, 8)}
+		t.w.block = b
+	}
+	b.seen[blockValue{"webhook", webhook}] = struct{}{}
+	if account != "" {
+		b.seen[blockValue{"account", account}] = struct{}{}
+	}
+	if kind != "" {
+		b.seen[blockValue{"type", kind}] = struct{}{}
+	}
+	return nil
+}
+
+func (t *tx) endBlock(b *openBlock) error {
+	if b == nil {
+		return nil
+	}
+	all := make([]blockValue, 0, len(b.seen))
+	for v := range b.seen {
+		all = append(all, v)
+	}
+	_, err := t.rows(&insertBlock, len(all), func(to []any, i int) []any { return append(to, all[i].field, all[i].text, b.n) }, nil)
+	return err
+}
+
+// fillBlocks notes what events have that are stored.
+func (t *tx) fillBlocks(all []*arriving) error {
+	if t.w.block == nil && len(all) > 0 {
+		return t.catchUp() // they are among what it reads
+	}
+	for _, a := range all {
+		if err := t.fill(a.seq, a.Event.Webhook, a.Event.Account, a.Event.Type); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// catchUp reads what is stored and stands in no block yet: what the process before had
+// begun, or all that an older version has stored.
+func (t *tx) catchUp() error {
+	after := int64(-1)
+	for more := true; more; {
+		more = false
+		type one struct {
+			seq                    int64
+			webhook, account, kind string
+		}
+		var some []one
+		err := t.each(func(r *sql.Rows) error {
+			var e one
+			err := r.Scan(&e.seq, &e.webhook, &e.account, &e.kind)
+			some = append(some, e)
+			return err
+		}, `SELECT seq, webhook, account, type FROM events WHERE seq > ? AND seq >= (`+wholeBlocks+`) ORDER BY seq LIMIT ?`, after, lastStep)
+		if err != nil {
+			return fmt.Errorf("read what no block has: %w", err)
+		}
+		for _, e := range some {
+			if err := t.fill(e.seq, e.webhook, e.account, e.kind); err != nil {
+				return err
+			}
+			after, more = e.seq, true
+		}
+	}
+	return nil
+}
+
+// fillOld writes down the blocks of what is stored, before anything else is.
+func fillOld(db *sql.DB) error {
+	w := &session{db: db, tally: new(tally)}
+	defer w.close()
+	return w.transact([]*op{{brief: true, run: (*tx).catchUp}})
+}
+
+// dropBlocks deletes what is known of blocks that are before all events.
+func (t *tx) dropBlocks() error {
+	return t.exec("DELETE FROM event_blocks WHERE block < (SELECT min(seq) FROM events) / 128")
+}
+
+// blocksWay is the way to events with values in a field; {} in the condition is a value.
+func blocksWay(field string, few bool, condition string, values ...any) scan {
+	return scan{blocks: true, condition: "field = '" + field + "' AND " + strings.ReplaceAll(condition, "{}", "value"), args: values, seqOf: "seq", table: "event_blocks", few: few}
+}
+
+// wholeBlocks is the seq up to which events stand in blocks.
+const wholeBlocks = "SELECT coalesce(max(block) + 1, 0) * 128 FROM event_blocks"
+
+// nextBlocks makes t the blocks next to each other that its way leads to first. What
+// stands in no block yet is looked at whole.
+func (s inbox) nextBlocks(ctx context.Context, t *stretch, oldest bool) error {
+	var whole int64
+	if err := s.read.QueryRowContext(ctx, wholeBlocks).Scan(&whole); err != nil {
+		return err
+	}
+	var found []int64
+	if oldest || t.high <= whole {
+		var err error
+		if found, err = s.blocksOf(ctx, t, oldest); err != nil {
+			return err
+		}
+		if len(found) == 0 && !oldest {
+			t.high = t.low
+			return nil
+		}
+	}
+	if len(found) == 0 {
+		t.low = min(max(t.low, whole), t.high)
+		return s.nextRows(ctx, t, &allEvents, oldest)
+	}
+	n := 1
+	for n < len(found) && (found[n]-found[n-1] == 1 || found[n]-found[n-1] == -1) {
+		n++
+	}
+	first, last := min(found[0], found[n-1]), max(found[0], found[n-1])
+	t.low, t.high = max(t.low, first*blockSize), min(t.high, (last+1)*blockSize)
+	t.n = int(t.high - t.low)
+	return nil
+}
+
+// blocksOf are the first blocks of t's way, as many as hold t.n events.
+func (s inbox) blocksOf(ctx context.Context, t *stretch, oldest bool) (found []int64, err error) {
+	order := " DESC"
+	if oldest {
+		order = ""
+	}
+	query := "SELECT DISTINCT block FROM event_blocks WHERE " + t.way.condition + " AND block BETWEEN ? AND ? ORDER BY block" + order + " LIMIT ?"
+	rows, err := s.read.QueryContext(ctx, query, append(slices.Clone(t.way.args), t.low/blockSize, (t.high-1)/blockSize, max(1, t.n/blockSize))...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var n int64
+		if err := rows.Scan(&n); err != nil {
+			return nil, err
+		}
+		found = append(found, n)
+	}
+	return found, rows.Err()
+}

@@ -26,6 +26,23 @@ const (
 AND seq NOT IN (SELECT id / 256 FROM deliveries WHERE state IN ` + unfinished + ")"
 )
 
+// bodiesIndex has the events whose bodies can be removed, and all that is asked for. It
+// is made when that is first asked for: where bodies are kept as long as their events,
+// it would cost each event something.
+const bodiesIndex = "CREATE INDEX IF NOT EXISTS events_bodies ON events (received, size, gone, emptied) WHERE gone = 0 AND emptied = 0 AND size > 0"
+
+func (s inbox) indexBodies(ctx context.Context) error {
+	if s.bodies.Load() {
+		return nil
+	}
+	err := s.do(ctx, 0, func(t *tx) error { return t.exec(bodiesIndex) })
+	if err != nil {
+		return fmt.Errorf("make the index of bodies: %w", err)
+	}
+	s.bodies.Store(true)
+	return nil
+}
+
 // removable is an event whose body can be removed.
 type removable struct{ seq, size int64 }
 
@@ -43,6 +60,9 @@ func enough(all []removable, bytes int64) []removable {
 
 // Empty looks for what can be removed beside the writer, which then looks again.
 func (s inbox) Empty(ctx context.Context, before time.Time, bytes int64, n int) (emptied int, freed int64, err error) {
+	if err := s.indexBodies(ctx); err != nil {
+		return 0, 0, err
+	}
 	var all []removable
 	err = s.scan(ctx, func(r *sql.Rows) error {
 		var one removable
@@ -77,6 +97,9 @@ func (s inbox) Empty(ctx context.Context, before time.Time, bytes int64, n int) 
 }
 
 func (s inbox) Finished(ctx context.Context) (n int64, err error) {
+	if err := s.indexBodies(ctx); err != nil {
+		return 0, err
+	}
 	if err := s.read.QueryRowContext(ctx, finishedSQL).Scan(&n); err != nil {
 		return 0, fmt.Errorf("add up the bodies: %w", err)
 	}

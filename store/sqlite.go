@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -41,6 +42,7 @@ type SQLite struct {
 	driver   string
 	batch    int // operations in one transaction
 	tally    tally
+	bodies   atomic.Bool // their index is there
 	lock     *os.File
 	write    *sql.DB   // one connection, owned by the writer
 	read     *sql.DB   // query only

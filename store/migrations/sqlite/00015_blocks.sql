@@ -19,3 +19,6 @@ DROP INDEX events_account;
 -- those that are open.
 DROP INDEX deliveries_state;
 CREATE INDEX deliveries_state ON deliveries (state) WHERE state NOT IN ('received', 'processing', 'retrying', 'applied');
+
+-- It is made again once bodies are removed: until then nobody asks for it.
+DROP INDEX events_bodies;

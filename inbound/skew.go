@@ -21,13 +21,15 @@ const (
 	skewMatters = 5 * time.Second // of several webhooks
 	skewAlone   = time.Minute     // of a single one: its provider may send late
 	skewSpread  = 2 * time.Second // within which skews are the same
+	skewRest    = time.Second     // between two judgements
 )
 
 // skews is how far the dated requests of each webhook were off.
 type skews struct {
 	mu    sync.Mutex
 	hooks map[string]*skewSamples
-	told  bool // until the clock is right again
+	told  bool      // until the clock is right again
+	when  time.Time // it was judged, by a request
 }
 
 // skewSamples are the last ones of a webhook, in no order.
@@ -62,9 +64,10 @@ func (s *skews) note(webhook string, at time.Time, skew time.Duration) (word err
 		s.hooks[webhook] = samples
 	}
 	samples.add(skewSample{at, skew})
-	if skew.Abs() < skewMatters && !s.told { // nothing new
+	if skew.Abs() < skewMatters && !s.told || at.Sub(s.when).Abs() < skewRest { // nothing new
 		return nil
 	}
+	s.when = at
 	err := s.judge(at)
 	if err != nil && !s.told {
 		word = err

@@ -23,7 +23,9 @@ const (
 	emptySQL = "SELECT e.seq, e.size FROM events e WHERE e.gone = 0 AND e.emptied = 0 AND e.size > 0 AND e.received < ? AND NOT " + needed + " ORDER BY e.received LIMIT ?"
 	// What may not be removed is left out of the sum by its key: it is little.
 	finishedSQL = `SELECT coalesce(sum(size), 0) FROM events WHERE gone = 0 AND emptied = 0 AND size > 0
-AND seq NOT IN (SELECT id / 256 FROM deliveries WHERE state IN ` + unfinished + ")"
+AND seq NOT IN (
+  SELECT id / 256 FROM deliveries WHERE state IN ('failed', 'quarantined', 'conflict') AND ` + resting + `
+  UNION ALL SELECT id / 256 FROM deliveries WHERE target IN (` + everyTarget + `) AND state IN ('received', 'processing', 'retrying'))`
 )
 
 // bodiesIndex has the events whose bodies can be removed, and all that is asked for. It

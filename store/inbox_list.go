@@ -27,10 +27,13 @@ func (s inbox) ways(f *inbound.Filter) []scan {
 			index: "deliveries_due", condition: "target IN (" + everyTarget + ") AND state = ?", args: []any{string(f.State)}, seqOf: "id / 256", table: "deliveries", few: true,
 		})
 	default:
-		all = append(all, scan{index: "deliveries_state", condition: "state = ? AND state NOT IN ('received', 'processing', 'retrying', 'applied')", args: []any{string(f.State)}, seqOf: "id / 256", table: "deliveries"})
+		all = append(all, scan{index: "deliveries_state", condition: "state = ? AND " + resting, args: []any{string(f.State)}, seqOf: "id / 256", table: "deliveries"})
 	}
 	return append(all, allEvents)
 }
+
+// resting are the states of the index deliveries_state.
+const resting = "state NOT IN ('received', 'processing', 'retrying', 'applied')"
 
 // everyTarget finds the targets one after the other, and not in each delivery.
 const everyTarget = `WITH RECURSIVE t (target) AS (

@@ -26,6 +26,8 @@ func TestClaimsScanNothing(t *testing.T) {
 		"the head of a lane":       {leaderSQL + headOfLane, []any{"hook", "a"}},
 		"what holds a lane":        {leaderSQL + holderOfLane, []any{"hook", "a"}},
 		"the first of a lane":      {leaderSQL + firstOfLane, []any{"hook", "a"}},
+		"whose leases end":         {endLeasesSQL, []any{now, "processing", now}},
+		"what needs its body":      {finishedSQL, nil},
 		"what has stepped aside":   {leaderSQL + asideOfLane, []any{"hook", "a"}},
 	} {
 		rows, err := s.read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+q.text, q.args...)

@@ -176,12 +176,14 @@ func checkDurable(ctx context.Context, db interface {
 	return nil
 }
 
+const endLeasesSQL = "UPDATE deliveries SET due = ? WHERE target IN (" + everyTarget + ") AND state = ? AND due > ?"
+
 // endLeases makes what was under way when the process before this one ended due
 // now. The lock on the file says that whoever held the leases is gone; their
 // fencing tokens stay, so that nothing late can be written under them.
 func endLeases(ctx context.Context, db *sql.DB) error {
 	now := time.Now().UnixMicro()
-	_, err := db.ExecContext(ctx, "UPDATE deliveries SET due = ? WHERE state = ? AND due > ?", now, string(inbound.Processing), now)
+	_, err := db.ExecContext(ctx, endLeasesSQL, now, string(inbound.Processing), now)
 	if err == nil {
 		_, err = db.ExecContext(ctx, "UPDATE connections SET until = ? WHERE until > ?", now, now)
 	}

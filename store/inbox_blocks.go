@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -88,7 +89,7 @@ func (t *tx) catchUp() error {
 			err := r.Scan(&e.seq, &e.webhook, &e.account, &e.kind)
 			some = append(some, e)
 			return err
-		}, `SELECT seq, webhook, account, type FROM events WHERE seq > ? AND seq >= (`+wholeBlocks+`) ORDER BY seq LIMIT ?`, after, lastStep)
+		}, `SELECT seq, webhook, account, type FROM events WHERE seq >= max(? + 1, (`+wholeBlocks+`)) AND gone = 0 ORDER BY seq LIMIT ?`, after, lastStep)
 		if err != nil {
 			return fmt.Errorf("read what no block has: %w", err)
 		}
@@ -109,9 +110,22 @@ func fillOld(db *sql.DB) error {
 	return w.transact([]*op{{brief: true, run: (*tx).catchUp}})
 }
 
-// dropBlocks deletes what is known of blocks that are before all events.
-func (t *tx) dropBlocks() error {
-	return t.exec("DELETE FROM event_blocks WHERE block < (SELECT min(seq) FROM events) / 128")
+// dropBlocks deletes the blocks in which nothing is left, of events that were deleted.
+// Their seqs may be given out again: no block is whole in which there is room.
+func (t *tx) dropBlocks(seqs iter.Seq[int64]) error {
+	t.w.block = nil
+	dropped := map[int64]bool{}
+	for seq := range seqs {
+		n := seq / blockSize
+		if dropped[n] {
+			continue
+		}
+		dropped[n] = true
+		if err := t.exec("DELETE FROM event_blocks WHERE block = ? AND NOT EXISTS (SELECT 1 FROM events WHERE seq BETWEEN ? * 128 AND ? * 128 + 127 AND gone = 0)", n, n, n); err != nil {
+			return err
+		}
+	}
+	return t.exec("DELETE FROM event_blocks WHERE block >= (SELECT coalesce(max(seq), 0) + 1 FROM events) / 128")
 }
 
 // blocksWay is the way to events with values in a field; {} in the condition is a value.

@@ -37,7 +37,7 @@ func (s inbox) indexBodies(ctx context.Context) error {
 	if s.bodies.Load() {
 		return nil
 	}
-	err := s.do(ctx, 0, func(t *tx) error { return t.exec(bodiesIndex) })
+	err := s.submit(ctx, &op{brief: true, run: func(t *tx) error { return t.exec(bodiesIndex) }}) // as long as it takes
 	if err != nil {
 		return fmt.Errorf("make the index of bodies: %w", err)
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"maps"
 	"time"
 )
 
@@ -34,7 +35,7 @@ func (s inbox) Prune(ctx context.Context, before time.Time, n int) (deleted int,
 			}
 		}
 		deleted = len(horizons)
-		return t.dropBlocks()
+		return t.dropBlocks(maps.Keys(horizons))
 	})
 	return deleted, err
 }

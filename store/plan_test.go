@@ -57,3 +57,22 @@ func TestClaimsScanNothing(t *testing.T) {
 		rows.Close()
 	}
 }
+
+// TestBodiesAreIndexedLate: where bodies are kept, no event pays for the index by which
+// they would be removed.
+func TestBodiesAreIndexedLate(t *testing.T) {
+	s, err := OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "postern.db"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for want := range 2 {
+		var n int
+		if err := s.read.QueryRowContext(t.Context(), "SELECT count(*) FROM sqlite_master WHERE name = 'events_bodies'").Scan(&n); err != nil || n != want {
+			t.Errorf("%d indexes, %v; want %d", n, err, want)
+		}
+		if _, err := s.Inbox().Finished(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

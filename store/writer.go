@@ -66,7 +66,7 @@ func (s *SQLite) submit(ctx context.Context, o *op) error {
 }
 
 // writer is the only goroutine that writes. It takes one change, drains what
-// waits, and commits all of it together; it never waits for more while nobody runs.
+// waits, and commits all of it together; it waits for nobody who is not running.
 func (s *SQLite) writer() {
 	defer close(s.done)
 	w := &session{db: s.write, replica: s.replica, tally: &s.tally}

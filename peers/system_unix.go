@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // PostgreSQL's "fast" and "immediate" shutdown.
@@ -51,7 +52,7 @@ func peerAccount() (*account, error) {
 // signalTree stops a process and all its children and, if asked, kills them. The parent is stopped first and starts no
 // more; the list is read until it holds nobody new, because it may miss some while others end.
 func signalTree(pid int, kill bool) error {
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+	if err := stop(pid); err != nil {
 		return err
 	}
 	var known []int
@@ -62,7 +63,7 @@ func signalTree(pid int, kill bool) error {
 			break
 		}
 		for _, c := range fresh {
-			_ = syscall.Kill(c, syscall.SIGSTOP) // it may have just ended
+			_ = stop(c) // it may have just ended
 		}
 		known = append(known, fresh...)
 	}
@@ -73,6 +74,22 @@ func signalTree(pid int, kill bool) error {
 		_ = syscall.Kill(c, syscall.SIGKILL)
 	}
 	return syscall.Kill(pid, syscall.SIGKILL)
+}
+
+// stop stops a process, and returns when it has stopped: what it is at in the kernel,
+// such as starting another one, it ends first. A system that has no /proc is not asked.
+func stop(pid int) error {
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		_, state, _ := strings.Cut(string(text), ") ") // its name may hold anything else
+		if err != nil || state == "" || strings.ContainsRune("TtZX", rune(state[0])) {
+			return nil
+		}
+	}
+	return fmt.Errorf("process %d does not stop", pid)
 }
 
 // resumeTree lets a process and its children go on.

@@ -52,7 +52,7 @@ func peerAccount() (*account, error) {
 // signalTree stops a process and all its children and, if asked, kills them. The parent is stopped first and starts no
 // more; the list is read until it holds nobody new, because it may miss some while others end.
 func signalTree(pid int, kill bool) error {
-	if err := stop(pid); err != nil {
+	if err := stop(pid); err != nil && !kill {
 		return err
 	}
 	var known []int

@@ -7,6 +7,8 @@ import (
 	"iter"
 	"slices"
 	"strings"
+
+	"github.com/postern-proxy/postern/inbound"
 )
 
 // Lists by webhook, account or type go by blocks of events: what is stored has its
@@ -29,7 +31,7 @@ var insertBlock = rowsSQL{"INSERT OR IGNORE INTO event_blocks (field, value, blo
 
 // fill notes what the event with this seq has, which comes after all others. A block
 // is written down by the event that comes after it.
-func (t *tx) fill(seq int64, webhook, account, kind string) error {
+func (t *tx) fill(seq int64, e *inbound.Event) error {
 	b := t.w.block
 	if n := seq / blockSize; b == nil || b.n != n {
 		if err := t.endBlock(b); err != nil {
@@ -38,12 +40,12 @@ func (t *tx) fill(seq int64, webhook, account, kind string) error {
 		b = &openBlock{n: n, seen: make(map[blockValue]struct{}, 8)}
 		t.w.block = b
 	}
-	b.seen[blockValue{"webhook", webhook}] = struct{}{}
-	if account != "" {
-		b.seen[blockValue{"account", account}] = struct{}{}
+	b.seen[blockValue{"webhook", e.Webhook}] = struct{}{}
+	if e.Account != "" {
+		b.seen[blockValue{"account", e.Account}] = struct{}{}
 	}
-	if kind != "" {
-		b.seen[blockValue{"type", kind}] = struct{}{}
+	if e.Type != "" {
+		b.seen[blockValue{"type", e.Type}] = struct{}{}
 	}
 	return nil
 }
@@ -66,7 +68,7 @@ func (t *tx) fillBlocks(all []*arriving) error {
 		return t.catchUp() // they are among what it reads
 	}
 	for _, a := range all {
-		if err := t.fill(a.seq, a.Event.Webhook, a.Event.Account, a.Event.Type); err != nil {
+		if err := t.fill(a.seq, a.Event); err != nil {
 			return err
 		}
 	}
@@ -76,31 +78,27 @@ func (t *tx) fillBlocks(all []*arriving) error {
 // catchUp reads what is stored and stands in no block yet: what the process before had
 // begun, or all that an older version has stored.
 func (t *tx) catchUp() error {
-	after := int64(-1)
-	for more := true; more; {
-		more = false
-		type one struct {
-			seq                    int64
-			webhook, account, kind string
-		}
-		var some []one
+	for after := int64(-1); ; {
+		var some []seqEvent
 		err := t.each(func(r *sql.Rows) error {
-			var e one
-			err := r.Scan(&e.seq, &e.webhook, &e.account, &e.kind)
+			var e seqEvent
+			err := r.Scan(&e.seq, &e.Webhook, &e.Account, &e.Type)
 			some = append(some, e)
 			return err
 		}, `SELECT seq, webhook, account, type FROM events WHERE seq >= max(? + 1, (`+wholeBlocks+`)) AND gone = 0 ORDER BY seq LIMIT ?`, after, lastStep)
 		if err != nil {
 			return fmt.Errorf("read what no block has: %w", err)
 		}
-		for _, e := range some {
-			if err := t.fill(e.seq, e.webhook, e.account, e.kind); err != nil {
+		if len(some) == 0 {
+			return nil
+		}
+		for i := range some {
+			if err := t.fill(some[i].seq, &some[i].Event); err != nil {
 				return err
 			}
-			after, more = e.seq, true
 		}
+		after = some[len(some)-1].seq
 	}
-	return nil
 }
 
 // fillOld writes down the blocks of what is stored, before anything else is.
@@ -130,7 +128,7 @@ func (t *tx) dropBlocks(seqs iter.Seq[int64]) error {
 
 // blocksWay is the way to events with values in a field; {} in the condition is a value.
 func blocksWay(field string, few bool, condition string, values ...any) scan {
-	return scan{blocks: true, condition: "field = '" + field + "' AND " + strings.ReplaceAll(condition, "{}", "value"), args: values, seqOf: "seq", table: "event_blocks", few: few}
+	return scan{blocks: true, condition: "field = '" + field + "' AND " + strings.ReplaceAll(condition, "{}", "value"), args: values, table: "event_blocks", few: few}
 }
 
 // wholeBlocks is the seq up to which events stand in blocks.
@@ -143,20 +141,22 @@ func (s inbox) nextBlocks(ctx context.Context, t *stretch, oldest bool) error {
 	if err := s.read.QueryRowContext(ctx, wholeBlocks).Scan(&whole); err != nil {
 		return err
 	}
-	var found []int64
-	if oldest || t.high <= whole {
-		var err error
-		if found, err = s.blocksOf(ctx, t, oldest); err != nil {
-			return err
-		}
-		if len(found) == 0 && !oldest {
-			t.high = t.low
-			return nil
-		}
-	}
-	if len(found) == 0 {
+	rest := func() error {
 		t.low = min(max(t.low, whole), t.high)
 		return s.nextRows(ctx, t, &allEvents, oldest)
+	}
+	if !oldest && t.high > whole {
+		return rest()
+	}
+	found, err := s.blocksOf(ctx, t, oldest)
+	switch {
+	case err != nil:
+		return err
+	case len(found) == 0 && oldest:
+		return rest()
+	case len(found) == 0:
+		t.high = t.low
+		return nil
 	}
 	n := 1
 	for n < len(found) && (found[n]-found[n-1] == 1 || found[n]-found[n-1] == -1) {

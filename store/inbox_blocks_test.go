@@ -130,7 +130,7 @@ func various(i int) *inbound.Event {
 // there are n, that they are for.
 func sameByBlocks(t *testing.T, box inbound.Store, n int) {
 	t.Helper()
-	all := listed(t, box, inbound.Filter{})
+	all := listed(t, box, inbound.Filter{Limit: 100})
 	if len(all) != n {
 		t.Fatalf("%d events, want %d", len(all), n)
 	}
@@ -156,6 +156,7 @@ func sameByBlocks(t *testing.T, box inbound.Store, n int) {
 		filters = append(filters, inbound.Filter{Account: account})
 	}
 	for _, f := range filters {
+		f.Limit = 100
 		var want []string
 		for i := range all {
 			e := &all[i].Event
@@ -176,22 +177,6 @@ func sameByBlocks(t *testing.T, box inbound.Store, n int) {
 		f.Oldest = false
 		if c, err := box.Count(t.Context(), f); err != nil || c.N != len(want) || c.More {
 			t.Errorf("%+v: counted %+v, %v; want %d", f, c, err, len(want))
-		}
-	}
-}
-
-// listed is all that f selects, page by page.
-func listed(t *testing.T, box inbound.Store, f inbound.Filter) (all []inbound.Record) {
-	t.Helper()
-	f.Limit = 100
-	for {
-		page, err := box.List(t.Context(), f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, page.Events...)
-		if f.Cursor = page.Next; f.Cursor == "" {
-			return all
 		}
 	}
 }

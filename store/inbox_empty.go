@@ -24,7 +24,7 @@ const (
 	// What may not be removed is left out of the sum by its key: it is little.
 	finishedSQL = `SELECT coalesce(sum(size), 0) FROM events WHERE gone = 0 AND emptied = 0 AND size > 0
 AND seq NOT IN (
-  SELECT id / 256 FROM deliveries WHERE state IN ('failed', 'quarantined', 'conflict') AND ` + resting + `
+  SELECT id / 256 FROM deliveries WHERE state IN ` + unfinished + ` AND ` + resting + `
   UNION ALL SELECT id / 256 FROM deliveries WHERE target IN (` + everyTarget + `) AND state IN ('received', 'processing', 'retrying'))`
 )
 

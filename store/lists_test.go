@@ -95,20 +95,26 @@ func nearEdge(i int) bool {
 // pagedThrough is how many events are found, page by page.
 func pagedThrough(t *testing.T, box inbound.Store, f inbound.Filter) int {
 	seen := map[string]bool{}
+	for _, r := range listed(t, box, f) {
+		if seen[r.ID] {
+			t.Errorf("%+v: %s twice", f, r.ID)
+		}
+		seen[r.ID] = true
+	}
+	return len(seen)
+}
+
+// listed is all that f selects, page by page.
+func listed(t *testing.T, box inbound.Store, f inbound.Filter) (all []inbound.Record) {
+	t.Helper()
 	for {
 		page, err := box.List(t.Context(), f)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := range page.Events {
-			if id := page.Events[i].ID; seen[id] {
-				t.Errorf("%+v: %s twice", f, id)
-			} else {
-				seen[id] = true
-			}
-		}
+		all = append(all, page.Events...)
 		if f.Cursor = page.Next; f.Cursor == "" {
-			return len(seen)
+			return all
 		}
 	}
 }

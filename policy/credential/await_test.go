@@ -2,7 +2,6 @@ package credential_test
 
 import (
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -27,12 +26,10 @@ func TestTokenAwaited(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newBench(t, func(live *credential.Live) policy.Feature {
-					live.Do = func(credential.Way, *http.Request) (*http.Response, bool, error) {
+					grant := live.Do
+					live.Do = func(w credential.Way, r *http.Request) (*http.Response, bool, error) {
 						time.Sleep(takes)
-						return &http.Response{
-							StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}},
-							Body: io.NopCloser(strings.NewReader(`{"access_token":"token-0123456789abcdef","token_type":"Bearer","expires_in":3600}`)),
-						}, true, nil
+						return grant(w, r)
 					}
 					return clientcredentials.Feature(live)
 				}, `
